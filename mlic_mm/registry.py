@@ -1,0 +1,15 @@
+"""Child registries of mmengine's roots, so that ``mlic_mm.Name`` resolves from every OpenMMLab scope.
+
+Keep this file free of other imports: mmengine imports it when a scope is looked up and reports any failure here as
+"not in the registry".
+"""
+
+from mmengine import registry as root
+
+DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='mlic_mm', locations=['mlic_mm.datasets'])
+TRANSFORMS = root.Registry(
+    'transform', parent=root.TRANSFORMS, scope='mlic_mm', locations=['mlic_mm.datasets.transforms']
+)
+MODELS = root.Registry('model', parent=root.MODELS, scope='mlic_mm', locations=['mlic_mm.models'])
+METRICS = root.Registry('metric', parent=root.METRICS, scope='mlic_mm', locations=['mlic_mm.evaluation'])
+HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mlic_mm', locations=['mlic_mm.engine'])
