@@ -1,0 +1,40 @@
+"""Checks that several parts share, so that a mismatch reads the same wherever it is met."""
+
+from collections.abc import Sequence
+
+
+def check_same_classes(expected: Sequence[str], found: Sequence[str], expected_from: str, found_from: str) -> None:
+    """Refuse label names that differ in number, spelling or order.
+
+    Args:
+        expected (Sequence[str]): Label names in the order that the caller works with.
+        found (Sequence[str]): Label names that came with a matrix, file or checkpoint.
+        expected_from (str): Where ``expected`` comes from, for the message: ``'data set COCOMultiLabel'``.
+        found_from (str): Where ``found`` comes from: ``'label graph data/label_graphs/coco2014.npz'``.
+
+    Raises:
+        ValueError: Names the differing count, or index and both names of the first difference.
+    """
+    expected, found = tuple(expected), tuple(found)
+    if expected == found:
+        return
+    first = next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), None)
+    if len(expected) != len(found):
+        what = f'{len(found)} labels in {found_from}, but {len(expected)} in {expected_from}'
+        if first is not None:
+            what += f'; the first that differs is index {first}: {found[first]!r} instead of {expected[first]!r}'
+        else:
+            short, rest = (found_from, expected) if len(found) < len(expected) else (expected_from, found)
+            what += f'; {short} ends before {rest[min(len(expected), len(found))]!r}'
+        cure = 'use files made for the same label list'
+    else:
+        assert first is not None
+        what = (
+            f'labels differ at index {first}: {found_from} has {found[first]!r} '
+            f'where {expected_from} has {expected[first]!r}'
+        )
+        if sorted(expected) == sorted(found):
+            cure = 'both hold the same names in another order: rebuild or reorder one of them'
+        else:
+            cure = 'use files made for the same label list'
+    raise ValueError(f'{what} ({cure})')
