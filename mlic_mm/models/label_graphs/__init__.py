@@ -1,0 +1,3 @@
+from .label_graph import LabelGraph
+
+__all__ = ['LabelGraph']

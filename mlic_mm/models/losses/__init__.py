@@ -1,0 +1,3 @@
+from .multi_label_bce_loss import MultiLabelBCELoss, multi_label_bce
+
+__all__ = ['MultiLabelBCELoss', 'multi_label_bce']

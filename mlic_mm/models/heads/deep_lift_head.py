@@ -1,0 +1,171 @@
+"""Head of Deep-LIFT: one map per label, attended, pooled and classified."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.heads import MultiLabelClsHead
+from torch import Tensor, nn
+
+from mlic_mm.models.layers import ChannelAttention
+from mlic_mm.registry import MODELS
+
+
+class DeepLIFTMaps(NamedTuple):
+    """Maps of a batch, each ``(N, C, H, W)``: before channel attention (Eq. 5) and after it (Eq. 7)."""
+
+    lift: Tensor
+    attended: Tensor
+
+
+@MODELS.register_module()
+class DeepLIFTHead(MultiLabelClsHead):
+    r"""Deep label-specific features (Deep-LIFT, sections III-C to III-E).
+
+    The map of label c is the inner product of its embedding with the image feature at every place, :math:`A = L F`
+    (Eq. 5). Channel attention gates the maps (Eq. 6, 7); their averages and maxima go through an MLP with one hidden
+    layer.
+
+    Paper: ``A`` enters attention and MLP as it is. Here: maps are batch-normalised (``normalize_maps``) and the pooled
+    maps are added to the MLP's output (``residual``), because the literal form loses some ten points of mAP on VOC 2007
+    (``docs/results.md``); both can be switched off.
+
+    Paper: ``L`` meets ``F`` directly. Here: a learnable ``D × D`` projection stands between them (``projection``),
+    because only with it the stated 51.51 M parameters are reached.
+
+    In evaluation without gradients ``L`` is computed once and kept until a weight, the mode or the device changes.
+
+    Args:
+        num_classes: ``C``.
+        in_channels: ``D``, channels of the backbone's last map.
+        label_graph: Config of :class:`LabelGraph`, whose ``out_channels`` defaults to ``in_channels``, or a module whose
+            call gives ``(C, D)``.
+        projection: See above.
+        channel_attention: ``'none'``, ``'avg'``, ``'max'`` or ``'both'`` (Table IV).
+        attention_channels: Width of the attention MLP's hidden layer.
+        hidden_channels: Width of the classifier MLP's hidden layer; None is ``C``.
+        normalize_maps: See above.
+        residual: See above.
+        loss: Config of the loss; None is :class:`MultiLabelBCELoss` (Eq. 8).
+        thr: Scores from here on are predicted labels; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
+        topk: As ``thr``.
+        init_cfg: Initialisation config of mmengine.
+
+    Raises:
+        ValueError: Sizes of head, label graph and feature map disagree, or an unknown ``channel_attention``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        label_graph: dict | nn.Module,
+        projection: bool = True,
+        channel_attention: str = 'both',
+        attention_channels: int = 16,
+        hidden_channels: int | None = None,
+        normalize_maps: bool = True,
+        residual: bool = True,
+        loss: dict | nn.Module | None = None,
+        thr: float | None = None,
+        topk: int | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), thr=thr, topk=topk, init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.residual = residual
+        if not isinstance(label_graph, nn.Module):
+            label_graph = MODELS.build({'type': 'mlic_mm.LabelGraph', 'out_channels': in_channels, **label_graph})
+        self.label_graph: nn.Module = label_graph
+        self._check_sizes()
+
+        self.projection = nn.Linear(in_channels, in_channels, bias=False) if projection else nn.Identity()
+        self.norm = nn.BatchNorm2d(num_classes) if normalize_maps else nn.Identity()
+        self.channel_attention = (
+            nn.Identity()
+            if channel_attention == 'none'
+            else ChannelAttention(num_classes, channel_attention, attention_channels)
+        )
+        hidden = hidden_channels or num_classes
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * num_classes, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes)
+        )
+        if residual:
+            # The head starts as the pooled maps alone; the MLP learns what they leave over.
+            nn.init.zeros_(self.mlp[-1].weight)
+            nn.init.zeros_(self.mlp[-1].bias)
+        self._cache: tuple[object, Tensor, Tensor] | None = None
+
+    def _check_sizes(self) -> None:
+        classes = getattr(self.label_graph, 'classes', None)
+        if classes is not None and len(classes) != self.num_classes:
+            raise ValueError(
+                f'DeepLIFTHead has num_classes={self.num_classes}, its label graph {len(classes)} classes '
+                f'({classes[0]!r} … {classes[-1]!r}): set num_classes, or build the graph from this data set with '
+                'tools/build_label_graph.py'
+            )
+        width = getattr(self.label_graph, 'out_channels', self.in_channels)
+        if width != self.in_channels:
+            raise ValueError(
+                f'the label graph gives embeddings of width {width}, but in_channels='
+                f'{self.in_channels}: they meet the feature map in an inner product and must be equally wide'
+            )
+
+    def label_embeddings(self) -> Tensor:
+        """``L`` after the projection, ``(C, D)``; kept between calls in evaluation without gradients."""
+        if self.training or torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return self.projection(self.label_graph())
+        source = [
+            *self.label_graph.parameters(),
+            *self.label_graph.buffers(),
+            *self.projection.parameters(),
+        ]
+        # Versions count writes under autograd's eyes; sums catch those through ``.data``, as EMA hooks make them.
+        versions = tuple((t.data_ptr(), t._version, t.dtype, torch.is_autocast_enabled(t.device.type)) for t in source)
+        sums = torch.stack([t.sum(dtype=torch.float32) for t in source])
+        if self._cache is None or self._cache[0] != versions or not torch.equal(self._cache[1], sums):
+            self._cache = (versions, sums, self.projection(self.label_graph()))
+        return self._cache[2]
+
+    def train(self, mode: bool = True) -> 'DeepLIFTHead':
+        """As in torch; forgets the kept embeddings."""
+        self._cache = None
+        return super().train(mode)
+
+    def maps(self, feats: tuple[Tensor, ...]) -> DeepLIFTMaps:
+        """Label-specific maps of the last feature map.
+
+        Args:
+            feats: Stages of the backbone; the last one is ``(N, D, H, W)``.
+
+        Raises:
+            ValueError: The last stage is no map of ``in_channels`` channels.
+        """
+        feat = feats[-1]
+        if feat.dim() != 4 or feat.size(1) != self.in_channels:
+            raise ValueError(
+                f'DeepLIFTHead needs a feature map (N, {self.in_channels}, H, W), got {tuple(feat.shape)}: set '
+                'in_channels to the width of the last stage and leave out pooling necks'
+            )
+        kernel = self.label_embeddings()[:, :, None, None]  # (C, D, 1, 1)
+        lift = self.norm(F.conv2d(feat, kernel.to(feat.dtype)))  # (N, C, H, W)
+        return DeepLIFTMaps(lift, self.attend(lift))
+
+    def attend(self, lift: Tensor) -> Tensor:
+        """Channel attention (Eq. 6, 7): ``(N, C, H, W)`` to the same shape."""
+        return self.channel_attention(lift)
+
+    def logits(self, attended: Tensor) -> Tensor:
+        """Pool and classify: attended maps ``(N, C, H, W)`` to logits ``(N, C)``."""
+        mean, peak = attended.mean(dim=(2, 3)), attended.amax(dim=(2, 3))  # (N, C) each
+        score = self.mlp(torch.cat([mean, peak], dim=1))  # (N, C)
+        return score + mean + peak if self.residual else score
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """The attended maps ``(N, C, H, W)``."""
+        return self.maps(feats).attended
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Stages of the backbone to logits ``(N, C)``."""
+        return self.logits(self.pre_logits(feats))
