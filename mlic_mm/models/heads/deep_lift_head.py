@@ -38,8 +38,8 @@ class DeepLIFTHead(MultiLabelClsHead):
     Args:
         num_classes: ``C``.
         in_channels: ``D``, channels of the backbone's last map.
-        label_graph: Config of :class:`LabelGraph`, whose ``out_channels`` defaults to ``in_channels``, or a module whose
-            call gives ``(C, D)``.
+        label_graph: Config of :class:`LabelGraph`, whose ``out_channels`` defaults to ``in_channels``, or a module
+            whose call gives ``(C, D)``.
         projection: See above.
         channel_attention: ``'none'``, ``'avg'``, ``'max'`` or ``'both'`` (Table IV).
         attention_channels: Width of the attention MLP's hidden layer.
@@ -75,9 +75,11 @@ class DeepLIFTHead(MultiLabelClsHead):
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.residual = residual
-        if not isinstance(label_graph, nn.Module):
-            label_graph = MODELS.build({'type': 'mlic_mm.LabelGraph', 'out_channels': in_channels, **label_graph})
-        self.label_graph: nn.Module = label_graph
+        self.label_graph: nn.Module = (
+            label_graph
+            if isinstance(label_graph, nn.Module)
+            else MODELS.build({'type': 'mlic_mm.LabelGraph', 'out_channels': in_channels, **label_graph})
+        )
         self._check_sizes()
 
         self.projection = nn.Linear(in_channels, in_channels, bias=False) if projection else nn.Identity()
@@ -88,13 +90,12 @@ class DeepLIFTHead(MultiLabelClsHead):
             else ChannelAttention(num_classes, channel_attention, attention_channels)
         )
         hidden = hidden_channels or num_classes
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * num_classes, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes)
-        )
+        out = nn.Linear(hidden, num_classes)
         if residual:
             # The head starts as the pooled maps alone; the MLP learns what they leave over.
-            nn.init.zeros_(self.mlp[-1].weight)
-            nn.init.zeros_(self.mlp[-1].bias)
+            nn.init.zeros_(out.weight)
+            nn.init.zeros_(out.bias)
+        self.mlp = nn.Sequential(nn.Linear(2 * num_classes, hidden), nn.ReLU(inplace=True), out)
         self._cache: tuple[object, Tensor, Tensor] | None = None
 
     def _check_sizes(self) -> None:

@@ -30,7 +30,7 @@ class LabelGraph(BaseModule):
     | ``'residual'``  | as ``'gcn'``, deeper, with identity shortcuts                      | Eq. 4 (RGCN)     |
 
     A leaky unit follows every layer but the last: embeddings act as classifier weights and keep both signs. Self-loops
-    are always on. Word vectors, edges and edge weights are buffers, so a checkpoint holds the graph it was trained with.
+    are always on. Word vectors, edges and edge weights are buffers: a checkpoint holds the graph it was trained on.
 
     Args:
         graph: Path of a file written by ``tools/build_label_graph.py``, or the data itself.
@@ -129,8 +129,8 @@ class LabelGraph(BaseModule):
         same_labels = vectors is not None and vectors.shape == self.embeddings.shape
         if saved is not None and same_labels and saved.shape != self.edges.shape:
             raise ValueError(
-                f'the checkpoint was trained on a label graph of {saved.size(1)} edges (with self-loops), the configured '
-                f'one has {self.edges.size(1)}: use the same graph file and threshold as in training'
+                f'the checkpoint was trained on a label graph of {saved.size(1)} edges (with self-loops), the '
+                f'configured one has {self.edges.size(1)}: use the same graph file and threshold as in training'
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
