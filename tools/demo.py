@@ -1,0 +1,82 @@
+"""Train, test and report on the embedded data set: the part of ``make demo`` after the installation.
+
+Writes to ``work_dirs/demo``; an earlier demo there is set aside by tools/train.py, never overwritten.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+from progress import Bar, clock, stage
+
+REPO = Path(__file__).resolve().parents[1]
+CONFIG = 'configs/deeplift_demo.py'
+WORK_DIR = Path('work_dirs/demo')
+PLACE = re.compile(r'Epoch\((train|val|test)\)\s*(?:\[\s*(\d+)\])?\[\s*(\d+)/\s*(\d+)\]')
+SCORES = re.compile(r'\b(mAP|CF1|OF1): ([\d.]+)')
+
+
+def main() -> int:
+    begin = time.monotonic()
+    cfg = Config.fromfile(REPO / CONFIG)
+    graph = Path(cfg.model.head.label_graph.graph)
+    try:
+        stage(1, 3, 'data set and label graph')
+        if not (REPO / graph).exists():
+            follow('drawing', ['tools/build_label_graph.py', CONFIG])
+        print(f'label graph: {graph}')
+        stage(2, 3, f'training {CONFIG}')
+        follow('training', ['tools/train.py', CONFIG, '--work-dir', str(WORK_DIR)], cfg.train_cfg.max_epochs)
+        stage(3, 3, 'test and report')
+        best = max(REPO.glob(f'{WORK_DIR}/best_*.pth'), key=lambda file: file.stat().st_mtime)
+        follow('testing', ['tools/test.py', CONFIG, str(best.relative_to(REPO)), '--work-dir', str(WORK_DIR)])
+    except subprocess.CalledProcessError as error:
+        print(
+            f'\n{error.output}\nfailed: {" ".join(error.cmd)}\nits whole output: {WORK_DIR}/demo.log', file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print('\ninterrupted: the same command starts the training anew', file=sys.stderr)
+        return 130
+    page = WORK_DIR / 'report' / 'index.html'
+    print(f'\ndone in {clock(time.monotonic() - begin)}. Open the report:\n{page}  {(REPO / page).as_uri()}')
+    return 0
+
+
+def follow(label: str, command: list[str], epochs: int = 1) -> None:
+    """Run a tool, showing a bar instead of its log.
+
+    Raises:
+        subprocess.CalledProcessError: The tool failed; holds the last lines of its output.
+    """
+    command = [sys.executable, '-u', *command]
+    log = REPO / WORK_DIR / 'demo.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    bar = Bar(label)
+    done, total, note = 0, 0, ''
+    tail: list[str] = []
+    with (
+        log.open('a', encoding='utf-8') as out,
+        subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child,
+    ):
+        assert child.stdout is not None
+        for line in child.stdout:
+            out.write(line)
+            tail = [*tail[-24:], line]
+            if match := PLACE.search(line):
+                phase, epoch, step, steps = match[1], int(match[2] or 1), int(match[3]), int(match[4])
+                if phase != 'val':
+                    done, total = (epoch - 1) * steps + step, epochs * steps
+                if scores := SCORES.findall(line):
+                    note = '  '.join(f'{name} {value}' for name, value in scores)
+            bar.show(done, total, note)
+    if child.returncode != 0:
+        raise subprocess.CalledProcessError(child.returncode, command, ''.join(tail))
+    bar.show(done, total, note, final=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
