@@ -1,5 +1,6 @@
 """Checks that several parts share, so that a mismatch reads the same wherever it is met."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -38,3 +39,21 @@ def check_same_classes(expected: Sequence[str], found: Sequence[str], expected_f
         else:
             cure = 'use files made for the same label list'
     raise ValueError(f'{what} ({cure})')
+
+
+def check_same_names(expected: Sequence[str], found: Sequence[str], expected_from: str, found_from: str) -> None:
+    """Refuse label names that differ in number or spelling; their order is free. Arguments as above.
+
+    Raises:
+        ValueError: Names the first label that only one of the two holds, or that one holds twice.
+    """
+    for names, others, source, other in (
+        (expected, found, expected_from, found_from),
+        (found, expected, found_from, expected_from),
+    ):
+        lacking = next(iter((Counter(names) - Counter(others)).keys()), None)
+        if lacking is not None:
+            where = 'more often in' if lacking in others else 'only in'
+            raise ValueError(
+                f'label {lacking!r} is {where} {source}, {other} holds other names; use the same label list'
+            )

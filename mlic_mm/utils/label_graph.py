@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
-from .checks import check_same_classes
+from .checks import check_same_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,7 @@ class LabelGraphData:
             raise ValueError('a label graph needs at least one class')
         repeated = [name for name, times in Counter(self.classes).items() if times > 1]
         if repeated:
-            raise ValueError(
-                f'class names must be unique, but {repeated[0]!r} occurs {self.classes.count(repeated[0])}×'
-            )
+            raise ValueError(f'class names must be unique, but {repeated[0]!r} is there more than once')
         if '' in self.classes:
             raise ValueError(f'class {self.classes.index("")} has an empty name')
         if self.counts.shape != (num_classes,):
@@ -83,8 +82,9 @@ class LabelGraphData:
             raise ValueError('counts and co-occurrence must not be negative')
         if matrix.diagonal().any():
             raise ValueError('the co-occurrence matrix must have a zero diagonal; images per label belong in counts')
-        if (matrix != matrix.T).nnz:
-            i, j = next(zip(*(matrix != matrix.T).nonzero(), strict=True))
+        rows, cols = (matrix != matrix.T).nonzero()
+        if rows.size:
+            i, j = rows[0], cols[0]
             raise ValueError(
                 f'the co-occurrence matrix is not symmetric: {self.classes[i]!r} with {self.classes[j]!r} '
                 f'{matrix[i, j]}×, the other way round {matrix[j, i]}×'
@@ -93,9 +93,7 @@ class LabelGraphData:
         over = np.flatnonzero(matrix.data > self.counts[rows])
         if over.size:
             name = self.classes[rows[over[0]]]
-            raise ValueError(
-                f'label {name!r} is counted less often than one of its pairs: counts and matrix come from different data'
-            )
+            raise ValueError(f'{name!r} is counted less often than one of its pairs: these counts belong to other data')
         if self.num_images < 0 or (self.num_images and self.counts.max() > self.num_images):
             raise ValueError(f'num_images is {self.num_images}, but a label occurs in {self.counts.max()} images')
         if self.embeddings is not None:
@@ -163,7 +161,7 @@ class LabelGraphData:
         Raises:
             ValueError: If ``classes`` are not the same names.
         """
-        check_same_classes(sorted(classes), sorted(self.classes), 'the order asked for', 'the label graph')
+        check_same_names(classes, self.classes, 'the order asked for', 'the label graph')
         index = {name: i for i, name in enumerate(self.classes)}
         order = np.array([index[name] for name in classes])
         return replace(
@@ -174,7 +172,7 @@ class LabelGraphData:
             embeddings=None if self.embeddings is None else self.embeddings[order],
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Write ``path`` (``.npz``, or ``.json`` for people) in one step; see ``docs/label_graph.md`` for the format.
 
         Raises:
@@ -185,7 +183,7 @@ class LabelGraphData:
         write_label_graph(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path) -> 'LabelGraphData':
+    def load(cls, path: str | PathLike[str]) -> 'LabelGraphData':
         """Read a file written by :meth:`save`; nothing in the file is ever executed.
 
         Raises:
@@ -207,7 +205,8 @@ def _whole_numbers(values: np.ndarray, what: str) -> np.ndarray:
     """``values`` as int64; other codebases store counts as floats."""
     if values.dtype.kind not in 'biuf':
         raise ValueError(f'{what} must be numbers, got dtype {values.dtype}')
-    whole = values.astype(np.int64)
+    with np.errstate(invalid='ignore'):  # NaN: found by the comparison
+        whole = values.astype(np.int64)
     if not np.array_equal(whole, values):
         raise ValueError(f'{what} must be whole numbers, found {values[whole != values][0]}')
     return whole

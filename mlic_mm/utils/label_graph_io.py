@@ -91,7 +91,7 @@ def _from_fields(fields: dict[str, np.ndarray]) -> LabelGraphData:
     outside = pairs[(pairs < 0) | (pairs >= len(classes))]
     if outside.size:
         raise ValueError(f'pairs name label {outside[0]}, but there are {len(classes)} classes')
-    if (pairs[0] >= pairs[1]).any() or len(np.unique(pairs, axis=1).T) != pairs.shape[1]:
+    if (pairs[0] >= pairs[1]).any() or len(np.unique(pairs[0] * len(classes) + pairs[1])) != pairs.shape[1]:
         raise ValueError('pairs must be distinct with the smaller label first')
     both = np.concatenate([pairs, pairs[::-1]], axis=1)
     graph = LabelGraphData(
@@ -114,7 +114,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in (*_KEYS, 'embeddings') if key in file}
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    # RuntimeError: encrypted, or of a zip version that does not exist
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f'it is damaged ({error})') from error
 
 

@@ -1,0 +1,224 @@
+"""Read pickles of arrays from other codebases without running what they say.
+
+Python's unpickler calls whatever callable a file names. Here every name is answered by a stand-in that can only
+describe a numeric array or scalar, and the opcodes are checked before anything is built. A hostile file can neither run
+code nor ask for memory out of proportion to its size.
+"""
+
+import io
+import pickle
+import pickletools
+import re
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CURE = 'nothing in it was executed; if you trust its origin, save its arrays as .npz where it was made and use that'
+# Numbers and text of fixed size only: no objects, records, dates or platform-dependent floats.
+_DTYPE = re.compile(r'b1|i[1248]|u[1248]|f[248]|c8|c16|[SU]\d{1,6}|\?')
+# fmt: off
+_OPCODES = frozenset({
+    'PROTO', 'FRAME', 'STOP', 'MARK', 'POP', 'POP_MARK', 'DUP', 'NONE', 'NEWTRUE', 'NEWFALSE', 'INT', 'BININT',
+    'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT', 'STRING', 'BINSTRING', 'SHORT_BINSTRING',
+    'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8', 'BYTEARRAY8', 'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE',
+    'BINUNICODE8', 'EMPTY_LIST', 'LIST', 'APPEND', 'APPENDS', 'EMPTY_TUPLE', 'TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3',
+    'EMPTY_DICT', 'DICT', 'SETITEM', 'SETITEMS', 'GET', 'BINGET', 'LONG_BINGET', 'PUT', 'BINPUT', 'LONG_BINPUT',
+    'MEMOIZE', 'GLOBAL', 'STACK_GLOBAL', 'REDUCE', 'BUILD',
+})
+# fmt: on
+
+
+def load_pickle(path: str | Path) -> Any:
+    """Read a pickle of arrays, dicts, lists, tuples, strings, bytes, numbers, bools and ``None``.
+
+    Pickles of Python 2 (protocol 2, such as ML-GCN's) are read with latin-1 strings. Arrays come back in the machine's
+    byte order, numpy scalars as Python numbers.
+
+    Args:
+        path (str | Path): The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds anything else, or is damaged. Nothing in it has been executed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'pickle {path} not found')
+    data = path.read_bytes()
+    if data.startswith(b'PK\x03\x04'):
+        raise ValueError(f'{path} is a zip archive (.npz or a PyTorch file), not a pickle')
+    try:
+        _check_opcodes(data)
+        return _plain(_Reader(data).load(), {}, set())
+    except (
+        pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RecursionError,
+        OverflowError, MemoryError,
+    ) as error:  # fmt: skip
+        raise ValueError(f'{path} was refused: {error}; {_CURE}') from error
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Walk through the file without building anything; a length or memo index beyond the file never allocates."""
+    end = 0
+    for opcode, argument, position in pickletools.genops(data):
+        if opcode.name not in _OPCODES:
+            raise pickle.UnpicklingError(f'opcode {opcode.name} is not needed for arrays and is not allowed')
+        if opcode.name in ('PUT', 'LONG_BINPUT') and (argument or 0) > len(data):
+            raise pickle.UnpicklingError(f'memo index {argument} exceeds the size of the file')
+        end = (position or 0) + 1
+    if end != len(data):
+        raise pickle.UnpicklingError(f'{len(data) - end} bytes follow its end (a PyTorch file, or several pickles)')
+
+
+class _Callable:
+    """What a pickle gets in place of a function: callable, but without any attribute that BUILD could reach."""
+
+    __slots__ = ('_make',)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError('it sets the state of a function')
+
+
+class _DType:
+    __slots__ = ('dtype',)
+
+    def __init__(self, name: Any, align: Any = False, copy: Any = True) -> None:
+        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+            raise pickle.UnpicklingError(f'arrays of dtype {name!r} are not allowed')
+        self.dtype = np.dtype(name)
+        if self.dtype.itemsize == 0:
+            raise pickle.UnpicklingError('arrays of empty strings are not allowed')
+
+    def __setstate__(self, state: tuple) -> None:
+        # (version, byte order, subarray, field names, fields, item size, alignment, flags[, metadata])
+        if not isinstance(state, tuple) or len(state) not in (8, 9) or state[1] not in tuple('<>=|'):
+            raise pickle.UnpicklingError('a dtype is described in an unknown way')
+        if any(part is not None for part in (*state[2:5], *state[8:])):
+            raise pickle.UnpicklingError('arrays of records are not allowed')
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    __slots__ = ('_reader', 'value')
+
+    def __init__(self, reader: '_Reader') -> None:
+        self._reader = reader
+        self.value: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, dtype, fortran, raw = state
+        if version != 1:
+            raise pickle.UnpicklingError(f'array state of version {version!r} is not known')
+        self.fill(raw, dtype, shape, 'F' if fortran else 'C')
+
+    def fill(self, raw: Any, dtype: Any, shape: Any, order: Any) -> None:
+        if isinstance(raw, str):
+            raw = self._reader.encode(raw, 'latin1')  # Python 2 knew no bytes
+        if not isinstance(dtype, _DType) or not isinstance(raw, bytes | bytearray) or order not in ('C', 'F'):
+            raise pickle.UnpicklingError('an array is described in an unknown way (object arrays are not allowed)')
+        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
+            raise pickle.UnpicklingError(f'array shape {shape!r} is not allowed')
+        if prod(shape) * dtype.dtype.itemsize != len(raw):
+            raise pickle.UnpicklingError(f'an array of shape {shape} {dtype.dtype} comes with {len(raw)} bytes')
+        self._reader.spend(len(raw))
+        value = np.frombuffer(raw, dtype.dtype).reshape(shape, order=order)
+        self.value = value.astype(dtype.dtype.newbyteorder('='))
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickler whose vocabulary is a handful of stand-ins for numpy's own functions."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding='latin1')
+        # An honest file holds the bytes of each array once; copying one of them a million times is a memory bomb.
+        self._budget = 4 * len(data)
+        self._ndarray = _Callable(self._refuse)
+        self._names = {
+            ('numpy', 'ndarray'): self._ndarray,
+            ('numpy', 'dtype'): _Callable(_DType),
+            ('_codecs', 'encode'): _Callable(self.encode),
+        }
+        for builtins in ('builtins', '__builtin__'):
+            self._names[builtins, 'complex'] = _Callable(complex)
+            self._names[builtins, 'bytes'] = _Callable(lambda: b'')  # an empty one, in protocol 2
+        for core in ('numpy.core', 'numpy._core'):
+            self._names[f'{core}.multiarray', '_reconstruct'] = _Callable(self._reconstruct)
+            self._names[f'{core}.multiarray', 'scalar'] = _Callable(self._scalar)
+            self._names[f'{core}.numeric', '_frombuffer'] = _Callable(self._from_buffer)
+
+    def find_class(self, module: str, name: str) -> _Callable:
+        found = self._names.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is not data')
+        return found
+
+    def spend(self, num_bytes: int) -> None:
+        self._budget -= num_bytes
+        if self._budget < 0:
+            raise pickle.UnpicklingError('its arrays take more memory than the file has bytes')
+
+    def encode(self, text: Any, encoding: Any) -> bytes:
+        """How Python 3 writes bytes into a protocol 2 pickle."""
+        if not isinstance(text, str) or encoding != 'latin1':
+            raise pickle.UnpicklingError('bytes are written in an unknown way')
+        self.spend(len(text))
+        return text.encode('latin1')
+
+    def _reconstruct(self, kind: Any, shape: Any, letter: Any) -> _Array:
+        if kind is not self._ndarray:
+            raise pickle.UnpicklingError('only plain numpy arrays are allowed')
+        return _Array(self)
+
+    def _from_buffer(self, raw: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+        array = _Array(self)
+        array.fill(raw, dtype, shape, order)
+        return array
+
+    def _scalar(self, dtype: Any, raw: Any) -> Any:
+        value = self._from_buffer(raw, dtype, (), 'C').value
+        assert value is not None
+        return value.item()
+
+    def _refuse(self, *args: Any) -> None:
+        raise pickle.UnpicklingError('it creates an array in an unknown way')
+
+
+def _plain(value: Any, done: dict[int, Any], active: set[int]) -> Any:
+    """``value`` with stand-ins turned into arrays.
+
+    Args:
+        value (Any): What the reader built.
+        done (dict[int, Any]): Results by ``id``: parts that are shared stay shared, and are walked once.
+        active (set[int]): Containers being walked, to find one that holds itself.
+    """
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    key = id(value)  # unique: the reader's objects outlive the walk
+    if key in done:
+        return done[key]
+    if key in active:
+        raise pickle.UnpicklingError('a container holds itself')
+    active.add(key)
+    result: Any
+    if type(value) is bytearray:
+        result = bytes(value)
+    elif type(value) in (list, tuple):
+        result = type(value)([_plain(item, done, active) for item in value])
+    elif type(value) is dict:
+        result = {_plain(name, done, active): _plain(item, done, active) for name, item in value.items()}
+    elif type(value) is _Array and value.value is not None:
+        result = value.value
+    else:
+        raise pickle.UnpicklingError(f'it holds a {type(value).__name__.strip("_")} that is not data')
+    active.remove(key)
+    done[key] = result
+    return result

@@ -1,0 +1,246 @@
+import os
+import pickle
+import struct
+import tracemalloc
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mlic_mm.utils.safe_pickle import load_pickle
+
+# What Python 2.7 with numpy 1.16 writes for {'nums': array([1., -2.])} in protocol 2: byte strings, no bytes type.
+PYTHON2 = (
+    b'\x80\x02}q\x01U\x04numsq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b\x87Rq\x05'
+    b'(K\x01K\x02\x85cnumpy\ndtype\nq\x06U\x02f8K\x00K\x01\x87Rq\x07(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00'
+    b'tb\x89U\x10' + struct.pack('<2d', 1.0, -2.0) + b'tbs.'
+)
+
+
+def write(path: Path, data: object, protocol: int = 4) -> Path:
+    path.write_bytes(data if isinstance(data, bytes) else pickle.dumps(data, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_reads_data_of_every_protocol(tmp_path, protocol):
+    shared = np.arange(6, dtype='>i4').reshape(2, 3)
+    data = {
+        'adj': np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        'shared': [shared, shared],
+        'names': ['cell phone', 'Ä', ''],
+        'array of names': np.array(['cat', 'dog']),
+        'mixed': (None, True, False, -(10**20), 2.5, 1 + 2j, b'', b'\x00\xff', (), [], {}),
+        'scalars': [np.float32(0.5), np.int64(-3), np.bool_(True)],
+        'empty': np.zeros((0, 4), dtype=np.uint8),
+        7: {(1, 'a'): 'tuple key'},
+    }
+    read = load_pickle(write(tmp_path / 'a.pkl', data, protocol))
+    assert read.keys() == data.keys()
+    np.testing.assert_array_equal(read['adj'], data['adj'])
+    np.testing.assert_array_equal(read['shared'][0], shared)
+    assert read['shared'][0] is read['shared'][1]
+    assert read['shared'][0].dtype == np.int32
+    np.testing.assert_array_equal(read['array of names'], ['cat', 'dog'])
+    for key in ('names', 'mixed', 7):
+        assert read[key] == data[key]
+    assert read['scalars'] == [0.5, -3, True]
+    assert [type(value) for value in read['scalars']] == [float, int, bool]
+    assert read['empty'].shape == (0, 4)
+    read['adj'][0, 0] = 5  # not a read-only view of the file
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    array=hnp.arrays(
+        st.one_of(hnp.integer_dtypes(), hnp.floating_dtypes(), hnp.boolean_dtypes()), hnp.array_shapes(min_side=0)
+    ),
+    protocol=st.integers(0, 5),
+)
+def test_any_numeric_array_round_trips(tmp_path, array, protocol):
+    read = load_pickle(write(tmp_path / 'a.pkl', array, protocol))
+    np.testing.assert_array_equal(read, array)
+    assert read.dtype == array.dtype.newbyteorder('=')
+
+
+def test_reads_python_2(tmp_path):
+    read = load_pickle(write(tmp_path / 'old.pkl', PYTHON2))
+    np.testing.assert_array_equal(read['nums'], [1.0, -2.0])
+
+
+class Call:
+    """Pickles as the call of ``function``."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def open_for_writing(path):
+    return Call(open, str(path), 'w')
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4, 5])
+@pytest.mark.parametrize('wrap', [lambda bad: bad, lambda bad: {'adj': [np.eye(2), bad]}, lambda bad: {bad.call: 1}])
+def test_code_is_refused_and_not_executed(tmp_path, protocol, wrap):
+    target = tmp_path / 'written'
+    for bad in (
+        open_for_writing(target),
+        Call(os.system, f'touch {target}'),
+        Call(eval, f'open({str(target)!r}, "w")'),
+        Call(exec, f'open({str(target)!r}, "w")'),
+        Call(getattr, os, 'system'),
+        Call(np.fromfile, str(tmp_path / 'a.pkl')),
+        Call(np.load, str(target)),
+    ):
+        try:
+            path = write(tmp_path / 'bad.pkl', wrap(bad), protocol)
+        except (TypeError, pickle.PicklingError):  # a module cannot be pickled at all
+            continue
+        with pytest.raises(ValueError, match=r'bad\.pkl was refused: (it asks for|opcode).*nothing in it was executed'):
+            load_pickle(path)
+        assert not target.exists()
+
+
+def test_hostile_file_is_hostile(tmp_path):
+    """The files of the test above do write when Python's own reader opens them."""
+    pickle.loads(pickle.dumps(open_for_writing(tmp_path / 'written'))).close()
+    assert (tmp_path / 'written').exists()
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        np.array([{'a': 1}], dtype=object),
+        np.array([1, 'a', None], dtype=object),
+        np.zeros(2, dtype=[('x', 'f4')]),
+        np.array(['2020-01-01'], dtype='datetime64[D]'),
+        np.zeros(2, dtype=np.longdouble),
+        torch.zeros(3),
+        {1, 2},
+        frozenset([1]),
+        OrderedDict(a=1),
+        Path('x'),
+        np.ndarray,
+        np.dtype('f4'),
+        len,
+        Call(pickle.loads, b'N.'),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize('protocol', [2, 4, 5])
+def test_everything_but_data_is_refused(tmp_path, value, protocol):
+    with pytest.raises(ValueError, match=r'bad\.pkl was refused'):
+        load_pickle(write(tmp_path / 'bad.pkl', {'adj': value}, protocol))
+
+
+NDARRAY, DTYPE, REBUILD = b'cnumpy\nndarray\n', b'cnumpy\ndtype\n', b'cnumpy.core.multiarray\n_reconstruct\n'
+F8 = DTYPE + b"(S'f8'\nI00\nI01\ntR"
+SELF = b'(lp0\ng0\na.'
+
+
+@pytest.mark.parametrize(
+    ('data', 'reason'),
+    [
+        (REBUILD + b'(' + NDARRAY + b"(I1000000000000\ntS'b'\ntR.", 'Array that is not data'),
+        (REBUILD + b'(' + DTYPE + b"(I0\ntS'b'\ntR.", 'only plain numpy arrays'),
+        (NDARRAY + b'(I9\ntR.', 'creates an array in an unknown way'),
+        (NDARRAY + b"(dS'_make'\nNsb.", 'sets the state of a function'),
+        (b'c_codecs\nencode\n' + b"(dS'x'\nI1\nsb.", 'sets the state of a function'),
+        (b'c_codecs\nencode\n' + b"(Vabc\nS'rot13'\ntR.", 'unknown way'),
+        (DTYPE + b"(S'O'\nI00\nI01\ntR.", "dtype 'O'"),
+        (DTYPE + b"(S'V8'\nI00\nI01\ntR.", "dtype 'V8'"),
+        (DTYPE + b"(S'f8'\nI00\nI01\ntR.", 'DType that is not data'),
+        (F8 + b"(I3\nS'!'\nNNNI-1\nI-1\nI0\ntb.", 'unknown way'),
+        (REBUILD + b'(' + NDARRAY + b"(I0\ntS'b'\ntR(I1\n(I9\nt" + F8 + b"I00\nS'short'\ntb.", 'comes with 5 bytes'),
+        (REBUILD + b'(' + NDARRAY + b"(I0\ntS'b'\ntR(I1\n(I-1\nI-1\nt" + F8 + b"I00\nS'12345678'\ntb.", 'shape'),
+        (REBUILD + b'(' + NDARRAY + b"(I0\ntS'b'\ntR(I1\n(I1\nt" + F8 + b'I00\n(lI1\natb.', 'object arrays'),
+        (b'cnumpy.core.multiarray\nscalar\n(' + DTYPE + b"(S'O'\nI00\nI01\ntRS'x'\ntR.", "dtype 'O'"),
+        (SELF, 'holds itself'),
+        (b'(S"a"\nios\nsystem\n.', 'opcode INST'),
+        (b"S'a'\nQ.", 'opcode BINPERSID'),
+        (b'\x80\x02\x82\x01.', 'opcode EXT1'),
+        (b'\x80\x04cnumpy\nndarray\n)\x81.', 'opcode NEWOBJ'),
+        (b'cbuiltins\nbytes\n(I1000000000000\ntR.', 'positional argument'),
+        (b'N.N.', '2 bytes follow its end'),
+        (b'Nr\xff\xff\xff\x7f.', 'memo index'),
+        (b'Np99999999999\n.', 'memo index'),
+        (b'', 'was refused'),
+        (b'.', 'was refused'),
+        (b'hello, I am text', 'was refused'),
+    ],
+)
+def test_handmade_abuse(tmp_path, data, reason):
+    with pytest.raises(ValueError, match=reason):
+        load_pickle(write(tmp_path / 'bad.pkl', data))
+
+
+@pytest.mark.parametrize('op', [b'\x8d', b'\x8e', b'\x96', b'T', b'B', b'X', b'\x8b'])
+def test_lengths_beyond_the_file_allocate_nothing(tmp_path, op):
+    size = struct.pack('<q', 1 << 40) if op in b'\x8d\x8e\x96' else struct.pack('<i', (1 << 31) - 1)
+    path = write(tmp_path / 'bomb.pkl', b'\x80\x05' + op + size + b'abc.')
+    tracemalloc.start()
+    with pytest.raises(ValueError, match='bomb'):
+        load_pickle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_copying_one_buffer_many_times_is_refused(tmp_path):
+    """1 MB in the file, named a hundred times, would be 100 MB of arrays."""
+    raw = b'\x00' * 1_000_000
+    one = b"cnumpy.core.numeric\n_frombuffer\n(h\x01cnumpy\ndtype\n(S'b1'\nI00\nI01\ntRI1000000\n\x85S'C'\ntRa"
+    data = b'\x80\x04B' + struct.pack('<i', len(raw)) + raw + b'q\x010]' + one * 100 + b'.'
+    with pytest.raises(ValueError, match='more memory than the file has bytes'):
+        load_pickle(write(tmp_path / 'bomb.pkl', data))
+
+
+def test_doubling_lists_are_walked_once(tmp_path):
+    value: list = []
+    for _ in range(200):  # 2**200 leaves, were each one visited
+        value = [value, value]
+    assert len(load_pickle(write(tmp_path / 'a.pkl', value))) == 2
+
+
+def test_nesting_too_deep_for_the_stack_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'deep\.pkl was refused'):
+        load_pickle(write(tmp_path / 'deep.pkl', b'\x80\x04' + b']' * 100_000 + b'a' * 99_999 + b'.'))
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_every_truncation_is_refused(tmp_path, protocol):
+    whole = pickle.dumps({'adj': np.arange(4.0), 'nums': [1, 2]}, protocol=protocol)
+    for size in range(len(whole)):
+        with pytest.raises(ValueError, match=r'cut\.pkl was refused'):
+            load_pickle(write(tmp_path / 'cut.pkl', whole[:size]))
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_raise_value_error_or_read_as_data(tmp_path, data):
+    protocol = data.draw(st.sampled_from([0, 2, 4]))
+    whole = bytearray(pickle.dumps({'adj': np.arange(4.0), 'nums': [1, 'b']}, protocol=protocol))
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ValueError):  # any other exception fails the test
+        load_pickle(write(tmp_path / 'a.pkl', bytes(whole)))
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no\.pkl'):
+        load_pickle(tmp_path / 'no.pkl')
+    torch.save({'a': torch.zeros(2)}, tmp_path / 'new.pth')
+    with pytest.raises(ValueError, match='zip archive'):
+        load_pickle(tmp_path / 'new.pth')
+    torch.save({'a': torch.zeros(2)}, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match='refused'):
+        load_pickle(tmp_path / 'old.pth')

@@ -1,0 +1,236 @@
+"""Count the training labels of a config's data set and write them as a label graph, with label embeddings if asked.
+
+    python tools/build_label_graph.py configs/deeplift_coco.py --word-vectors glove-50d
+    python tools/build_label_graph.py configs/deeplift_coco.py --from-pickle coco_adj.pkl --classes-order alphabetical
+
+The file format, word vectors and the order of labels in other codebases' pickles: docs/label_graph.md.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from mmengine.config import Config, DictAction
+from mmengine.registry import DATASETS, init_default_scope
+
+from mlic_mm.utils.checks import check_same_classes, check_same_names
+from mlic_mm.utils.embeddings import label_embeddings
+from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.utils.label_graph_pickle import embeddings_from_pickle, graph_from_pickle
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Build the label graph of a training set.')
+    parser.add_argument('config', nargs='?', help='config whose train_dataloader.dataset is counted')
+    parser.add_argument('--out', type=Path, help='.npz or .json; default: model.head.label_graph.graph of the config')
+    parser.add_argument('--force', action='store_true', help='replace an existing file')
+    parser.add_argument('--threshold', type=float, default=0.5, help='edge i → j where P(j given i) ≥ this')
+    parser.add_argument(
+        '--word-vectors',
+        metavar='SOURCE',
+        help='text file (GloVe, word2vec, fastText), glove-50d, FILE.npz:KEY, or a .pkl with one vector per label',
+    )
+    parser.add_argument('--on-missing', choices=('error', 'random'), default='error', help='words without a vector')
+    parser.add_argument(
+        '--alias', action='append', default=[], metavar='LABEL=WORDS', help='words to look up for a label; repeatable'
+    )
+    parser.add_argument('--from-pickle', type=Path, metavar='FILE', help="take counts from ML-GCN's dict(adj, nums)")
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        '--classes-order',
+        choices=('alphabetical', 'dataset'),
+        help="order of a pickle's rows",
+    )
+    order.add_argument('--classes', type=Path, metavar='FILE', help="names of a pickle's rows, one a line or JSON")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    args = parser.parse_args(argv)
+
+    pickles = args.from_pickle or (args.word_vectors and Path(args.word_vectors).suffix == '.pkl')
+    if pickles and not (args.classes or args.classes_order):
+        parser.error('a pickle stores no names: say in which order its rows are by --classes-order or --classes')
+    if not pickles and (args.classes or args.classes_order):
+        parser.error('--classes and --classes-order describe the rows of a pickle, and none is given')
+    if args.config is None and not (args.from_pickle and args.classes and args.out):
+        parser.error('without a config, --from-pickle, --classes and --out are needed')
+    if any('=' not in alias for alias in args.alias):
+        parser.error('--alias must read LABEL=WORDS')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        build(args)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f'error: {error}')
+
+
+def build(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options) if args.config else None
+    out = args.out or default_out(cfg)
+    if out.suffix not in ('.npz', '.json'):
+        raise ValueError(f'--out {out} must end in .npz or .json')
+    if out.exists() and not args.force:
+        raise FileExistsError(f'{out} exists and is kept; --force replaces it, --out writes elsewhere')
+
+    counted = count_labels(cfg, args.threshold) if cfg else None
+    rows = pickle_rows(args, counted)
+    graph = counted
+    if args.from_pickle:
+        graph = graph_from_pickle(args.from_pickle, rows, args.threshold)
+        if counted:
+            check_same_classes(
+                sorted(counted.classes), sorted(rows), f'{args.config}', f'{args.classes or "the pickle"}'
+            )
+            graph = graph.reordered(counted.classes)
+            warn_of_wrong_order(graph, counted, args.from_pickle)
+    assert graph is not None
+    if args.word_vectors:
+        graph = replace(graph, embeddings=embeddings(args, graph.classes, rows))
+    graph.save(out)
+    print(summary(graph, out))
+
+
+def load_config(path: str, options: dict | None) -> Config:
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    if not cfg.get('train_dataloader'):
+        raise ValueError(f'{path} has no train_dataloader, so there are no training labels to count')
+    return cfg
+
+
+def default_out(cfg: Config | None) -> Path:
+    """Where the model of the config looks for its graph."""
+    assert cfg is not None  # parse_args asks for --out otherwise
+    graph = cfg.get('model', {}).get('head', {}).get('label_graph', {}).get('graph')
+    return Path(graph) if isinstance(graph, str) else Path('data/label_graphs', Path(cfg.filename).stem + '.npz')
+
+
+def count_labels(cfg: Config, threshold: float) -> LabelGraphData:
+    """Labels of the training data set, without decoding an image; a sample repeated by a wrapper counts once."""
+    # Our types are named mlic_mm.X; a config of another project may not import them.
+    import mlic_mm.registry  # noqa: F401
+
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(without_pipelines(deepcopy(cfg.train_dataloader.dataset)))
+    leaves = list(unwrapped(dataset))
+    classes = tuple(leaves[0].metainfo.get('classes') or ())
+    if not classes:
+        raise ValueError(f'{cfg.filename}: {type(leaves[0]).__name__} has no class names in its metainfo')
+    for leaf in leaves[1:]:
+        other = leaf.metainfo.get('classes') or ()
+        check_same_classes(classes, other, 'the first data set of the config', f'another {type(leaf).__name__} in it')
+    parts = [part for leaf in leaves for part in sparse_targets(leaf, len(classes))]
+    if not parts:
+        raise ValueError(f'{cfg.filename}: the training data set is empty')
+    return LabelGraphData.from_targets(sp.vstack(parts, format='csr'), classes, threshold)
+
+
+def without_pipelines(dataset: Any) -> Any:
+    """``dataset`` (config) with every pipeline emptied, also in wrapped data sets: only labels are read."""
+    if isinstance(dataset, dict):
+        for key, value in dataset.items():
+            dataset[key] = [] if key == 'pipeline' else without_pipelines(value)
+    elif isinstance(dataset, list | tuple):
+        return [without_pipelines(value) for value in dataset]
+    return dataset
+
+
+def unwrapped(dataset: Any) -> Iterator[Any]:
+    """The data sets inside concatenating, repeating and balancing wrappers."""
+    if hasattr(dataset, 'get_data_info'):
+        yield dataset
+    elif hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from unwrapped(part)
+    elif hasattr(dataset, 'dataset'):
+        yield from unwrapped(dataset.dataset)
+    else:
+        raise ValueError(f'{type(dataset).__name__} is neither a data set of mmengine nor a wrapper of one')
+
+
+def sparse_targets(dataset: Any, num_classes: int) -> Iterator[sp.csr_array]:
+    """Targets ``(n, C)`` with 1, 0, −1 in parts small enough to be dense for a moment."""
+    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    while part := list(islice(infos, max(1, 2**22 // num_classes))):
+        dense = np.zeros((len(part), num_classes), dtype=np.float32)
+        for row, info in zip(dense, part, strict=True):
+            if 'gt_score' in info:
+                row[:] = info['gt_score']
+            elif 'gt_label' in info:
+                row[info['gt_label']] = 1
+            else:
+                raise ValueError(f'{type(dataset).__name__} gives samples without gt_score and gt_label')
+        yield sp.csr_array(dense)
+
+
+def pickle_rows(args: argparse.Namespace, counted: LabelGraphData | None) -> tuple[str, ...]:
+    """Names of a pickle's rows, empty where no pickle is read."""
+    if args.classes:
+        text = args.classes.read_text(encoding='utf-8')
+        names = json.loads(text) if args.classes.suffix == '.json' else text.splitlines()
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f'{args.classes} must be a JSON list of names')
+        return tuple(name.strip() for name in names if name.strip())
+    if not args.classes_order:
+        return ()
+    assert counted is not None
+    return tuple(sorted(counted.classes)) if args.classes_order == 'alphabetical' else counted.classes
+
+
+def warn_of_wrong_order(graph: LabelGraphData, counted: LabelGraphData, path: Path) -> None:
+    """Rows in another order than claimed match no training set: the counts would be those of other labels."""
+    if len(graph.classes) > 2:
+        correlation = np.corrcoef(np.log1p(graph.counts), np.log1p(counted.counts))[0, 1]
+        if not correlation > 0.8:
+            print(
+                f'warning: the counts in {path} hardly resemble the training labels (correlation {correlation:.2f}): '
+                'are its rows in another order?',
+                file=sys.stderr,
+            )
+
+
+def embeddings(args: argparse.Namespace, classes: tuple[str, ...], rows: tuple[str, ...]) -> np.ndarray:
+    if Path(args.word_vectors).suffix == '.pkl':
+        check_same_names(classes, rows, 'the label graph', f'the rows of {args.word_vectors}')
+        vectors = embeddings_from_pickle(args.word_vectors, len(rows))
+        return vectors[[rows.index(name) for name in classes]]
+    aliases = dict(alias.split('=', 1) for alias in args.alias)
+    return label_embeddings(classes, args.word_vectors, on_missing=args.on_missing, aliases=aliases)
+
+
+def summary(graph: LabelGraphData, out: Path) -> str:
+    edges = graph.edges()
+    isolated = np.setdiff1d(np.arange(len(graph.classes)), edges)
+    images = f'{graph.num_images} images' if graph.num_images else 'an unknown number of images'
+    vectors = 'none' if graph.embeddings is None else f'{graph.embeddings.shape[1]}-d'
+    lines = [
+        f'{out}: {len(graph.classes)} labels in {images}, {edges.shape[1]} edges at P(j given i) ≥ {graph.threshold}, '
+        f'word vectors: {vectors}',
+        listed('labels without an edge', [graph.classes[i] for i in isolated]),
+        listed('labels never seen', [graph.classes[i] for i in np.flatnonzero(graph.counts == 0)]),
+    ]
+    rows, cols = graph.cooccurrence.nonzero()
+    chance = graph.cooccurrence.data / graph.counts[rows]
+    for k in np.argsort(-chance, kind='stable')[:5]:
+        pair = f'{graph.classes[rows[k]]} → {graph.classes[cols[k]]}'
+        lines.append(f'  {pair}: {chance[k]:.2f} ({graph.cooccurrence.data[k]} of {graph.counts[rows[k]]})')
+    return '\n'.join(lines)
+
+
+def listed(what: str, names: list[str], most: int = 10) -> str:
+    more = f', … and {len(names) - most} more' if len(names) > most else ''
+    return f'{what}: {len(names)}' + (f' ({", ".join(names[:most])}{more})' if names else '')
+
+
+if __name__ == '__main__':
+    main()
