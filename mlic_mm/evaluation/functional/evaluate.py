@@ -1,0 +1,101 @@
+"""All figures of one protocol from scores and targets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .average_precision import average_precisions
+from .figures import class_figures, example_figures, label_figures, mean_accuracy, mean_of_known
+from .matrices import ClassMajor, as_matrices
+from .predictions import above_threshold, top_k
+from .protocol import Protocol, get_protocol
+from .threshold import best_threshold
+
+
+def evaluate_scores(
+    scores: Any,
+    targets: Any,
+    preset: str | Protocol = 'mlgcn',
+    *,
+    per_class: bool = False,
+    classes: Sequence[str] | None = None,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Evaluate a matrix of scores as a published evaluator does.
+
+    Args:
+        scores (Tensor | ndarray): ``(N, C)``, no NaN.
+        targets (Tensor | ndarray): ``(N, C)``: 1 present, 0 absent, −1 ignored. Never changed.
+        preset (str | Protocol): ``mlgcn, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``.
+        per_class (bool): Add the entry ``'per_class'``.
+        classes (Sequence[str] | None): Class names for it; their indices by default.
+        **overrides: Options of :class:`Protocol` that differ from the preset.
+
+    Returns:
+        dict: Percentages ``mAP, CP, CR, CF1, OP, OR, OF1``, the latter six with suffix ``_top3`` as well, ``mA``,
+        and the example-based ``Acc, Prec, Rec, F1``. NaN where the protocol leaves every class out. The threshold
+        stands under ``threshold``, or, when it was tuned on the very scores it evaluates, under
+        ``threshold_tuned_here`` (as given, no percentage). ``per_class`` is a dictionary of lists ``names, AP, P, R,
+        F1`` (percentages, NaN where the class is left out) and ``support`` (number of positives).
+
+    Raises:
+        ValueError: See :func:`as_matrices` and :func:`get_protocol`; or the number of names is not C.
+        TypeError: Inputs that are not numbers.
+    """
+    protocol = get_protocol(preset, **overrides)
+    scores, targets = as_matrices(scores, targets)
+    num_classes = scores.shape[1]
+    if classes is not None and len(classes) != num_classes:
+        raise ValueError(f'{len(classes)} class names for {num_classes} columns of scores')
+    if protocol.unlabelled == 'drop':
+        labelled = (targets == 1).any(axis=1)
+        if not labelled.any():
+            raise ValueError(
+                "nothing to evaluate: unlabelled='drop' leaves none of the images, none has a positive label"
+            )
+        scores, targets = scores[labelled], targets[labelled]
+    data = ClassMajor.from_matrices(scores, targets)
+
+    threshold = best_threshold(data, protocol) if isinstance(protocol.threshold, str) else protocol.threshold
+    above = None if threshold is None else above_threshold(data.scores, threshold)
+    best = None if protocol.topk is None else top_k(data.scores, protocol.topk)
+    if best is not None and protocol.topk_mode == 'and-threshold':
+        best &= above
+    predicted = best if above is None else above
+    assert predicted is not None  # Protocol refuses to have neither
+    valid = np.full(num_classes, len(scores))
+    if data.ignored is not None and protocol.ignored == 'ignore':
+        valid = (~data.ignored).sum(1)
+        for prediction in (above, best):
+            if prediction is not None:
+                prediction &= ~data.ignored
+
+    hit = predicted & data.positive
+    counts = hit.sum(1), predicted.sum(1), data.positive.sum(1)
+    aps = average_precisions(data, protocol)
+    if protocol.no_positives == 'zero':
+        aps = np.nan_to_num(aps, nan=0.0)
+    figures: dict[str, Any] = {'mAP': mean_of_known(aps), **label_figures(*counts, protocol)}
+    if best is not None:
+        of_best = label_figures((best & data.positive).sum(1), best.sum(1), counts[2], protocol)
+        figures |= {f'{name}_top{protocol.topk}': value for name, value in of_best.items()}
+    figures['mA'] = mean_accuracy(*counts, valid, protocol)
+    figures |= example_figures(_per_image(hit), _per_image(predicted), _per_image(data.positive))
+    result: dict[str, Any] = {name: 100 * float(value) for name, value in figures.items()}
+    if protocol.threshold == 'tuned':
+        result['threshold_tuned_here'] = threshold
+    elif protocol.single_threshold is not None:
+        result['threshold'] = protocol.single_threshold
+    if per_class:
+        columns = dict(zip(('P', 'R', 'F1'), class_figures(*counts, protocol), strict=True))
+        result['per_class'] = {
+            'names': [str(i) for i in range(num_classes)] if classes is None else list(classes),
+            **{name: (100 * values).tolist() for name, values in {'AP': aps, **columns}.items()},
+            'support': counts[2].tolist(),
+        }
+    return result
+
+
+def _per_image(mask: np.ndarray) -> np.ndarray:
+    return np.add.reduce(mask, axis=0, dtype=np.int32)

@@ -1,0 +1,101 @@
+"""Checked inputs of the evaluation, and the class-by-class layout that it computes in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+_BLOCK = 1024  # rows transposed at a time: small enough to stay in cache, three times faster than one big transposition
+
+
+def as_matrices(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Check scores and targets and return them as arrays, without copying where the type allows.
+
+    Args:
+        scores (Tensor | ndarray): Scores or logits ``(N, C)``, any number type, no NaN.
+        targets (Tensor | ndarray): ``(N, C)``: 1 present, 0 absent, −1 ignored.
+
+    Returns:
+        tuple[ndarray, ndarray]: Scores (float32 or float64) and targets (as given) ``(N, C)``.
+
+    Raises:
+        TypeError: Not numbers.
+        ValueError: Wrong shapes, N or C of 0, NaN scores, targets outside {−1, 0, 1}: says which and where.
+    """
+    scores, targets = _as_array(scores, 'scores'), _as_array(targets, 'targets')
+    for name, matrix in (('scores', scores), ('targets', targets)):
+        if matrix.ndim != 2:
+            raise ValueError(
+                f'{name} must have shape (N, C), one row per image and one column per class: got {matrix.shape}'
+            )
+    if scores.shape != targets.shape:
+        raise ValueError(f'scores {scores.shape} and targets {targets.shape} must have the same shape (N, C)')
+    if scores.shape[0] == 0:
+        raise ValueError(f'nothing to evaluate: scores and targets have N = 0 images (shape {scores.shape})')
+    if scores.shape[1] == 0:
+        raise ValueError(f'nothing to evaluate: scores and targets have C = 0 classes (shape {scores.shape})')
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float64 if scores.dtype.kind in 'iu' else np.float32)
+    if np.isnan(scores.max()):
+        _refuse('scores', scores, np.isnan(scores), 'NaN: did the training diverge?')
+    wrong = targets != 0
+    wrong &= targets != 1
+    wrong &= targets != -1
+    if wrong.any():
+        _refuse('targets', targets, wrong, 'must be 1 (present), 0 (absent) or -1 (ignored)')
+    return scores, targets
+
+
+@dataclass(frozen=True)
+class ClassMajor:
+    """Scores and targets with one contiguous row per class.
+
+    Args:
+        scores (ndarray): ``(C, N)``, a copy.
+        positive (ndarray): ``(C, N)`` bool, target is 1.
+        ignored (ndarray | None): ``(C, N)`` bool, target is −1; None where no target is.
+    """
+
+    scores: np.ndarray
+    positive: np.ndarray
+    ignored: np.ndarray | None
+
+    @classmethod
+    def from_matrices(cls, scores: np.ndarray, targets: np.ndarray) -> 'ClassMajor':
+        """Turn checked ``(N, C)`` matrices, which stay as they are."""
+        shape = scores.shape[::-1]
+        turned, positive = np.empty(shape, scores.dtype), np.empty(shape, bool)
+        ignored = np.empty(shape, bool) if targets.min() < 0 else None
+        for start in range(0, len(scores), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            turned[:, rows] = scores[rows].T
+            positive[:, rows] = (targets[rows] == 1).T
+            if ignored is not None:
+                ignored[:, rows] = (targets[rows] == -1).T
+        return cls(turned, positive, ignored)
+
+    def sorted_class(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of one class in ascending order without the ignored: all ``(n,)`` and of its positives ``(p,)``."""
+        scores = self.scores[index]
+        every = scores if self.ignored is None else scores[~self.ignored[index]]
+        return np.sort(every), np.sort(scores[self.positive[index]])
+
+
+def _as_array(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        if values.dtype in (torch.bfloat16, torch.float16):
+            values = values.float()
+        return values.numpy()
+    array = np.asarray(values)
+    if array.dtype.kind not in 'fiub':
+        raise TypeError(
+            f'{name} must be numbers in a tensor or array (N, C), got {type(values).__name__} of {array.dtype}'
+        )
+    return array
+
+
+def _refuse(name: str, values: np.ndarray, wrong: np.ndarray, why: str) -> None:
+    row, column = np.argwhere(wrong)[0]
+    raise ValueError(f'{name}[{row}, {column}] is {values[row, column]} ({wrong.sum()} such values): {why}')

@@ -1,0 +1,54 @@
+"""Which labels are predicted: by threshold, or the best k of every image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def above_threshold(scores: np.ndarray, threshold: float | Sequence[float]) -> np.ndarray:
+    """Labels that score strictly higher than the threshold.
+
+    Args:
+        scores (ndarray): ``(C, N)``.
+        threshold (float | Sequence[float]): One number, or one per class ``(C,)``.
+
+    Returns:
+        ndarray: ``(C, N)`` bool.
+
+    Raises:
+        ValueError: The number of thresholds is not C.
+    """
+    limits = np.asarray(threshold, dtype=scores.dtype)  # compared in the type of the scores: 0.8 is not above 0.8
+    if limits.ndim and len(limits) != len(scores):
+        raise ValueError(f'threshold has {len(limits)} values for {len(scores)} classes')
+    return scores > (limits[:, None] if limits.ndim else limits)
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """The k highest labels of every image, all of them where there are fewer; of equal scores the lower index wins.
+
+    Args:
+        scores (ndarray): ``(C, N)``.
+        k (int): Labels per image.
+
+    Returns:
+        ndarray: ``(C, N)`` bool, min(k, C) per column.
+    """
+    k = min(k, len(scores))
+    # Class by class through all images at once: k running maxima are far cheaper than N small partitions.
+    best = np.full((k, scores.shape[1]), -np.inf, scores.dtype)  # descending
+    spare = np.empty(scores.shape[1], scores.dtype)
+    for row in scores:
+        current = row.copy()
+        for rank in best:
+            np.minimum(rank, current, out=spare)
+            np.maximum(rank, current, out=rank)
+            current, spare = spare, current
+    chosen = scores >= best[-1]
+    tied = np.flatnonzero(np.add.reduce(chosen, axis=0, dtype=np.int32) > k)
+    if len(tied):
+        above = scores[:, tied] > best[-1, tied]  # (C, T)
+        equal = chosen[:, tied] & ~above
+        room = k - np.add.reduce(above, axis=0, dtype=np.int32)
+        chosen[:, tied] = above | (equal & (np.cumsum(equal, axis=0, dtype=np.int32) <= room))
+    return chosen

@@ -1,0 +1,143 @@
+"""Evaluation protocols: every choice on which published evaluators differ, and the named sets of choices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+_CHOICES = {
+    'ap': ('all-points', 'envelope', '11-point'),
+    'ties': ('group', 'worst', 'best'),
+    'topk_mode': ('pure', 'and-threshold'),
+    'class_f1': ('harmonic', 'mean'),
+    'no_predictions': ('zero', 'one', 'skip'),
+    'no_positives': ('skip', 'zero'),
+    'ignored': ('ignore', 'negative'),
+    'unlabelled': ('keep', 'drop'),
+    'tune_for': ('OF1', 'CF1'),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One published way of turning scores into figures.
+
+    Args:
+        ap (str): ``'all-points'``: mean of the precisions at the positives. ``'envelope'``: the same after every
+            precision is raised to the best one at an equal or higher recall (VOC from 2010 on). ``'11-point'``: mean of
+            that envelope at recall 0, 0.1 … 1 (VOC 2007).
+        ties (str): Equal scores within a class. ``'group'``: they enter together, as one step of the curve; ``'worst'``
+            / ``'best'``: negatives / positives first. None depends on the order of the samples.
+        threshold (float | Sequence[float] | str | None): A label is predicted where its score is greater (strictly).
+            One number, one per class, ``'tuned'``: the one number that is best on the scores evaluated, or None:
+            the figures without suffix are those of the top-k.
+        topk (int | None): Number of labels of the top-k figures (suffix ``_top{k}``); None leaves them out.
+        topk_mode (str): ``'pure'``: the k best labels of every image; ``'and-threshold'``: those of them above the
+            threshold.
+        class_f1 (str): CF1 is ``'harmonic'``: 2·CP·CR/(CP+CR), or ``'mean'``: the mean of the classes' F1.
+        no_predictions (str): A class never predicted: its precision is ``'zero'`` or ``'one'``, or ``'skip'``: it is
+            left out of CP and of the mean of F1 (its recall of 0 stays in CR).
+        no_positives (str): A class without positives: ``'skip'``: left out of every mean over classes; ``'zero'``: its
+            AP, recall and F1 are 0.
+        ignored (str): Targets −1 in everything but AP (which always leaves them out): ``'ignore'`` or ``'negative'``.
+        unlabelled (str): Images without any positive label: ``'keep'`` or ``'drop'`` before anything is counted.
+        tune_for (str): What ``threshold='tuned'`` maximises: ``'OF1'`` or ``'CF1'``.
+
+    Raises:
+        ValueError: An option has none of its values; the message lists them.
+        TypeError: A threshold or ``topk`` of another type.
+    """
+
+    ap: str = 'all-points'
+    ties: str = 'group'
+    threshold: float | Sequence[float] | str | None = 0.5
+    topk: int | None = 3
+    topk_mode: str = 'pure'
+    class_f1: str = 'mean'
+    no_predictions: str = 'zero'
+    no_positives: str = 'skip'
+    ignored: str = 'ignore'
+    unlabelled: str = 'keep'
+    tune_for: str = 'OF1'
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(
+                    f'{name}={value!r} is none of {", ".join(map(repr, choices))}{_nearest(value, choices)}'
+                )
+        if self.topk is not None and (isinstance(self.topk, bool) or not isinstance(self.topk, int)):
+            raise TypeError(f'topk={self.topk!r} is neither an int nor None')
+        if self.topk is not None and self.topk < 1:
+            raise ValueError(f'topk={self.topk} must be at least 1, or None for no top-k figures')
+        self._check_threshold()
+        if self.threshold is None and self.topk is None:
+            raise ValueError(
+                'threshold=None takes the figures from the top-k, which topk=None leaves out: set one of them'
+            )
+        if self.threshold is None and self.topk_mode == 'and-threshold':
+            raise ValueError("topk_mode='and-threshold' needs a threshold: set one, or topk_mode='pure'")
+
+    def _check_threshold(self) -> None:
+        value = self.threshold
+        if isinstance(value, str):
+            if value != 'tuned':
+                raise ValueError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
+        elif value is not None:
+            numbers = np.atleast_1d(np.asarray(value)) if not isinstance(value, bool) else np.array(None)
+            if numbers.dtype.kind not in 'fiu' or numbers.ndim != 1:
+                raise TypeError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
+            if not np.isfinite(numbers).all():
+                raise ValueError(f'threshold={value!r} is not finite')
+
+    @property
+    def single_threshold(self) -> float | None:
+        """The fixed threshold where it is one number, else None."""
+        return float(self.threshold) if isinstance(self.threshold, Real) else None
+
+
+PRESETS: dict[str, Protocol] = {
+    'mlgcn': Protocol(topk_mode='and-threshold', class_f1='harmonic', ignored='negative'),
+    'srn': Protocol(ap='envelope', no_predictions='one'),
+    'asl': Protocol(threshold=0.8, no_positives='zero'),
+    'q2l': Protocol(ap='envelope', topk_mode='and-threshold', class_f1='harmonic'),
+    'wang': Protocol(threshold=None, no_predictions='skip'),
+    'liu': Protocol(threshold='tuned'),
+    'guo': Protocol(),
+    'pedestrian': Protocol(topk=None),
+    'voc07': Protocol(ap='11-point', topk_mode='and-threshold', class_f1='harmonic'),
+}
+"""Published evaluators by name; ``docs/evaluation.md`` says whose each is."""
+
+
+def get_protocol(preset: str | Protocol = 'mlgcn', **overrides: Any) -> Protocol:
+    """Return a preset with some of its options changed.
+
+    Args:
+        preset (str | Protocol): A key of :data:`PRESETS`, or a protocol to start from.
+        **overrides: Fields of :class:`Protocol`.
+
+    Raises:
+        ValueError: Unknown preset, option or value; the message names the nearest known one.
+        TypeError: ``preset`` is neither a name nor a protocol, or an option has the wrong type.
+    """
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise ValueError(f'unknown preset {preset!r}{_nearest(preset, PRESETS)}; known: {", ".join(PRESETS)}')
+        preset = PRESETS[preset]
+    elif not isinstance(preset, Protocol):
+        raise TypeError(f'preset must be a name or a Protocol, got {type(preset).__name__}')
+    known = [field.name for field in fields(Protocol)]
+    for name in overrides:
+        if name not in known:
+            raise ValueError(f'unknown option {name!r}{_nearest(name, known)}; known: {", ".join(known)}')
+    return replace(preset, **overrides)
+
+
+def _nearest(name: Any, known: Any) -> str:
+    found = get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.5)
+    return f' (did you mean {found[0]!r}?)' if found else ''

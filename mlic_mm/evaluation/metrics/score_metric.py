@@ -1,0 +1,117 @@
+"""Base of the metrics that work on the whole matrix of scores."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_world_size
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from .collected_scores import CollectedScores, SampleKey, concatenate, merge_processes, name_sample
+
+
+class ScoreMetric(BaseMetric):
+    """Collects scores and targets batch by batch and computes on all of them at once.
+
+    A sample is a dictionary with ``pred_score`` ``(C,)`` and ``gt_score`` ``(C,)`` (1, 0, −1 = ignored) or ``gt_label``
+    (indices of the positives); ``sample_idx``, ``img_id`` and ``img_path`` are kept where it has them.
+
+    Args:
+        collect_device (str): ``'cpu'`` or ``'gpu'``: how processes exchange results.
+        prefix (str | None): Put before the names of the figures as ``prefix/``; none by default, so that
+            ``save_best='mAP'`` works.
+    """
+
+    default_prefix = ''  # None would log a warning
+
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.results: list[CollectedScores] = []
+        self._size = 0
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep copies of one batch's scores and targets.
+
+        Raises:
+            ValueError: A sample without ``pred_score`` or with neither ``gt_score`` nor ``gt_label``; samples of
+                different lengths, soft targets, indices out of range.
+        """
+        if not data_samples:
+            return
+        keys = [(s.get('sample_idx'), s.get('img_id'), s.get('img_path')) for s in data_samples]
+        try:
+            scores = _stack([sample['pred_score'] for sample in data_samples])
+            if all('gt_score' in sample for sample in data_samples):
+                given = _stack([sample['gt_score'] for sample in data_samples])
+            else:
+                given = torch.stack([_multi_hot(sample, scores.shape[-1]) for sample in data_samples])
+        except KeyError as error:
+            raise ValueError(
+                f'{name_sample(keys[0], 0)} or one of its batch has no {error}: a multi-label head sets pred_score, '
+                'PackInputs packs gt_score or gt_label'
+            ) from error
+        targets = given.to(torch.int8)
+        if not torch.equal(targets.to(given.dtype), given):
+            row = int((targets.to(given.dtype) != given).any(-1).nonzero()[0])
+            raise ValueError(f'targets of {name_sample(keys[row], row)} must be 1, 0 or -1, got {given[row].tolist()}')
+        if scores.shape != targets.shape or scores.ndim != 2:
+            raise ValueError(
+                f'{name_sample(keys[0], 0)}: pred_score and gt_score must have one number per class each, got '
+                f'{tuple(scores.shape[1:])} and {tuple(targets.shape[1:])}'
+            )
+        self.results.append(CollectedScores(scores, targets, keys))
+
+    def evaluate(self, size: int) -> dict:
+        """Compute on the samples of all processes.
+
+        Args:
+            size (int): Length of the data set.
+
+        Returns:
+            dict: The figures, in every process.
+        """
+        # One item per process, because mmengine cuts the list of items to the number it is given; the samples that
+        # samplers repeat are dropped by merge_processes instead.
+        self.results = [concatenate(self.results)]
+        self._size = size
+        return super().evaluate(max(size, get_world_size()))
+
+    def compute_metrics(self, results: list[CollectedScores]) -> dict:
+        """Merge the processes' results and compute; main process only."""
+        merged = merge_processes(results, self._size)
+        if not len(merged):
+            raise ValueError(f'{type(self).__name__} got no sample to evaluate: is the data set empty?')
+        classes = (self.dataset_meta or {}).get('classes')
+        num_classes = merged.scores.shape[1]
+        if classes is not None and len(classes) != num_classes:
+            raise ValueError(
+                f'the model scores {num_classes} classes, the data set has {len(classes)}: set num_classes'
+            )
+        return self.compute(merged.scores.numpy(), merged.targets.numpy(), merged.keys, classes)
+
+    @abstractmethod
+    def compute(
+        self, scores: np.ndarray, targets: np.ndarray, keys: Sequence[SampleKey], classes: Sequence[str] | None
+    ) -> dict:
+        """Compute from scores and targets ``(N, C)``, the samples' names and the classes'."""
+
+
+def _stack(rows: list[Any]) -> Tensor:
+    if not isinstance(rows[0], Tensor):
+        rows = [torch.as_tensor(row) for row in rows]
+    if len({row.shape for row in rows}) > 1:
+        raise ValueError(
+            f'samples of one batch have different numbers of classes: {sorted({tuple(r.shape) for r in rows})}'
+        )
+    stacked = torch.stack(rows).detach().cpu()
+    return stacked.float() if stacked.dtype in (torch.float16, torch.bfloat16) else stacked
+
+
+def _multi_hot(sample: dict, num_classes: int) -> Tensor:
+    labels = torch.as_tensor(sample['gt_label'], dtype=torch.int64).flatten().cpu()
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise ValueError(f'gt_label {labels.tolist()} of {sample.get("img_path")} outside 0 … {num_classes - 1}')
+    return torch.zeros(num_classes, dtype=torch.int8).scatter_(0, labels, 1)

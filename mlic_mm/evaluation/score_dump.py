@@ -1,0 +1,116 @@
+"""Scores of a data set on disk, with what is needed to evaluate, compare and fuse them later."""
+
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_ENTRIES = ('scores', 'targets', 'image_ids', 'image_paths', 'classes')
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreDump:
+    """Scores and targets of N images and C classes, and whose they are.
+
+    Args:
+        scores (ndarray): ``(N, C)`` float32.
+        targets (ndarray): ``(N, C)`` int8: 1 present, 0 absent, −1 ignored.
+        image_ids (ndarray): ``(N,)`` str.
+        image_paths (ndarray): ``(N,)`` str, '' where unknown.
+        classes (tuple[str, ...]): C names in column order.
+
+    Raises:
+        ValueError: Shapes or number of names that do not fit together, targets outside {−1, 0, 1}.
+    """
+
+    scores: np.ndarray
+    targets: np.ndarray
+    image_ids: np.ndarray
+    image_paths: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        targets = np.asarray(self.targets)
+        if not np.isin(targets, (-1, 0, 1)).all():
+            raise ValueError('targets hold values other than 1 (present), 0 (absent) and -1 (ignored)')
+        for name, value in (
+            ('scores', np.asarray(self.scores, dtype=np.float32)),
+            ('targets', targets.astype(np.int8, copy=False)),
+            ('image_ids', np.asarray(self.image_ids, dtype=np.str_)),
+            ('image_paths', np.asarray(self.image_paths, dtype=np.str_)),
+            ('classes', tuple(str(name) for name in self.classes)),
+        ):
+            object.__setattr__(self, name, value)
+        if self.scores.ndim != 2 or self.scores.shape != self.targets.shape:
+            raise ValueError(f'scores {self.scores.shape} and targets {self.targets.shape} must both be (N, C)')
+        num_images, num_classes = self.scores.shape
+        for name, ids in (('image_ids', self.image_ids), ('image_paths', self.image_paths)):
+            if ids.shape != (num_images,):
+                raise ValueError(f'{name} {ids.shape} must be ({num_images},), one for each row of the scores')
+        if len(self.classes) != num_classes:
+            raise ValueError(f'{len(self.classes)} class names for {num_classes} columns of scores')
+
+    def save(self, path: str | Path) -> Path:
+        """Write to a ``.npz`` file, all of it or nothing; a file of that name is replaced.
+
+        Raises:
+            ValueError: The name does not end in ``.npz``.
+        """
+        path = check_npz_name(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        classes = np.asarray(self.classes, dtype=np.str_)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+        try:
+            with os.fdopen(handle, 'wb') as file:
+                np.savez_compressed(
+                    file,
+                    scores=self.scores,
+                    targets=self.targets,
+                    image_ids=self.image_ids,
+                    image_paths=self.image_paths,
+                    classes=classes,
+                )
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(part, 0o666 & ~umask)  # mkstemp makes it private
+            os.replace(part, path)
+        except BaseException:
+            os.unlink(part)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> 'ScoreDump':
+        """Read a file of :meth:`save`; nothing in it is ever executed.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: Not such a file, cut short, holding pickled objects, or with parts that do not fit together.
+        """
+        path = Path(path)
+        cure = 'write it anew with tools/test.py --out or the metric mlic_mm.DumpScores'
+        if not path.is_file():
+            raise FileNotFoundError(f'no score file at {path}: {cure}')
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise ValueError('it is a single array')
+                missing = [name for name in _ENTRIES if name not in archive]
+                if missing:
+                    raise ValueError(f'it lacks {", ".join(missing)}')
+                arrays: dict[str, np.ndarray] = {name: archive[name] for name in _ENTRIES}
+            classes = tuple(arrays.pop('classes').tolist())
+            return cls(**arrays, classes=classes)
+        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+            raise ValueError(f'{path} is no score file that can be read ({error}): {cure}') from error
+
+
+def check_npz_name(path: str | Path) -> Path:
+    """Return the path; raise ValueError where it does not end in ``.npz``."""
+    if Path(path).suffix != '.npz':
+        raise ValueError(f'scores are written as .npz, got {path}: name the file {Path(path).stem}.npz')
+    return Path(path)
