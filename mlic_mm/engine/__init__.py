@@ -1,0 +1,4 @@
+from . import hooks
+from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper
+
+__all__ = ['CPUAmpOptimWrapper', 'hooks']

@@ -1,0 +1,39 @@
+from typing import Any
+
+from mmengine.hooks import EarlyStoppingHook as _EarlyStoppingHook
+from mmengine.runner import Runner
+
+from mlic_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class EarlyStoppingHook(_EarlyStoppingHook):
+    """mmengine's early stopping, whose patience survives an interruption.
+
+    The count of validations without improvement travels in the message hub, which checkpoints carry.
+
+    Args:
+        monitor (str): Metric to watch.
+        kwargs: As for ``mmengine.hooks.EarlyStoppingHook``: ``patience=5``, ``min_delta=0.1``, ``rule`` …
+    """
+
+    # Ahead of the checkpoint hook, which saves again after a validation with a new best score.
+    priority = 'LOW'
+
+    def __init__(self, monitor: str = 'mAP', **kwargs: Any) -> None:
+        super().__init__(monitor, **kwargs)
+
+    def before_train(self, runner: Runner) -> None:
+        state = runner.message_hub.runtime_info.get('early_stopping')
+        if state:
+            self.wait_count, self.best_score = state['wait_count'], state['best_score']
+            runner.train_loop.stop_training = state['stopped']
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        super().after_val_epoch(runner, metrics)
+        state = dict(
+            wait_count=self.wait_count,
+            best_score=float(self.best_score),
+            stopped=runner.train_loop.stop_training,
+        )
+        runner.message_hub.update_info('early_stopping', state)

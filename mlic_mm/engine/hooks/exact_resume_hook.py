@@ -1,0 +1,90 @@
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import IterableDataset
+
+from mlic_mm.engine.seeding import derive_seed, seed_everything, seed_samples
+from mlic_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Make a resumed training the training that would have been without the interruption.
+
+    mmengine restores weights, optimiser and schedules. This hook adds what it leaves out:
+
+    - augmentation, dropout and everything else random (see :mod:`mlic_mm.engine.seeding`);
+    - the order of images where no seed was configured, since the sampler is built before the checkpoint is read;
+    - checkpoints inside an epoch: the rest of the epoch follows, not the epoch again;
+    - gradients accumulated but not yet applied;
+    - a validation that was cut off or not yet saved, so that best score, early stopping and plateau schedules agree.
+    """
+
+    # Last before a step, since other hooks may draw random numbers; last before training, since validating needs them.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._resumed: dict[str, Any] = {}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        if runner._resume:
+            self._resumed = checkpoint.get('exact_resume', {})
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        wrapper = runner.optim_wrapper
+        state = dict(
+            sampler_seed=getattr(runner.train_dataloader.sampler, 'seed', None),
+            validated=runner.message_hub.get_info('loop_stage') == 'val',
+        )
+        if 'optimizer' in checkpoint and getattr(wrapper, '_inner_count', 0) % getattr(
+            wrapper, '_accumulative_counts', 1
+        ):
+            grads = ((name, parameter.grad) for name, parameter in runner.model.named_parameters())
+            state['gradients'] = {name: grad.cpu() for name, grad in grads if grad is not None}
+        checkpoint['exact_resume'] = state
+
+    def before_train(self, runner: Runner) -> None:
+        loop, loader = runner.train_loop, runner.train_dataloader
+        if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+            raise ValueError(
+                f'{type(loader.dataset).__name__} is read as a stream or without batches: a resumed training cannot '
+                'find its place in it; leave the check out by default_hooks.exact_resume=None'
+            )
+        sampler_seed = self._resumed.get('sampler_seed')
+        if sampler_seed is not None:
+            loader.sampler.seed = sampler_seed
+        self._seeds = seed_samples(loader, runner.seed, runner.rank)
+        if isinstance(loop, IterBasedTrainLoop):
+            # The original mmengine has made an iterator by now, with workers that do not seed.
+            loop.dataloader_iterator = type(loop.dataloader_iterator)(loader)
+            # mmengine skips what the training has had: a sampler that can jump does, any other is run from the start.
+            jumps = hasattr(loader.sampler, 'skip') and hasattr(loop.dataloader_iterator, 'skip_iter')
+            self._seeds.batch = runner.iter if jumps or getattr(loop, 'fast_forward_on_resume', False) else 0
+        else:
+            self._seeds.skip = runner.iter - runner.epoch * len(loader)
+            self._seeds.batch = runner.iter
+        for name, parameter in runner.model.named_parameters():
+            if name in self._resumed.get('gradients', {}):
+                parameter.grad = self._resumed['gradients'][name].to(parameter.device)
+        if self._resumed and not self._resumed['validated'] and _validation_was_due(runner):
+            runner.logger.info('validating first: the checkpoint was saved before its validation had finished')
+            runner.val_loop.run()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        # One number more than samples have in their key, so that no step shares a seed with a sample.
+        seed_everything(derive_seed(runner.seed, runner.rank, runner.iter, 0, 1))
+
+
+def _validation_was_due(runner: Runner) -> bool:
+    loop = runner.train_loop
+    if runner.val_loop is None:
+        return False
+    if isinstance(loop, IterBasedTrainLoop):
+        done, last = loop.iter, loop.max_iters
+    else:
+        done, last = loop.epoch, loop.max_epochs
+        if loop.iter % len(loop.dataloader):
+            return False
+    loop._decide_current_val_interval()
+    return 0 < done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)

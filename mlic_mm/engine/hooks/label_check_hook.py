@@ -1,0 +1,115 @@
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mlic_mm.registry import HOOKS
+from mlic_mm.utils.checks import check_same_classes
+
+
+@HOOKS.register_module()
+class LabelCheckHook(Hook):
+    """Refuse to run where data, head, label graph and checkpoint do not mean the same labels in the same order.
+
+    A wrong number fails somewhere deep or, worse, is loaded with a warning; a wrong order fails nowhere.
+    Training from ``load_from`` may start from other labels, since that is what fine-tuning is; resuming and testing
+    may not.
+
+    Raises:
+        ValueError: Names the first difference, both sources and the cure.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        loaders = {'training': runner.train_dataloader}
+        if runner.val_loop is not None:
+            loaders['validation'] = runner.val_dataloader
+        self._check_all(runner, loaders)
+
+    def before_val(self, runner: Runner) -> None:
+        if not isinstance(runner._train_loop, BaseLoop):
+            self._check_all(runner, {'validation': runner.val_dataloader})
+
+    def before_test(self, runner: Runner) -> None:
+        self._check_all(runner, {'test': runner.test_dataloader})
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        training = isinstance(runner._train_loop, BaseLoop)
+        if training and not runner._resume:
+            return
+        loop = next(
+            loop for loop in (runner._train_loop, runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)
+        )
+        source = f'checkpoint {runner._load_from}'
+        found = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
+        name, classes = _classes_of(loop.dataloader)
+        if found and classes:
+            check_same_classes(classes, found, name, source)
+        # mmengine leaves a tensor of another shape as it was initialised, with only a warning.
+        own = _unwrap(runner).state_dict()
+        for key, value in checkpoint.get('state_dict', checkpoint).items():
+            if key in own and own[key].shape != value.shape:
+                raise ValueError(
+                    f'{source} has {key} of shape {tuple(value.shape)}, the model of the config has '
+                    f'{tuple(own[key].shape)}: use the config that the checkpoint was trained with'
+                )
+
+    def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
+        head = getattr(_unwrap(runner), 'head', None)
+        reference: tuple[str, tuple[str, ...]] | None = None
+        for kind, loader in loaders.items():
+            name, classes = _classes_of(loader)
+            if classes is None:
+                runner.logger.warning(
+                    f"{kind} {name} does not state its label names (metainfo['classes']): not checked"
+                )
+                continue
+            if reference:
+                check_same_classes(reference[1], classes, reference[0], f'{kind} {name}')
+            reference = reference or (f'{kind} {name}', classes)
+        if head is None or reference is None:
+            return
+        graph = getattr(getattr(head, 'label_graph', None), 'classes', None)
+        if graph:
+            check_same_classes(reference[1], graph, reference[0], 'label graph of the model (model.head.label_graph)')
+        _check_number(runner, head, *reference)
+
+
+def _check_number(runner: Runner, head: nn.Module, source: str, classes: tuple[str, ...]) -> None:
+    number, where = getattr(head, 'num_classes', None), 'num_classes'
+    if number is None:
+        # Heads of other packages keep no number. One that scores labels by a layer has a layer of that many outputs.
+        outputs = {
+            name: getattr(layer, 'out_features', None) or getattr(layer, 'out_channels', None)
+            for name, layer in head.named_modules()
+            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd)
+        }
+        if not outputs:
+            runner.logger.warning(
+                f'{type(head).__name__} has neither num_classes nor a layer: its labels are not checked'
+            )
+            return
+        if len(classes) in outputs.values():
+            return
+        where, number = list(outputs.items())[-1]
+    if number != len(classes):
+        raise ValueError(
+            f'model.head ({type(head).__name__}) is made for {number} labels ({where}), but {source} has '
+            f'{len(classes)}, {classes[0]!r} … {classes[-1]!r}: set model.head.num_classes={len(classes)}, '
+            'or use the data that this head is for'
+        )
+
+
+def _classes_of(loader: DataLoader) -> tuple[str, tuple[str, ...] | None]:
+    dataset = loader.dataset
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    return f'data set {type(dataset).__name__}', tuple(classes) if classes else None
+
+
+def _unwrap(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,131 @@
+"""Train a model from a config: ``python tools/train.py CONFIG --work-dir work_dirs/demo``."""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
+
+from mmengine.config import Config, DictAction
+
+from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config, use_amp
+from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='auto|CHECKPOINT',
+        help='continue from a checkpoint; without a path from the newest intact one of the work dir, if there is one',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate by actual / base batch size'
+    )
+    parser.add_argument('--seed', type=int, help='seed of everything random (default: the one of the config)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def apply_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Write the options of the command line into the config."""
+    if args.seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.amp:
+        use_amp(cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                f'--auto-scale-lr: {args.config} does not say for which batch size its learning rate was chosen; '
+                'add auto_scale_lr = dict(base_batch_size=32)'
+            )
+        cfg.auto_scale_lr.enable = True
+
+
+def settle_start(cfg: Config, resume: str | None) -> None:
+    """Decide what the run starts from: a checkpoint of its own, ``load_from``, or nothing."""
+    if resume is None and cfg.get('resume'):
+        resume = cfg.get('load_from') or 'auto'
+    cfg.resume = False
+    if resume is None:
+        set_aside_earlier_run(cfg)
+    elif resume == 'auto':
+        checkpoint, damage = find_resumable(cfg.work_dir)
+        if is_main_process():
+            for line in damage:
+                print(f'passed over: {line}')
+            print(
+                f'resuming from {checkpoint}' if checkpoint else f'no checkpoint in {cfg.work_dir} yet: starting anew'
+            )
+        if checkpoint:
+            cfg.resume, cfg.load_from = True, str(checkpoint)
+    else:
+        if '://' not in resume:
+            load_checkpoint(resume, mmap=True)  # fails now, not after the data set has been read
+        cfg.resume, cfg.load_from = True, resume
+
+
+def set_aside_earlier_run(cfg: Config) -> None:
+    """Move checkpoints and logs of an earlier run out of the way, since the new one writes the same names."""
+    work_dir = Path(cfg.work_dir).absolute()
+    checkpoints = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
+    if not checkpoints:
+        return
+    if cfg.get('load_from') and Path(cfg.load_from).absolute() in checkpoints:
+        raise ValueError(
+            f'load_from={cfg.load_from!r} lies in the work dir that this run writes to; '
+            'give another --work-dir, or --resume to continue that run'
+        )
+    if is_main_process():
+        folder = work_dir / time.strftime('earlier_%Y%m%d_%H%M%S')
+        folder.mkdir()
+        logs = [path.parent for path in work_dir.glob('*/vis_data')]
+        for path in [*checkpoints, *logs, *work_dir.glob(Path(cfg.filename).name)]:
+            os.replace(path, folder / path.name)
+        print(f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)')
+
+
+def interrupted(cfg: Config, argv: list[str]) -> str:
+    """Say how to continue a run that Ctrl-C stopped."""
+    last = Path(cfg.work_dir, 'last_checkpoint')
+    if not last.is_file():
+        return '\ninterrupted before the first checkpoint: nothing to resume, start again with the same command'
+    words = [sys.executable, *argv]
+    if '--resume' in words:
+        at = words.index('--resume')
+        del words[at : at + 2 if at + 1 < len(words) and not words[at + 1].startswith('-') else at + 1]
+    command = shlex.join([*words, '--resume'])
+    if cfg.launcher != 'none':
+        command = 'the same command with --resume'
+    return f'\ninterrupted; {Path(last.read_text().strip()).name} is saved. To continue:\n  {command}'
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    forbid_code_in_checkpoints()
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    apply_options(cfg, args)
+    settle_start(cfg, args.resume)
+    runner = build_runner(cfg, args.launcher)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        if is_main_process():
+            print(interrupted(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
