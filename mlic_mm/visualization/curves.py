@@ -1,0 +1,73 @@
+"""Precision-recall curves and score histograms, ready to be drawn: ignored targets (−1) are left out of both."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+RECALL_GRID = np.linspace(0, 1, 101)
+
+
+class PrecisionRecall(NamedTuple):
+    """One point per distinct score, from the highest score down; empty for a class without positives."""
+
+    recall: np.ndarray
+    precision: np.ndarray
+    threshold: np.ndarray
+
+
+def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall:
+    """Return the curve of one class: images with ``score >= threshold`` count as predicted.
+
+    Args:
+        scores: Shape ``(N,)``.
+        targets: Shape ``(N,)`` with 1, 0 and −1 (ignored).
+    """
+    known = targets != -1
+    scores, positive = scores[known], targets[known] == 1
+    if not positive.any():
+        return PrecisionRecall(*np.zeros((3, 0)))
+    order = np.argsort(-scores, kind='stable')
+    scores, hits = scores[order], np.cumsum(positive[order])
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # end of each group of equal scores
+    return PrecisionRecall(hits[last] / hits[-1], hits[last] / (last + 1), scores[last])
+
+
+def precision_at(curve: PrecisionRecall, recall: np.ndarray) -> np.ndarray:
+    """Return the precision where each of the recalls is first reached; the mean over recall is all-points AP."""
+    # The slack undoes rounding: recall 0.3 of a grid must find 3/10 of a curve.
+    return curve.precision[np.searchsorted(curve.recall, np.asarray(recall) - 1e-9)]
+
+
+def thin(curve: PrecisionRecall, limit: int) -> PrecisionRecall:
+    """Keep at most ``limit`` points, evenly spread over recall, and nothing after recall 1 is first reached."""
+    end = int(np.searchsorted(curve.recall, 1 - 1e-9)) + 1
+    if end <= limit:
+        keep = np.arange(min(end, len(curve.recall)))
+    else:
+        keep = np.unique(np.searchsorted(curve.recall, np.linspace(curve.recall[0], 1, limit) - 1e-9))
+    return PrecisionRecall(*(values[keep] for values in curve))
+
+
+class ScoreHistograms(NamedTuple):
+    """Counts per class and bin, ``(C, B)``, over ``B`` equal bins between ``low`` and ``high``."""
+
+    positive: np.ndarray
+    negative: np.ndarray
+    low: float
+    high: float
+
+
+def score_histograms(scores: np.ndarray, targets: np.ndarray, bins: int = 25) -> ScoreHistograms:
+    """Count the scores ``(N, C)`` of positives and negatives; the range is [0, 1], wider where scores leave it."""
+    low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
+    num_classes = scores.shape[1]
+    counts = np.zeros((2, num_classes * bins), np.int64)
+    columns = np.arange(num_classes) * bins
+    for start in range(0, len(scores), 4096):  # bounds the extra memory
+        rows = slice(start, start + 4096)
+        index = np.clip(((scores[rows].astype(np.float64) - low) / (high - low) * bins).astype(np.int64), 0, bins - 1)
+        index += columns
+        for target in (0, 1):
+            counts[target] += np.bincount(index[targets[rows] == target], minlength=num_classes * bins)
+    negative, positive = counts.reshape(2, num_classes, bins)
+    return ScoreHistograms(positive, negative, low, high)

@@ -1,0 +1,130 @@
+"""The words and rows around an evaluation: what the preset's choices mean, and its figures as table rows."""
+
+import math
+from typing import Any, NamedTuple
+
+from mlic_mm.evaluation.functional.protocol import Protocol
+
+_MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
+    'ap': (
+        'Average precision',
+        {
+            'all-points': 'mean of the precisions at the positives, not interpolated',
+            'envelope': 'every precision is first raised to the best one at an equal or higher recall (VOC from 2010 on)',
+            '11-point': 'mean of the precision envelope at recall 0, 0.1 … 1 (VOC 2007)',
+        },
+    ),
+    'ties': (
+        'Equal scores in a class',
+        {
+            'group': 'enter the curve together',
+            'worst': 'negatives are ranked first',
+            'best': 'positives are ranked first',
+        },
+    ),
+    'topk_mode': (
+        'Top-k figures',
+        {'pure': 'the k best labels of every image', 'and-threshold': 'those of the k best labels above the threshold'},
+    ),
+    'class_f1': (
+        'CF1',
+        {'harmonic': 'harmonic mean of CP and CR', 'mean': 'mean of the F1 of the classes'},
+    ),
+    'no_predictions': (
+        'Class never predicted',
+        {'zero': 'its precision is 0', 'one': 'its precision is 1', 'skip': 'left out of the mean precision'},
+    ),
+    'no_positives': (
+        'Class without positives',
+        {'skip': 'left out of every mean over classes', 'zero': 'its AP, recall and F1 are 0'},
+    ),
+    'ignored': (
+        'Ignored targets (−1)',
+        {'ignore': 'left out of every figure', 'negative': 'left out of AP, negative in all other figures'},
+    ),
+    'unlabelled': (
+        'Images without labels',
+        {'keep': 'kept', 'drop': 'dropped before anything is counted'},
+    ),
+}
+
+
+class Axis(NamedTuple):
+    """One choice of a protocol in words."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def protocol_axes(protocol: Protocol, result: dict[str, Any]) -> list[Axis]:
+    """Describe every choice of a protocol; a tuned threshold is taken from the result."""
+    rows = []
+    for key, (name, meanings) in _MEANINGS.items():
+        value = str(getattr(protocol, key))
+        if key == 'topk_mode':
+            if protocol.topk is None:
+                continue
+            rows += [_threshold_axis(protocol, result), Axis(name, f'k = {protocol.topk}, {value}', meanings[value])]
+        else:
+            rows.append(Axis(name, value, meanings[value]))
+    if protocol.topk is None:
+        rows.insert(2, _threshold_axis(protocol, result))
+    return rows
+
+
+def _threshold_axis(protocol: Protocol, result: dict[str, Any]) -> Axis:
+    name = 'Threshold'
+    if protocol.threshold is None:
+        return Axis(name, 'none', f'all figures are those of the {protocol.topk} best labels of every image')
+    if 'threshold_tuned_here' in result:
+        value = f'{result["threshold_tuned_here"]:.4g}'
+        return Axis(name, value, f'tuned for the best {protocol.tune_for} on the very scores that it evaluates')
+    if protocol.single_threshold is None:
+        return Axis(
+            name, 'per class', 'a label is predicted where its score is greater than the threshold of its class'
+        )
+    return Axis(name, f'{protocol.single_threshold:g}', 'a label is predicted where its score is greater')
+
+
+class MetricRow(NamedTuple):
+    """Precision, recall and F1 of one way of counting, with the names they go by."""
+
+    name: str
+    cells: list[tuple[str, str]]
+
+
+def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
+    """Arrange the figures of :func:`evaluate_scores`; groups that the protocol leaves out are left out."""
+    suffixes = sorted({key.partition('_')[2] for key in result if key.startswith('CP_top')})
+    groups = [('Mean over classes', ('CP', 'CR', 'CF1')), ('All decisions together', ('OP', 'OR', 'OF1'))]
+    for suffix in suffixes:
+        label = suffix.replace('top', 'top\u00a0')
+        groups.append((f'Mean over classes, {label}', tuple(f'{key}_{suffix}' for key in ('CP', 'CR', 'CF1'))))
+        groups.append((f'All decisions, {label}', tuple(f'{key}_{suffix}' for key in ('OP', 'OR', 'OF1'))))
+    groups.append(('Mean over images', ('Prec', 'Rec', 'F1')))
+    return [MetricRow(name, [(key, percent(result[key])) for key in keys]) for name, keys in groups]
+
+
+class ClassRow(NamedTuple):
+    """One class of the sortable table; ``cells`` are (number for sorting or '', text)."""
+
+    index: int
+    name: str
+    cells: list[tuple[str, str]]
+    support: int
+
+
+def class_rows(per_class: dict[str, list]) -> list[ClassRow]:
+    """Turn the per-class lists of :func:`evaluate_scores` into rows; NaN sorts as missing."""
+    rows = []
+    for i, name in enumerate(per_class['names']):
+        values = [per_class[key][i] for key in ('AP', 'P', 'R', 'F1')]
+        cells = [('' if math.isnan(value) else f'{value:.6g}', percent(value)) for value in values]
+        rows.append(ClassRow(i, name, cells, int(per_class['support'][i])))
+    return rows
+
+
+def percent(value: float) -> str:
+    """Return a percentage with one decimal as papers print it, a dash where there is none."""
+    return '–' if math.isnan(value) else f'{value:.1f}'

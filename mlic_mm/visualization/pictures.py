@@ -1,0 +1,61 @@
+"""Pictures inside a page: small JPEGs as ``data:`` addresses."""
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mlic_mm.datasets.transforms.image_io import read_image
+
+_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded JPEG, or why there is none (``problem``)."""
+
+    uri: str = ''
+    width: int = 0
+    height: int = 0
+    problem: str = ''
+
+
+def embed(bgr: np.ndarray) -> Picture:
+    """Return a uint8 BGR image ``(H, W, 3)`` as JPEG."""
+    done, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    assert done
+    text = base64.b64encode(data.tobytes()).decode('ascii')
+    return Picture(f'data:image/jpeg;base64,{text}', bgr.shape[1], bgr.shape[0])
+
+
+def fit(bgr: np.ndarray, longest: int) -> np.ndarray:
+    """Shrink so that the longer side has at most ``longest`` pixels."""
+    scale = longest / max(bgr.shape[:2])
+    if scale >= 1:
+        return bgr
+    size = (max(1, round(bgr.shape[1] * scale)), max(1, round(bgr.shape[0] * scale)))
+    return cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+
+
+def thumbnail(path: str, longest: int = 224) -> Picture:
+    """Read, shrink and embed an image file; a file that is missing or damaged is told of, not raised."""
+    try:
+        image, _ = read_image(path, short_side=longest)
+    except (FileNotFoundError, ValueError) as error:
+        return Picture(problem=str(error))
+    return embed(fit(image, longest))
+
+
+def overlay(bgr: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay a map over an image: the map is scaled to its maximum, enlarged smoothly and coloured from blue to red.
+
+    Args:
+        bgr: uint8 ``(H, W, 3)``.
+        heat: Not negative, ``(h, w)``; all zero leaves the image in the colour of zero.
+    """
+    peak = float(heat.max())
+    level = heat.astype(np.float32) / peak if peak > 0 else np.zeros(heat.shape, np.float32)
+    level = cv2.resize(level, (bgr.shape[1], bgr.shape[0]), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    colours = cv2.applyColorMap((level * 255).round().astype(np.uint8), cv2.COLORMAP_TURBO)
+    return cv2.addWeighted(bgr, 0.5, colours, 0.5, 0)
