@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from mmengine.config import Config, DictAction
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import init_default_scope
 
+from mlic_mm.registry import DATASETS
 from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.embeddings import label_embeddings
 from mlic_mm.utils.label_graph import LabelGraphData
@@ -87,9 +88,7 @@ def build(args: argparse.Namespace) -> None:
     if args.from_pickle:
         graph = graph_from_pickle(args.from_pickle, rows, args.threshold)
         if counted:
-            check_same_classes(
-                sorted(counted.classes), sorted(rows), f'{args.config}', f'{args.classes or "the pickle"}'
-            )
+            check_same_names(counted.classes, rows, args.config, f'{args.classes}')
             graph = graph.reordered(counted.classes)
             warn_of_wrong_order(graph, counted, args.from_pickle)
     assert graph is not None
@@ -117,12 +116,11 @@ def default_out(cfg: Config | None) -> Path:
 
 def count_labels(cfg: Config, threshold: float) -> LabelGraphData:
     """Labels of the training data set, without decoding an image; a sample repeated by a wrapper counts once."""
-    # Our types are named mlic_mm.X; a config of another project may not import them.
-    import mlic_mm.registry  # noqa: F401
-
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset = DATASETS.build(without_pipelines(deepcopy(cfg.train_dataloader.dataset)))
-    leaves = list(unwrapped(dataset))
+    try:
+        leaves = list(unwrapped(DATASETS.build(without_pipelines(deepcopy(cfg.train_dataloader.dataset)))))
+    except ValueError as error:
+        raise ValueError(f'the training data set of {cfg.filename} cannot be read: {error}') from error
     classes = tuple(leaves[0].metainfo.get('classes') or ())
     if not classes:
         raise ValueError(f'{cfg.filename}: {type(leaves[0]).__name__} has no class names in its metainfo')
@@ -146,16 +144,15 @@ def without_pipelines(dataset: Any) -> Any:
 
 
 def unwrapped(dataset: Any) -> Iterator[Any]:
-    """The data sets inside concatenating, repeating and balancing wrappers."""
-    if hasattr(dataset, 'get_data_info'):
-        yield dataset
-    elif hasattr(dataset, 'datasets'):
+    """The data sets inside concatenating, repeating, balancing and folding wrappers."""
+    dataset.full_init()  # a fold is chosen here
+    if hasattr(dataset, 'datasets'):
         for part in dataset.datasets:
             yield from unwrapped(part)
     elif hasattr(dataset, 'dataset'):
         yield from unwrapped(dataset.dataset)
     else:
-        raise ValueError(f'{type(dataset).__name__} is neither a data set of mmengine nor a wrapper of one')
+        yield dataset
 
 
 def sparse_targets(dataset: Any, num_classes: int) -> Iterator[sp.csr_array]:

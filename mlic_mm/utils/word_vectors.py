@@ -103,9 +103,9 @@ class _TextVectors(WordVectors):
                 token = _token(line)
                 # The first of several lines for one word counts.
                 if token in wanted and wanted[token] not in found:
-                    found_vector = self._parse(line, token, dim, number)
-                    if found_vector is not None:
-                        found[wanted[token]] = found_vector
+                    vector = self._parse(line, token, dim, number)
+                    if vector is not None:
+                        found[wanted[token]] = vector
                         if len(found) == len(wanted):
                             break
         return found
@@ -118,7 +118,8 @@ class _TextVectors(WordVectors):
         if len(values) < dim:
             raise ValueError(f'{where}: {len(values)} numbers instead of {dim}; the file is damaged or was cut short')
         try:
-            vector = np.array([float(value) for value in values], dtype=np.float32)
+            with np.errstate(over='ignore'):  # becomes infinity, refused below
+                vector = np.array([float(value) for value in values]).astype(np.float32)
         except ValueError as error:
             raise ValueError(f'{where}: {error}; the file must be text, one word and {dim} numbers a line') from None
         if not np.isfinite(vector).all():

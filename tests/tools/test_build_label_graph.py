@@ -1,0 +1,311 @@
+import csv
+import importlib.util
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from mlic_mm.utils.label_graph import LabelGraphData
+
+REPO = Path(__file__).resolve().parents[2]
+NAMES = ['dog', 'cat', 'cell phone']  # neither alphabetical nor by frequency
+LABELS = [[0, 1], [0, 1, 2], [1], [0]]
+DATASET = "dict(type='MultiLabelDataset', ann_file={ann!r}, pipeline=[dict(type='LoadImageFromFile')])"
+
+
+@pytest.fixture(scope='module')
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location('build_label_graph', REPO / 'tools' / 'build_label_graph.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Path:
+    """An empty working folder with a small annotation file and word vectors; no image exists."""
+    monkeypatch.chdir(tmp_path)
+    annotate(tmp_path / 'train.json', LABELS)
+    (tmp_path / 'vectors.txt').write_text('dog 1 0 0\ncat 0 1 0\ncell 0 0 1\nphone 0 0 3\n')
+    return tmp_path
+
+
+def annotate(path: Path, labels: list[list[int]], names: list[str] = NAMES) -> str:
+    samples = [{'img_path': f'{i}.jpg', 'gt_label': row} for i, row in enumerate(labels)]
+    path.write_text(json.dumps({'metainfo': {'classes': names}, 'data_list': samples}))
+    return str(path)
+
+
+def config(folder: Path, dataset: str | None = None, model: str = '', name: str = 'my_config.py') -> str:
+    dataset = dataset or DATASET.format(ann=str(folder / 'train.json'))
+    (folder / name).write_text(f"default_scope = 'mmpretrain'\ntrain_dataloader = dict(dataset={dataset})\n{model}\n")
+    return str(folder / name)
+
+
+def check_counts(graph: LabelGraphData, times: int = 1) -> None:
+    """Worked by hand from LABELS."""
+    assert graph.classes == tuple(NAMES)
+    assert graph.num_images == 4 * times
+    assert graph.counts.tolist() == [3 * times, 3 * times, times]
+    assert graph.cooccurrence.toarray().tolist() == [[0, 2 * times, times], [2 * times, 0, times], [times, times, 0]]
+
+
+@pytest.mark.parametrize('suffix', ['npz', 'json'])
+def test_counts_embeddings_and_summary(tool, work, capsys, suffix):
+    out = work / 'made' / f'g.{suffix}'
+    tool.main([config(work), '--out', str(out), '--threshold', '0.7', '--word-vectors', 'vectors.txt'])
+    graph = LabelGraphData.load(out)
+    check_counts(graph)
+    assert graph.threshold == 0.7
+    assert graph.edges().T.tolist() == [[2, 0], [2, 1]]
+    assert graph.embeddings.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
+    printed = capsys.readouterr().out
+    assert '3 labels in 4 images, 2 edges at P(j given i) ≥ 0.7, word vectors: 3-d' in printed
+    assert 'labels without an edge: 0' in printed
+    assert 'cell phone → dog: 1.00 (1 of 1)' in printed
+    assert printed.index('cell phone → dog') < printed.index('dog → cat: 0.67 (2 of 3)')
+
+
+def test_writes_where_the_model_looks(tool, work):
+    model = "model = dict(head=dict(label_graph=dict(graph='data/label_graphs/mine.npz')))"
+    tool.main([config(work, model=model)])
+    check_counts(LabelGraphData.load('data/label_graphs/mine.npz'))
+    tool.main([config(work)])
+    check_counts(LabelGraphData.load('data/label_graphs/my_config.npz'))
+
+
+def test_an_existing_file_is_kept_unless_forced(tool, work):
+    path = config(work)
+    tool.main([path, '--out', 'g.npz'])
+    before = Path('g.npz').read_bytes()
+    with pytest.raises(SystemExit, match=r'g\.npz exists and is kept; --force replaces it'):
+        tool.main([path, '--out', 'g.npz', '--threshold', '0.9'])
+    assert Path('g.npz').read_bytes() == before
+    tool.main([path, '--out', 'g.npz', '--threshold', '0.9', '--force'])
+    assert LabelGraphData.load('g.npz').threshold == 0.9
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'times'),
+    [
+        ("dict(type='RepeatDataset', times=5, dataset={one})", 1),
+        ("dict(type='ClassBalancedDataset', oversample_thr=0.9, dataset={one})", 1),
+        ("dict(type='ConcatDataset', datasets=[{one}, {one}])", 2),
+        ("dict(type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=({one}, {one}, {one})))", 3),
+    ],
+)
+def test_wrappers_count_every_image_once(tool, work, wrapper, times):
+    one = DATASET.format(ann=str(work / 'train.json'))
+    tool.main([config(work, wrapper.format(one=one)), '--out', 'g.npz'])
+    check_counts(LabelGraphData.load('g.npz'), times)
+
+
+def test_fold_and_subset_are_respected(tool, work):
+    one = DATASET.format(ann=str(work / 'train.json'))
+    fold = f"dict(type='KFoldDataset', num_splits=2, fold=0, seed=None, dataset={one})"
+    tool.main([config(work, fold), '--out', 'g.npz'])
+    assert LabelGraphData.load('g.npz').counts.tolist() == [1, 1, 0]  # the last two images
+    tool.main([config(work), '--out', 'h.npz', '--cfg-options', 'train_dataloader.dataset.indices=2'])
+    assert LabelGraphData.load('h.npz').counts.tolist() == [2, 2, 1]
+
+
+def test_concatenated_data_sets_must_agree_on_names(tool, work):
+    two = [
+        DATASET.format(ann=annotate(work / f'{i}.json', LABELS, names))
+        for i, names in enumerate((NAMES, ['dog', 'cat', 'cow']))
+    ]
+    # mmengine compares all of the metainfo unless told to ignore a key, and then nobody would notice.
+    wrapper = f"dict(type='ConcatDataset', ignore_keys='classes', datasets=[{', '.join(two)}])"
+    with pytest.raises(SystemExit, match=r"index 2: .* 'cow' where .* 'cell phone'"):
+        tool.main([config(work, wrapper), '--out', 'g.npz'])
+    assert not Path('g.npz').exists()
+
+
+def test_ignored_targets_count_as_absent(tool, work):
+    """gt_score is preferred to gt_label, and −1 in it is no label."""
+    (work / 'scored.py').write_text(
+        'import numpy as np\n'
+        'from mmpretrain.datasets import MultiLabelDataset\n'
+        'from mlic_mm.registry import DATASETS\n\n\n'
+        '@DATASETS.register_module(force=True)\nclass Scored(MultiLabelDataset):\n'
+        '    def get_data_info(self, idx):\n'
+        '        info = super().get_data_info(idx)\n'
+        '        info["gt_score"] = np.array([[1, 0, -1], [-1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=np.float32)[idx]\n'
+        '        return info\n'
+    )
+    dataset = DATASET.format(ann=str(work / 'train.json')).replace('MultiLabelDataset', 'mlic_mm.Scored')
+    path = config(work, dataset, "custom_imports = dict(imports=['scored'])")
+    sys.path.insert(0, str(work))
+    try:
+        tool.main([path, '--out', 'g.npz'])
+    finally:
+        sys.path.remove(str(work))
+    graph = LabelGraphData.load('g.npz')
+    assert graph.counts.tolist() == [2, 2, 1]
+    assert graph.cooccurrence.toarray().tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+
+
+def test_unknown_word_alias_and_random(tool, work, capsys):
+    path = config(work, DATASET.format(ann=annotate(work / 'train.json', LABELS, ['dog', 'cat', 'pheasant'])))
+    arguments = [path, '--out', 'g.npz', '--word-vectors', 'vectors.txt']
+    with pytest.raises(SystemExit, match=r"'pheasant' of label 'pheasant' is not in vectors\.txt"):
+        tool.main(arguments)
+    assert not Path('g.npz').exists()
+    tool.main([*arguments, '--alias', 'pheasant=dog cat'])
+    assert LabelGraphData.load('g.npz').embeddings[2].tolist() == [0.5, 0.5, 0]
+    tool.main([*arguments, '--on-missing', 'random', '--force'])
+    assert np.abs(LabelGraphData.load('g.npz').embeddings[2]).min() > 0
+
+
+def mlgcn_pickle(path: Path, names: list[str], protocol: int = 2) -> None:
+    """The counts of LABELS as ML-GCN stores them, rows in the order of ``names``."""
+    order = [NAMES.index(name) for name in names]
+    together = np.array([[0, 2, 1], [2, 0, 1], [1, 1, 0]])[np.ix_(order, order)]
+    content = {'adj': together.astype(np.float64), 'nums': np.array([3, 3, 1])[order]}
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_pickle_in_alphabetical_order(tool, work, capsys, protocol):
+    mlgcn_pickle(work / 'adj.pkl', sorted(NAMES), protocol)
+    vectors = np.arange(6, dtype=np.float64).reshape(3, 2)  # cat, cell phone, dog
+    (work / 'words.pkl').write_bytes(pickle.dumps(vectors, protocol=protocol))
+    arguments = [config(work), '--from-pickle', 'adj.pkl', '--classes-order', 'alphabetical', '--out', 'g.npz']
+    tool.main([*arguments, '--word-vectors', 'words.pkl'])
+    graph = LabelGraphData.load('g.npz')
+    assert graph.classes == tuple(NAMES)
+    assert graph.counts.tolist() == [3, 3, 1]
+    assert graph.cooccurrence.toarray().tolist() == [[0, 2, 1], [2, 0, 1], [1, 1, 0]]
+    assert graph.num_images == 0
+    assert graph.embeddings.tolist() == [[4, 5], [0, 1], [2, 3]]
+    captured = capsys.readouterr()
+    assert 'an unknown number of images' in captured.out
+    assert 'warning' not in captured.err
+
+
+def test_wrong_order_is_noticed(tool, work, capsys):
+    """Alphabetical rows read as data set order: the counts sit on other labels than in the training data."""
+    mlgcn_pickle(work / 'adj.pkl', sorted(NAMES))
+    tool.main([config(work), '--from-pickle', 'adj.pkl', '--classes-order', 'dataset', '--out', 'g.npz'])
+    assert 'are its rows in another order?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('listing', ['names.txt', 'names.json'])
+def test_pickle_without_a_config(tool, work, listing):
+    names = ['cell phone', 'dog', 'cat']
+    mlgcn_pickle(work / 'adj.pkl', names)
+    (work / listing).write_text(json.dumps(names) if listing.endswith('json') else '\n'.join(names) + '\n')
+    tool.main(['--from-pickle', 'adj.pkl', '--classes', listing, '--out', 'g.json', '--word-vectors', 'vectors.txt'])
+    graph = LabelGraphData.load('g.json')
+    assert graph.classes == tuple(names)
+    assert graph.counts.tolist() == [1, 3, 3]
+    assert graph.edges().T.tolist() == [[0, 1], [0, 2], [1, 2], [2, 1]]
+    assert graph.embeddings.tolist() == [[0, 0, 2], [1, 0, 0], [0, 1, 0]]
+
+
+def test_counts_on_the_diagonal_are_understood(tool, work):
+    """Some codebases count a label with itself."""
+    matrix = np.array([[3, 2, 1], [2, 3, 1], [1, 1, 1]])
+    (work / 'adj.pkl').write_bytes(pickle.dumps({'adj': matrix, 'nums': [3, 3, 1]}))
+    tool.main([config(work), '--from-pickle', 'adj.pkl', '--classes-order', 'dataset', '--out', 'g.npz'])
+    assert LabelGraphData.load('g.npz').cooccurrence.diagonal().tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'adj': np.eye(3)}, "must hold a dict with 'adj' and 'nums', found dict with .'adj'."),
+        (np.eye(3), "must hold a dict with 'adj' and 'nums', found ndarray"),
+        ({'adj': np.zeros((2, 2)), 'nums': np.ones(2)}, r'adj \(2, 2\) and nums \(2,\), but 3 class names'),
+        ({'adj': np.full((3, 3), 0.4), 'nums': np.ones(3)}, 'no co-occurrence matrix .*whole numbers, found 0.4'),
+        ({'adj': np.eye(3, k=1), 'nums': np.ones(3)}, 'not symmetric'),
+    ],
+)
+def test_other_pickles_are_refused(tool, work, content, message):
+    (work / 'adj.pkl').write_bytes(pickle.dumps(content))
+    with pytest.raises(SystemExit, match=f'adj.pkl.*{message}'):
+        tool.main([config(work), '--from-pickle', 'adj.pkl', '--classes-order', 'dataset', '--out', 'g.npz'])
+    assert not Path('g.npz').exists()
+
+
+class Writes:
+    def __init__(self, target: Path) -> None:
+        self.target = str(target)
+
+    def __reduce__(self):
+        return open, (self.target, 'w')
+
+
+def test_pickle_that_carries_code_is_refused(tool, work):
+    (work / 'adj.pkl').write_bytes(pickle.dumps({'adj': np.zeros((3, 3)), 'nums': Writes(work / 'written')}))
+    order = ['--classes-order', 'dataset', '--out', 'g.npz']
+    for option in ('--from-pickle', '--word-vectors'):
+        with pytest.raises(SystemExit, match=r'adj\.pkl was refused: it asks for .*open'):
+            tool.main([config(work), option, 'adj.pkl', *order])
+    assert not (work / 'written').exists()
+
+
+def test_rows_named_for_other_labels_are_refused(tool, work):
+    mlgcn_pickle(work / 'adj.pkl', NAMES)
+    (work / 'names.txt').write_text('dog\ncat\ncow\n')
+    with pytest.raises(SystemExit, match=r"'cell phone' is only in .*my_config\.py, names\.txt holds other names"):
+        tool.main([config(work), '--from-pickle', 'adj.pkl', '--classes', 'names.txt', '--out', 'g.npz'])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], '--from-pickle, --classes and --out are needed'),
+        (['CONFIG', '--from-pickle', 'adj.pkl'], 'say in which order its rows are'),
+        (['CONFIG', '--word-vectors', 'words.pkl'], 'say in which order its rows are'),
+        (['CONFIG', '--classes-order', 'alphabetical'], 'describe the rows of a pickle, and none is given'),
+        (['CONFIG', '--alias', 'dog'], '--alias must read LABEL=WORDS'),
+    ],
+)
+def test_incomplete_command_lines(tool, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        tool.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_user_errors_come_without_traceback(tool, work):
+    with pytest.raises(SystemExit, match=r'g\.txt must end in \.npz or \.json'):
+        tool.main([config(work), '--out', 'g.txt'])
+    with pytest.raises(SystemExit, match=r'threshold must lie in \(0, 1\], got 2'):
+        tool.main([config(work), '--out', 'g.npz', '--threshold', '2'])
+    with pytest.raises(SystemExit, match=r'error: .*absent'):
+        tool.main([str(work / 'absent.py'), '--out', 'g.npz'])
+    empty = DATASET.format(ann=annotate(work / 'none.json', []))
+    with pytest.raises(SystemExit, match=r'the training data set of .*my_config\.py cannot be read'):
+        tool.main([config(work, empty), '--out', 'g.npz'])
+    with pytest.raises(SystemExit, match=r'my_config\.py: the training data set is empty'):
+        tool.main([config(work, empty.replace('dict(', 'dict(serialize_data=False, ', 1)), '--out', 'g.npz'])
+    (work / 'test_only.py').write_text('test_dataloader = dict()')
+    with pytest.raises(SystemExit, match=r'test_only\.py has no train_dataloader'):
+        tool.main([str(work / 'test_only.py')])
+
+
+def test_command_on_real_voc_labels(work, data_root):
+    """As a user runs it: the official VOC07 training labels, difficult ones left out, with real 300-d vectors."""
+    with (data_root / 'voc2007_labels' / 'trainval.csv').open() as file:
+        header, *rows = csv.reader(file)
+    labels = [[c for c, flag in enumerate(row[1:]) if flag == '1'] for row in rows]
+    path = config(work, DATASET.format(ann=annotate(work / 'voc.json', labels, header[1:])))
+    vectors = data_root / 'embeddings' / 'label_glove_300d.npz'
+    command = [sys.executable, str(REPO / 'tools' / 'build_label_graph.py'), path, '--out', 'voc.npz']
+    env = {**os.environ, 'PYTHONPATH': str(REPO)}
+    done = subprocess.run(
+        [*command, '--word-vectors', f'{vectors}:voc'], cwd=work, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert '20 labels in 5011 images, 4 edges at P(j given i) ≥ 0.5, word vectors: 300-d' in done.stdout
+    assert 'horse → person' in done.stdout
+    graph = LabelGraphData.load(work / 'voc.npz')
+    assert graph.counts[14] == 2008
+    np.testing.assert_array_equal(graph.embeddings, np.load(vectors)['voc'])
