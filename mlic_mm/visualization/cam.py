@@ -7,14 +7,15 @@ from torch import Tensor
 def grad_cam(scores: Tensor, activations: Tensor) -> Tensor:
     r"""Gradient-weighted class activation maps of several labels.
 
-    For the score :math:`y_l` of a label and the channels :math:`A_k` of a map, :math:`\mathrm{ReLU}(\sum_k \alpha_{lk} A_k)`
-    with :math:`\alpha_{lk}` the mean over places of :math:`\partial y_l / \partial A_k` (Selvaraju et al. 2017, Eq. 1 and 2).
-    All images share one backward pass per label, which asks of the model only what training asks of it; batching over
-    labels too would need vmap rules for every custom operator and L times the memory.
+    For the score :math:`y_l` of a label and the channels :math:`A_k` of a map,
+    :math:`\mathrm{ReLU}(\sum_k \alpha_{lk} A_k)` with :math:`\alpha_{lk}` the mean over places of
+    :math:`\partial y_l / \partial A_k` (Selvaraju et al. 2017, Eq. 1 and 2). All images share one backward
+    pass per label, which asks of the model only what training asks of it; batching over labels too would need vmap
+    rules for every custom operator and L times the memory.
 
     Args:
-        scores: Logits ``(N, L)`` of the labels to explain, computed from ``activations`` with gradients on. The score of
-            an image must depend on that image alone: batch normalisation in eval mode.
+        scores: Logits ``(N, L)`` of the labels to explain, computed from ``activations`` with gradients on. The score
+            of an image must depend on that image alone: batch normalisation in eval mode.
         activations: The map to look at, ``(N, K, H, W)``.
 
     Returns:

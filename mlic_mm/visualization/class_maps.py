@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from mmpretrain.models import ImageClassifier
+from torch import Tensor
 
 from .cam import grad_cam
 from .pictures import Picture, embed, fit, overlay
@@ -40,7 +41,7 @@ class MapCard:
 LAYER_NAMES = ('conv5_x', 'LIFT map', 'attended map')
 
 
-def layers_of(model: nn.Module) -> tuple[str, ...]:
+def layers_of(model: ImageClassifier) -> tuple[str, ...]:
     """Return the names of the maps that the model has: three with a label-specific head, else the backbone's last."""
     return LAYER_NAMES if hasattr(model.head, 'maps') and hasattr(model.head, 'logits') else LAYER_NAMES[:1]
 
@@ -58,13 +59,13 @@ def choose_images(targets: np.ndarray, limit: int) -> list[int]:
     return sorted(chosen)
 
 
-def forward_with_maps(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+def forward_with_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Run a classifier so that its logits can be differentiated with respect to its maps.
 
     The backbone runs without gradients: they are needed from the logits back to its last map only.
 
     Args:
-        model: mmpretrain's ``ImageClassifier`` in eval mode.
+        model: In eval mode.
         inputs: Preprocessed images ``(N, 3, H, W)``.
 
     Returns:
@@ -78,8 +79,8 @@ def forward_with_maps(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Te
     feats = tuple(feats) if isinstance(feats, (tuple, list)) else (feats,)
     if not isinstance(feats[-1], Tensor) or feats[-1].dim() != 4:
         raise NoFeatureMapError(
-            f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} gives '
-            f'{tuple(feats[-1].shape) if isinstance(feats[-1], Tensor) else type(feats[-1]).__name__}'
+            f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} '
+            f'gives {tuple(feats[-1].shape) if isinstance(feats[-1], Tensor) else type(feats[-1]).__name__}'
         )
     with torch.enable_grad():
         last = feats[-1].detach().requires_grad_()
@@ -92,7 +93,7 @@ def forward_with_maps(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Te
 
 
 def class_maps(
-    model: nn.Module,
+    model: ImageClassifier,
     dataset: Any,
     rows: Sequence[int],
     image_ids: Sequence[str],
@@ -135,7 +136,7 @@ def class_maps(
         model.train(training)
 
 
-def _explain(model: nn.Module, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:
+def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:
     batch = model.data_preprocessor({'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}, False)
     logits, layers = forward_with_maps(model, batch['inputs'])
     if logits.size(1) != num_classes:
@@ -159,7 +160,7 @@ def _explain(model: nn.Module, sample: dict, row: int, num_classes: int, top: in
 
 
 def _displayable(image: Tensor) -> np.ndarray:
-    """Return what the network saw, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; other than 8-bit values are stretched."""
+    """Return what the network saw, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; floats are stretched to fit."""
     array = image.detach().cpu().permute(1, 2, 0).numpy()  # (H, W, 3), BGR as every OpenMMLab loader gives it
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())

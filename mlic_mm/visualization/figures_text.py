@@ -10,7 +10,7 @@ _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
         'Average precision',
         {
             'all-points': 'mean of the precisions at the positives, not interpolated',
-            'envelope': 'every precision is first raised to the best one at an equal or higher recall (VOC from 2010 on)',
+            'envelope': 'precisions are first raised to the best one at an equal or higher recall (VOC from 2010 on)',
             '11-point': 'mean of the precision envelope at recall 0, 0.1 … 1 (VOC 2007)',
         },
     ),
@@ -81,9 +81,7 @@ def _threshold_axis(protocol: Protocol, result: dict[str, Any]) -> Axis:
         value = f'{result["threshold_tuned_here"]:.4g}'
         return Axis(name, value, f'tuned for the best {protocol.tune_for} on the very scores that it evaluates')
     if protocol.single_threshold is None:
-        return Axis(
-            name, 'per class', 'a label is predicted where its score is greater than the threshold of its class'
-        )
+        return Axis(name, 'per class', 'a label is predicted where its score is greater than that of its class')
     return Axis(name, f'{protocol.single_threshold:g}', 'a label is predicted where its score is greater')
 
 
@@ -97,6 +95,7 @@ class MetricRow(NamedTuple):
 def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
     """Arrange the figures of :func:`evaluate_scores`; groups that the protocol leaves out are left out."""
     suffixes = sorted({key.partition('_')[2] for key in result if key.startswith('CP_top')})
+    groups: list[tuple[str, tuple[str, ...]]]
     groups = [('Mean over classes', ('CP', 'CR', 'CF1')), ('All decisions together', ('OP', 'OR', 'OF1'))]
     for suffix in suffixes:
         label = suffix.replace('top', 'top\u00a0')
@@ -109,7 +108,7 @@ def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
 class ClassRow(NamedTuple):
     """One class of the sortable table; ``cells`` are (number for sorting or '', text)."""
 
-    index: int
+    place: int
     name: str
     cells: list[tuple[str, str]]
     support: int

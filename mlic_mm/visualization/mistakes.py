@@ -32,9 +32,7 @@ def select_mistakes(
     def first(wrong: np.ndarray, sign: int) -> list[Mistake]:
         image, label = np.nonzero(wrong)
         order = np.argsort(sign * scores[image, label], kind='stable')[:limit]
-        return [
-            Mistake(i, c, float(scores[i, c]))
-            for i, c in zip(image[order].tolist(), label[order].tolist(), strict=True)
-        ]
+        pairs = zip(image[order].tolist(), label[order].tolist(), strict=True)
+        return [Mistake(i, c, float(scores[i, c])) for i, c in pairs]
 
     return first(predicted & (targets == 0), -1), first(~predicted & (targets == 1), 1)

@@ -40,6 +40,8 @@ def fit(bgr: np.ndarray, longest: int) -> np.ndarray:
 
 def thumbnail(path: str, longest: int = 224) -> Picture:
     """Read, shrink and embed an image file; a file that is missing or damaged is told of, not raised."""
+    if not path:
+        return Picture(problem='the scores do not say where it lies')
     try:
         image, _ = read_image(path, short_side=longest)
     except (FileNotFoundError, ValueError) as error:

@@ -4,8 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mlic_mm.evaluation.functional.protocol import PRESETS
-from mlic_mm.evaluation.score_dump import ScoreDump
+from mlic_mm.evaluation import PRESETS, ScoreDump
 
 from .report_writer import write_report
 
@@ -19,9 +18,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('scores', help='scores.npz as written by tools/test.py --out')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the report, DIR/index.html')
-    parser.add_argument(
-        '--preset', default='mlgcn', choices=sorted(PRESETS), help='evaluation protocol (default: mlgcn)'
-    )
+    parser.add_argument('--preset', default='mlgcn', choices=sorted(PRESETS), help='protocol (default: mlgcn)')
     parser.add_argument('--scalars', metavar='FILE', help='vis_data/scalars.json of the training run, for its curves')
     parser.add_argument('--num-mistakes', type=int, default=24, metavar='N', help='mistakes shown (default: 24)')
     parser.add_argument('--title', help='heading of the page')

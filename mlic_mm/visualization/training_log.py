@@ -36,9 +36,7 @@ def read_training_log(path: str | Path) -> TrainingLog:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{path}: no training log; mmengine writes it as <work_dir>/<time>/vis_data/scalars.json'
-        )
+        raise FileNotFoundError(f'{path}: no such log; mmengine writes <work_dir>/<time>/vis_data/scalars.json')
     records, skipped = [], 0
     for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
         if not line.strip():
@@ -56,27 +54,26 @@ def read_training_log(path: str | Path) -> TrainingLog:
 
     groups: tuple[dict[str, dict[int, float]], ...] = ({}, {}, {})
     for record in records:
+        step = record.get('step')
+        if not isinstance(step, int):
+            continue
         training = any(_is_loss(key) for key in record)
         for key, value in record.items():
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or not isinstance(record.get('step'), int)
-            ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
             if training:
                 group = 0 if _is_loss(key) else 1 if key.rpartition('/')[2].endswith('lr') else None
             else:
                 group = 2 if key.rpartition('/')[2] in _METRICS else None
             if group is not None:
-                groups[group].setdefault(key, {})[record['step']] = float(value)
+                groups[group].setdefault(key, {})[step] = float(value)
     losses, rates, metrics = ({name: sorted(values.items()) for name, values in group.items()} for group in groups)
     axis = 'epoch' if any('epoch' in record for record in records) else 'iteration'
     return TrainingLog(losses, rates, metrics, axis, skipped)
 
 
 def smooth(points: list[tuple[int, float]], limit: int) -> list[tuple[float, float]]:
-    """Average neighbouring points so that at most ``limit`` remain; a group with a non-finite value stays non-finite."""
+    """Average neighbouring points to at most ``limit``; a group with a non-finite value stays non-finite."""
     size = math.ceil(len(points) / limit)
     groups = [points[i : i + size] for i in range(0, len(points), size)] if size > 1 else [[point] for point in points]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
