@@ -96,9 +96,10 @@ class ScoreDump:
         if not path.is_file():
             raise FileNotFoundError(f'no score file at {path}: {cure}')
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError('it is a single array')
+            archive = np.load(path, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError('it is a single array')
+            with archive:
                 missing = [name for name in _ENTRIES if name not in archive]
                 if missing:
                     raise ValueError(f'it lacks {", ".join(missing)}')

@@ -39,15 +39,16 @@ def average_precisions(data: ClassMajor, protocol: Protocol) -> np.ndarray:
 def _class_ap(every: np.ndarray, positives: np.ndarray, protocol: Protocol) -> float:
     """AP of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``, p > 0."""
     n, p = len(every), len(positives)
-    hits: np.ndarray = p - np.searchsorted(positives, positives)  # (p,) positives that score at least as high
-    taken = n - np.searchsorted(every, positives)  # (p,) samples that score at least as high
+    lower, lower_positives = np.searchsorted(every, positives), np.searchsorted(positives, positives)
+    hits, taken = p - lower_positives, n - lower  # (p,) positives, samples that score at least as high
     if protocol.ties != 'group':
-        higher_hits = p - np.searchsorted(positives, positives, side='right')
-        higher = n - np.searchsorted(every, positives, side='right')
-        tied_negatives = (taken - higher) - (hits - higher_hits)
-        hits = np.arange(p, 0, -1)  # every positive is a step of its own
-        taken = higher + (hits - higher_hits) + (tied_negatives if protocol.ties == 'worst' else 0)
-    precision = np.asarray(hits / taken)  # from the last positive (recall 1) to the first
+        later = np.arange(p) - lower_positives  # one after the other: tied positives that enter after this one
+        hits, taken = hits - later, taken - later
+        if protocol.ties == 'best':
+            tied = np.searchsorted(every, positives, side='right') - lower
+            tied_positives = np.searchsorted(positives, positives, side='right') - lower_positives
+            taken = taken - (tied - tied_positives)
+    precision = hits / taken  # from the last positive (recall 1) to the first
     if protocol.ap == 'all-points':
         return float(precision.mean())
     envelope = np.maximum.accumulate(precision)

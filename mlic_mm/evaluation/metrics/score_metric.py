@@ -44,10 +44,9 @@ class ScoreMetric(BaseMetric):
         keys = [(s.get('sample_idx'), s.get('img_id'), s.get('img_path')) for s in data_samples]
         try:
             scores = _stack([sample['pred_score'] for sample in data_samples])
-            if all('gt_score' in sample for sample in data_samples):
-                given = _stack([sample['gt_score'] for sample in data_samples])
-            else:
-                given = torch.stack([_multi_hot(sample, scores.shape[-1]) for sample in data_samples])
+            given = _stack(
+                [s['gt_score'] if 'gt_score' in s else _multi_hot(s, scores.shape[-1]) for s in data_samples]
+            )
         except KeyError as error:
             raise ValueError(
                 f'{name_sample(keys[0], 0)} or one of its batch has no {error}: a multi-label head sets pred_score, '
