@@ -218,7 +218,7 @@ def summary(graph: LabelGraphData, out: Path) -> str:
     ]
     rows, cols = graph.cooccurrence.nonzero()
     chance = graph.cooccurrence.data / graph.counts[rows]
-    for k in np.argsort(-chance, kind='stable')[:5]:
+    for k in np.lexsort((-graph.cooccurrence.data, -chance))[:5]:  # of equally certain ones the most frequent
         pair = f'{graph.classes[rows[k]]} → {graph.classes[cols[k]]}'
         lines.append(f'  {pair}: {chance[k]:.2f} ({graph.cooccurrence.data[k]} of {graph.counts[rows[k]]})')
     return '\n'.join(lines)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import MMLogger
 
@@ -213,6 +213,7 @@ def test_truncated_npz_is_refused(tmp_path):
             label_embeddings(['cat'], f'{path}:k')
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0x2FF), min_size=1, max_size=12))
 def test_any_label_has_spellings(label):
     """No name, however strange, breaks the splitting, and no part is empty."""

@@ -63,6 +63,7 @@ targets_of_any_size = st.tuples(st.integers(1, 12), st.integers(1, 7)).flatmap(
 thresholds = st.floats(0.01, 1)
 
 
+@settings(deadline=None)
 @given(targets_of_any_size, thresholds)
 def test_agrees_with_dense_definition(targets, threshold):
     graph = LabelGraphData.from_targets(targets, [f'label {i}' for i in range(targets.shape[1])], threshold)
@@ -82,6 +83,7 @@ def test_agrees_with_dense_definition(targets, threshold):
     same(graph, LabelGraphData.from_targets(sp.csr_array(targets), graph.classes, threshold))
 
 
+@settings(deadline=None)
 @given(targets_of_any_size, thresholds, st.randoms())
 def test_permuting_labels_permutes_everything(targets, threshold, random):
     names = [f'label {i}' for i in range(targets.shape[1])]

@@ -56,7 +56,7 @@ def test_reads_data_of_every_protocol(tmp_path, protocol):
     read['adj'][0, 0] = 5  # not a read-only view of the file
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     array=hnp.arrays(
         st.one_of(hnp.integer_dtypes(), hnp.floating_dtypes(), hnp.boolean_dtypes()), hnp.array_shapes(min_side=0)
@@ -224,7 +224,7 @@ def test_every_truncation_is_refused(tmp_path, protocol):
             load_pickle(write(tmp_path / 'cut.pkl', whole[:size]))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_raise_value_error_or_read_as_data(tmp_path, data):
     protocol = data.draw(st.sampled_from([0, 2, 4]))
