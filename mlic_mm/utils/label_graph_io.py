@@ -26,9 +26,9 @@ def write_label_graph(graph: LabelGraphData, path: Path) -> None:
     Raises:
         ValueError: If the suffix is neither ``.npz`` nor ``.json``.
     """
-    fields = _fields(graph)
+    fields: dict[str, Any] = _fields(graph)
     if path.suffix == '.npz':
-        _write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **fields))
+        _write_atomically(path, lambda file: np.savez_compressed(file, **fields))
     elif path.suffix == '.json':
         _write_atomically(path, lambda file: file.write(_to_json(fields).encode()))
     else:
@@ -69,7 +69,7 @@ def _fields(graph: LabelGraphData) -> dict[str, np.ndarray]:
         'format': np.array(FORMAT),
         'classes': np.array(graph.classes, dtype=np.str_),
         'counts': graph.counts,
-        'pairs': np.stack(upper.coords).astype(np.int64),  # (2, P)
+        'pairs': np.stack([upper.row, upper.col]).astype(np.int64),  # (2, P)
         'pair_counts': upper.data.astype(np.int64),  # (P,)
         'num_images': np.array(graph.num_images),
         'threshold': np.array(graph.threshold),

@@ -239,7 +239,7 @@ def rewrite(path, **changes):
     with np.load(path, allow_pickle=False) as file:
         fields = {key: file[key] for key in file}
     fields.update(changes)
-    np.savez(path, allow_pickle=True, **{key: value for key, value in fields.items() if value is not None})
+    np.savez(path, **{key: value for key, value in fields.items() if value is not None})
 
 
 @pytest.mark.parametrize(
