@@ -152,7 +152,8 @@ def _resume() -> tuple[str, str]:
         except Exception as error:  # the error's type depends on the version of torch
             return (
                 f'mmengine cannot read its own checkpoints with torch {torch.__version__}: {_reason(error)[:60]}…',
-                "torch < 2.6 with this line, or the maintained line in a new environment: pip install -e '.[mm]'",
+                "resume with this project's tools/train.py, which reads them; elsewhere: torch < 2.6, or the "
+                "maintained line in a new environment: pip install -e '.[mm]'",
             )
     return 'mmengine reads back its own checkpoints', ''
 

@@ -14,6 +14,8 @@ from progress import Bar, clock, stage
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/deeplift_demo.py'
+# The ten lines of GloVe 6B 50d that the demo needs (Pennington et al., public domain: PDDL 1.0) instead of 84 MB.
+WORDS = 'tools/demo_words.txt'
 WORK_DIR = Path('work_dirs/demo')
 PLACE = re.compile(r'Epoch\((train|val|test)\)\s*(?:\[\s*(\d+)\])?\[\s*(\d+)/\s*(\d+)\]')
 SCORES = re.compile(r'\b(mAP|CF1|OF1): ([\d.]+)')
@@ -26,7 +28,7 @@ def main() -> int:
     try:
         stage(1, 3, 'data set and label graph')
         if not (REPO / graph).exists():
-            follow('drawing', ['tools/build_label_graph.py', CONFIG])
+            follow('drawing', ['tools/build_label_graph.py', CONFIG, '--word-vectors', WORDS, '--out', str(graph)])
         print(f'label graph: {graph}')
         stage(2, 3, f'training {CONFIG}')
         follow('training', ['tools/train.py', CONFIG, '--work-dir', str(WORK_DIR)], cfg.train_cfg.max_epochs)

@@ -29,8 +29,8 @@ MMCV = next(
     line for line in (REPO / 'requirements' / 'mm.txt').read_text('utf-8').splitlines() if line.startswith('onedl-mmcv')
 )
 STAGES = {
-    'demo': ('runtime', 'mm', 'optional', 'build'),
-    'test': ('runtime', 'mm', 'optional', 'build', 'tests', 'detection'),
+    'demo': ('runtime', 'mm', 'build'),
+    'test': ('runtime', 'mm', 'build', 'optional', 'tests', 'detection'),
 }
 IMPORTS = 'import cv2, torch, torchvision, mmengine, mmcv, mmpretrain, mlic_mm'
 
