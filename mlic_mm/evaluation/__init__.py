@@ -1,6 +1,14 @@
 """Evaluation as the published evaluators do it: pure functions, metrics for mmengine, scores on disk."""
 
-from .functional import PRESETS, Protocol, average_precision, evaluate_scores, get_protocol, tune_threshold
+from .functional import (
+    PRESETS,
+    Protocol,
+    average_precision,
+    evaluate_scores,
+    get_protocol,
+    paired_bootstrap,
+    tune_threshold,
+)
 from .metrics import DumpScores, MLICMetric
 from .score_dump import ScoreDump
 
@@ -13,5 +21,6 @@ __all__ = [
     'average_precision',
     'evaluate_scores',
     'get_protocol',
+    'paired_bootstrap',
     'tune_threshold',
 ]

@@ -11,8 +11,8 @@ from mlic_mm.registry import HOOKS
 class ChannelsLastHook(Hook):
     """Lay the weights out channels-last, which convolutions then hand on to their outputs.
 
-    Convolution networks run 1.1 to 1.5 times faster that way on CPUs, more on GPUs with mixed precision. Results differ in
-    the last bits only; checkpoints are the same.
+    Convolution networks run 1.1 to 1.5 times faster that way on CPUs, more on GPUs with mixed precision. Results
+    differ in the last bits only; checkpoints are the same.
     """
 
     def before_run(self, runner: Runner) -> None:

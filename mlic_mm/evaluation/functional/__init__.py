@@ -1,6 +1,7 @@
 """Evaluation of score matrices: checks, layout and figures, without any framework."""
 
 from .average_precision import average_precision
+from .bootstrap import Comparison, paired_bootstrap
 from .evaluate import evaluate_scores
 from .matrices import as_matrices
 from .predictions import above_threshold, top_k
@@ -9,12 +10,14 @@ from .threshold import tune_threshold
 
 __all__ = [
     'PRESETS',
+    'Comparison',
     'Protocol',
     'above_threshold',
     'as_matrices',
     'average_precision',
     'evaluate_scores',
     'get_protocol',
+    'paired_bootstrap',
     'top_k',
     'tune_threshold',
 ]

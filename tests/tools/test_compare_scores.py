@@ -1,0 +1,47 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlic_mm.evaluation import ScoreDump
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
+import compare_scores
+
+TARGETS = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(np.int8)
+IDS = np.array([f'{i:03}' for i in range(40)])
+
+
+def dump(path: Path, noise: float, ids=IDS, targets=TARGETS, classes=('a', 'b', 'c')) -> str:
+    scores = targets + noise * np.random.default_rng(1).normal(size=targets.shape)
+    return str(ScoreDump(scores, targets, ids, ids, classes).save(path))
+
+
+def test_images_are_matched_by_id(tmp_path, capsys):
+    a = dump(tmp_path / 'a.npz', 1.0)
+    shuffled = np.random.default_rng(2).permutation(40)
+    full = ScoreDump.load(a)
+    b = str(
+        ScoreDump(full.scores[shuffled], TARGETS[shuffled], IDS[shuffled], IDS[shuffled], full.classes).save(
+            tmp_path / 'b.npz'
+        )
+    )
+    compare_scores.main(['--a', a, '--b', b, '--resamples', '100'])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('mAP'))
+    assert line.endswith('+0.00  [+0.00, +0.00]')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(ids=np.array([*IDS[:-1], '999'])), '039'),
+        (dict(ids=np.array([*IDS[:-1], '000'])), 'twice'),
+        (dict(targets=1 - TARGETS), 'labels'),
+        (dict(classes=('a', 'c', 'b')), 'index 1'),
+    ],
+)
+def test_other_images_labels_or_classes_are_refused(tmp_path, change, message):
+    a, b = dump(tmp_path / 'a.npz', 1.0), dump(tmp_path / 'b.npz', 1.0, **change)
+    with pytest.raises(SystemExit, match=message):
+        compare_scores.main(['--a', a, '--b', b])
