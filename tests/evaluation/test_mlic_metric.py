@@ -45,12 +45,12 @@ def run(metrics: Any, samples: list[dict], size: int, batch: int = 3) -> dict:
 
 
 @pytest.mark.parametrize('preset', PRESETS)
-@pytest.mark.parametrize('batch', [1, 4, 50])
+@pytest.mark.parametrize('batch', [1, 4, 200])
 def test_equals_the_function_in_any_order_and_batch(preset: str, batch: int) -> None:
-    data = data_set(23)
-    order = np.random.default_rng(batch).permutation(23)
+    data = data_set(133)
+    order = np.random.default_rng(batch).permutation(133)
     config = {'type': 'mlic_mm.MLICMetric', 'preset': preset, 'per_class': True}
-    found = run([config], [sample(data, i) for i in order], 23, batch)
+    found = run([config], [sample(data, i) for i in order], 133, batch)
     assert str(found) == str(evaluate_scores(*data, preset, per_class=True, classes=META['classes']))
 
 
@@ -107,7 +107,7 @@ def test_refuses_bad_samples(change: dict, message: str) -> None:
     samples = [sample(data, i) for i in range(3)]
     samples[1] = {name: value for name, value in (samples[1] | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        MLICMetric().process(None, samples)
+        run(MLICMetric(), samples, 3)
 
 
 def test_refuses_at_the_end() -> None:

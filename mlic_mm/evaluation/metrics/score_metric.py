@@ -30,6 +30,7 @@ class ScoreMetric(BaseMetric):
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.results: list[CollectedScores] = []
+        self._pending: list[CollectedScores] = []
         self._size = 0
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -44,7 +45,7 @@ class ScoreMetric(BaseMetric):
         keys = [(s.get('sample_idx'), s.get('img_id'), s.get('img_path')) for s in data_samples]
         try:
             scores = _stack([sample['pred_score'] for sample in data_samples])
-            given = _stack(
+            targets = _stack(
                 [s['gt_score'] if 'gt_score' in s else _multi_hot(s, scores.shape[-1]) for s in data_samples]
             )
         except KeyError as error:
@@ -52,16 +53,27 @@ class ScoreMetric(BaseMetric):
                 f'{name_sample(keys[0], 0)} or one of its batch has no {error}: a multi-label head sets pred_score, '
                 'PackInputs packs gt_score or gt_label'
             ) from error
-        targets = given.to(torch.int8)
-        if not torch.equal(targets.to(given.dtype), given):
-            row = int((targets.to(given.dtype) != given).any(-1).nonzero()[0])
-            raise ValueError(f'targets of {name_sample(keys[row], row)} must be 1, 0 or -1, got {given[row].tolist()}')
         if scores.shape != targets.shape or scores.ndim != 2:
             raise ValueError(
                 f'{name_sample(keys[0], 0)}: pred_score and gt_score must have one number per class each, got '
                 f'{tuple(scores.shape[1:])} and {tuple(targets.shape[1:])}'
             )
-        self.results.append(CollectedScores(scores, targets, keys))
+        self._pending.append(CollectedScores(scores, targets, keys))
+        if len(self._pending) == 64 or len(keys) >= 64:  # so that tiny batches cost neither time nor memory
+            self._pack()
+
+    def _pack(self) -> None:
+        """Turn what is pending into one part with targets of one byte."""
+        given = concatenate(self._pending)
+        self._pending.clear()
+        if not len(given):
+            return
+        targets = given.targets.to(torch.int8)
+        if not torch.equal(targets.to(given.targets.dtype), given.targets):
+            row = int((targets.to(given.targets.dtype) != given.targets).any(-1).nonzero()[0])
+            name, values = name_sample(given.keys[row], row), given.targets[row].tolist()
+            raise ValueError(f'targets of {name} must be 1, 0 or -1, got {values}')
+        self.results.append(CollectedScores(given.scores, targets, given.keys))
 
     def evaluate(self, size: int) -> dict:
         """Compute on the samples of all processes.
@@ -72,6 +84,7 @@ class ScoreMetric(BaseMetric):
         Returns:
             dict: The figures, in every process.
         """
+        self._pack()
         # One item per process, because mmengine cuts the list of items to the number it is given; the samples that
         # samplers repeat are dropped by merge_processes instead.
         self.results = [concatenate(self.results)]
