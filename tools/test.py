@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
+import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
+# isort: split
 from mmengine.config import Config, DictAction
 from mmengine.model import is_model_wrapper
 
@@ -37,7 +39,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def set_evaluators(cfg: Config, preset: str | None, scores: Path | None) -> str:
+def set_evaluators(cfg: Config, preset: str | None, scores: Path | None, overwrite: bool) -> str:
     """Set the protocol of our metrics, add the one that writes scores, and return the protocol's name."""
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     ours = [evaluator for evaluator in evaluators if evaluator.get('type') == 'mlic_mm.MLICMetric']
@@ -48,7 +50,7 @@ def set_evaluators(cfg: Config, preset: str | None, scores: Path | None) -> str:
             evaluators.append(dict(type='mlic_mm.MLICMetric', preset=preset))
     if scores:
         scores.parent.mkdir(parents=True, exist_ok=True)
-        evaluators.append(dict(type='mlic_mm.DumpScores', out_file=str(scores)))
+        evaluators.append(dict(type='mlic_mm.DumpScores', out_file=str(scores), overwrite=overwrite))
     cfg.test_evaluator = evaluators
     return preset or next((evaluator.get('preset') for evaluator in ours if evaluator.get('preset')), 'mlgcn')
 
@@ -77,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
 
     report = Path(cfg.work_dir) / 'report'
     scores = args.out or (report / 'scores.npz' if args.report else None)
-    preset = set_evaluators(cfg, args.preset, scores)
+    preset = set_evaluators(cfg, args.preset, scores, overwrite=args.out is None)  # a file named by the user is kept
     # A folder of its own, or the runner would overwrite the config that the training left in the work dir.
     cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     runner = build_runner(cfg, args.launcher)
