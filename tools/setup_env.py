@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -177,15 +178,18 @@ def compile_ops() -> None:
         short.symlink_to(VENV, target_is_directory=True)
         command = [str(short / 'bin' / 'python'), '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
         command += ['--no-cache-dir', '--no-binary', 'onedl-mmcv', '--wheel-dir', str(WHEELS), MMCV]
-        child = subprocess.Popen(command, stdout=out, stderr=out, env=build_environment(Path(folder)))
+        child = subprocess.Popen(
+            command, stdout=out, stderr=out, env=build_environment(Path(folder)), start_new_session=True
+        )
         bar = Bar('mmcv')
         try:
             while child.poll() is None:
                 bar.show(*progress_of_build(Path(folder)), note='files compiled')
                 time.sleep(1)
         finally:
-            child.terminate()
-            child.wait()
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGTERM)  # the compilers as well, or they would go on for minutes
+                child.wait()
         bar.show(*progress_of_build(Path(folder)), note='', final=True)
     if child.returncode != 0:
         tail = ''.join(log.read_text('utf-8', errors='replace').splitlines(keepends=True)[-25:])
