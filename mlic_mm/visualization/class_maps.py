@@ -113,9 +113,11 @@ def class_maps(
         longest: Longer side of the pictures in pixels.
 
     Raises:
-        NoFeatureMapError: See :func:`forward_with_maps`.
+        NoFeatureMapError: The model is of another kind, or its backbone gives no map.
         ValueError: The model gives another number of labels.
     """
+    if not isinstance(model, ImageClassifier):
+        raise NoFeatureMapError(f'class maps need an ImageClassifier of mmpretrain, got {type(model).__name__}')
     index = _rows_in_dataset(dataset, rows, image_ids)
     training = model.training
     model.eval()

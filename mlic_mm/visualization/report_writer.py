@@ -44,7 +44,7 @@ def write_report(
         preset: Evaluation protocol; see :func:`mlic_mm.evaluation.evaluate_scores`.
         scalars: mmengine's ``vis_data/scalars.json`` of the training run.
         model: The classifier that was scored, for the class maps.
-        dataset: The data set that was scored, with its test pipeline, for the class maps.
+        dataset: The mmengine data set that was scored, with its test pipeline, for the class maps.
         num_mistakes: Mistakes shown, half of them false positives, half false negatives.
         num_maps: Images with class maps.
         title: Heading; by default the type of ``dataset``.

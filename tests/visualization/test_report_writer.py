@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mlic_mm.evaluation import PRESETS, Protocol, ScoreDump, evaluate_scores
 from mlic_mm.visualization import write_report
@@ -251,6 +252,9 @@ def test_maps_of_photographs(data_root: Path, tmp_path: Path, build_dataset, bui
     assert plain.has('scores differ from the dumped ones')  # another model than the one scored
     assert write_report(dump, tmp_path, model=model, dataset=dataset, num_maps=2).read_text() == page.source
 
+    assert Page(write_report(dump, tmp_path, model=torch.nn.Flatten(), dataset=dataset)).has(
+        'No maps: class maps need an ImageClassifier of mmpretrain, got Flatten.'
+    )
     renamed = ScoreDump(dump.scores, dump.targets, dump.image_ids, dump.image_paths, ('human', *classes[1:]))
     with pytest.raises(ValueError, match='human'):
         write_report(renamed, tmp_path, model=model, dataset=dataset)
