@@ -4,17 +4,21 @@ Shared by the tests of the tools and the hooks, which run it in processes of the
 """
 
 import json
+import multiprocessing
 import os
-import subprocess
+import runpy
+import signal
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+import yapf.yapflib.yapf_api
 
 REPO = Path(__file__).resolve().parents[1]
 CLASSES = ('red', 'green', 'blue', 'bright')
-ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, 'PYTHONPATH': ''}
 
 CONFIG = """
 _base_ = [{runtime!r}]
@@ -75,13 +79,66 @@ def write_config(folder: Path, *, images: int = 11, extra: str = '') -> Path:
     return config
 
 
-def run_tool(*words: object, cwd: Path, check: bool = True, **env: str) -> subprocess.CompletedProcess:
-    """Run a tool of the repository in its own process; ``words[0]`` is its name under ``tools/``."""
-    tool = REPO / 'tools' / str(words[0])
-    start = [sys.executable, str(tool)] if tool.suffix == '.py' else [str(tool)]
-    done = subprocess.run(
-        [*start, *map(str, words[1:])], cwd=cwd, env={**ENV, **env}, capture_output=True, text=True, timeout=300
-    )
-    if check:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
+def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: str) -> None:
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.chdir(cwd)
+    os.environ.update(env)
+    sys.argv = [tool, *words]
+    # Pretty-printing the config costs most of such a short run, once per checkpoint.
+    yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+    runpy.run_path(tool, run_name='__main__')
+
+
+class ToolProcess:
+    """A Python tool in a process of its own, forked from a server that has imported torch and the MM packages.
+
+    Importing them takes seconds, and many tests start a tool. A real process that can be killed, nothing else shared.
+    """
+
+    def __init__(self, tool: str, *words: object, cwd: Path, **env: str) -> None:
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(
+            ['mlic_mm', 'mmpretrain.models', 'mmpretrain.engine', 'mmpretrain.visualization']
+        )
+        # The server takes these over. Sums have the same bits only with the same number of threads.
+        os.environ.update(OMP_NUM_THREADS='1', PYTHONPATH=str(REPO))
+        self.log = Path(tempfile.mkstemp(suffix='.log')[1])
+        args = (str(REPO / 'tools' / tool), [str(word) for word in words], str(cwd), env, str(self.log))
+        self.process = context.Process(target=_execute, args=args)
+        self.process.start()
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors='replace')
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit status."""
+        self.process.join(120)
+        assert self.process.exitcode is not None, f'still running after two minutes: {self.output[-3000:]}'
+        return self.process.exitcode
+
+    def signal_at(self, text: str, number: signal.Signals) -> int:
+        """Send a signal as soon as the output has a line with ``text``, and wait for the end."""
+        until = time.monotonic() + 60
+        while text not in self.output:
+            assert self.process.is_alive(), f'ended before {text!r}: {self.output[-3000:]}'
+            assert time.monotonic() < until, f'no {text!r} in {self.output[-3000:]}'
+            time.sleep(0.002)
+        os.kill(self.process.pid or 0, number)
+        return self.wait()
+
+
+def run(tool: str, *words: object, cwd: Path, **env: str) -> str:
+    """Run a tool to its good end and return its output."""
+    process = ToolProcess(tool, *words, cwd=cwd, **env)
+    assert process.wait() == 0, process.output[-5000:]
+    return process.output
+
+
+def run_failing(tool: str, *words: object, cwd: Path, **env: str) -> str:
+    """Run a tool that has to fail and return its output."""
+    process = ToolProcess(tool, *words, cwd=cwd, **env)
+    assert process.wait() != 0, process.output[-5000:]
+    return process.output

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
+import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
+# isort: split
 from mmengine.config import Config, DictAction
 
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config, use_amp

@@ -93,14 +93,15 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
             warnings.simplefilter('ignore')
             checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and zipped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
-        found = re.search(r'(?:GLOBAL|reduce for unrecognized function|TorchScript) ?(getattr\(.*?\)|\S*)', str(error))
+        found = re.search(r'(?:GLOBAL|reduce for unrecognized function) (getattr\(.*?\)|\S*)|(TorchScript)', str(error))
         if found:
             raise UnsafeCheckpointError(
-                f'checkpoint {path} carries {found[1] or found[0]!r}, which is not plain data: it was refused and '
+                f'checkpoint {path} carries {found[1] or found[2]!r}, which is not plain data: it was refused and '
                 'nothing of it was executed. If you trust its author, ask for the weights alone: '
                 "torch.save({'state_dict': model.state_dict()}, path)"
             ) from None
-        raise DamagedCheckpointError(_damaged(path, f'cannot be read ({str(error).splitlines()[0][:120]})')) from error
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0][:120]
+        raise DamagedCheckpointError(_damaged(path, f'cannot be read ({reason})')) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, not a dict of weights')
     if isinstance(checkpoint.get('meta'), dict):

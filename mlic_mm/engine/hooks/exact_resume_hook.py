@@ -17,7 +17,7 @@ class ExactResumeHook(Hook):
     - augmentation, dropout and everything else random (see :mod:`mlic_mm.engine.seeding`);
     - the order of images where no seed was configured, since the sampler is built before the checkpoint is read;
     - checkpoints inside an epoch: the rest of the epoch follows, not the epoch again;
-    - gradients accumulated but not yet applied;
+    - gradients accumulated but not yet applied (in one process);
     - a validation that was cut off or not yet saved, so that best score, early stopping and plateau schedules agree.
     """
 
@@ -37,9 +37,8 @@ class ExactResumeHook(Hook):
             sampler_seed=getattr(runner.train_dataloader.sampler, 'seed', None),
             validated=runner.message_hub.get_info('loop_stage') == 'val',
         )
-        if 'optimizer' in checkpoint and getattr(wrapper, '_inner_count', 0) % getattr(
-            wrapper, '_accumulative_counts', 1
-        ):
+        # Only one process saves, and the others have accumulated other gradients.
+        if runner.world_size == 1 and getattr(wrapper, '_inner_count', 0) % getattr(wrapper, '_accumulative_counts', 1):
             grads = ((name, parameter.grad) for name, parameter in runner.model.named_parameters())
             state['gradients'] = {name: grad.cpu() for name, grad in grads if grad is not None}
         checkpoint['exact_resume'] = state

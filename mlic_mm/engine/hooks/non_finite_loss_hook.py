@@ -47,10 +47,11 @@ class NonFiniteLossHook(Hook):
         # One comparison for all losses, since each waits for the device.
         if not losses or torch.isfinite(torch.stack(list(losses.values())).sum()):
             return
-        broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+        # Parameters alone: running statistics of normalisation may be spoilt by this very forward pass.
+        broken = [name for name, value in model.named_parameters() if not torch.isfinite(value).all()]
         if broken:
             cause = (
-                f'{len(broken)} tensors of the model, first {broken[0]}, were not finite already: an earlier step '
+                f'{len(broken)} parameters, first {broken[0]}, were not finite already: an earlier step '
                 'spoilt them, so resume from a checkpoint before it'
             )
         else:

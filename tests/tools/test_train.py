@@ -1,0 +1,139 @@
+"""tools/train.py in processes of its own: options, interruption, and what a work dir may hold."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import CLASSES, REPO, ToolProcess, run, run_failing, write_config
+
+
+class Writes:
+    """Pickles to a call that writes a file: what a stranger's checkpoint may carry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_run_keeps_the_best_and_the_last_two(trained: Path) -> None:
+    names = {path.name for path in (trained / 'full').glob('*.pth')}
+    assert {'epoch_2.pth', 'epoch_3.pth'} < names
+    (best,) = (name for name in names if name.startswith('best_mAP_epoch_'))
+    log = (trained / 'log.txt').read_text()
+    scores = [float(line.split('mAP: ')[1].split()[0]) for line in log.splitlines() if 'mAP: ' in line]
+    assert len(scores) == 3
+    assert best == f'best_mAP_epoch_{1 + scores.index(max(scores))}.pth'
+    meta = torch.load(trained / 'full' / best, weights_only=False)['meta']
+    assert tuple(meta['dataset_meta']['classes']) == CLASSES
+
+
+def test_script_runs_from_a_clone_and_says_what_is_missing(tmp_path: Path) -> None:
+    """Started as users do, outside the repository, by an interpreter that has no MM packages."""
+    tool = REPO / 'tools/train.py'
+    done = subprocess.run([sys.executable, '-I', '-S', tool, 'x.py'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert 'pip install' in done.stderr
+    assert 'mmpretrain' in done.stderr
+
+
+def test_interrupt_leaves_a_resumable_work_dir(config: Path, tmp_path: Path) -> None:
+    arguments = ['--cfg-options', 'train_cfg.max_epochs=9', '--work-dir', 'w d']
+    process = ToolProcess('train.py', config, *arguments, cwd=tmp_path)
+    assert process.signal_at('Epoch(train) [2][1/3]', signal.SIGINT) == 130
+    assert f"'{config}' --cfg-options train_cfg.max_epochs=9 --work-dir 'w d' --resume" in process.output
+    assert 'Traceback' not in process.output
+    output = run('train.py', config, '--work-dir', 'w d', '--resume', cwd=tmp_path)
+    assert 'resuming from w d/epoch_1.pth' in output
+    assert (tmp_path / 'w d/epoch_3.pth').is_file()
+
+
+def test_second_start_moves_the_first_aside(config: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / 'full', tmp_path / 'w')
+    before = (tmp_path / 'w/epoch_3.pth').read_bytes()
+    options = ['--cfg-options', 'train_cfg.max_epochs=1']
+    output = run('train.py', config, '--work-dir', 'w', *options, cwd=tmp_path)
+    assert 'held an earlier run' in output
+    (moved,) = (tmp_path / 'w').glob('earlier_*/epoch_3.pth')
+    assert moved.read_bytes() == before
+    assert not (tmp_path / 'w/epoch_3.pth').exists()
+    start = ['--cfg-options', 'load_from=w/epoch_1.pth']
+    assert 'give another --work-dir' in run_failing('train.py', config, '--work-dir', 'w', *start, cwd=tmp_path)
+    assert (tmp_path / 'w/epoch_1.pth').is_file()
+
+
+def test_truncated_newest_falls_back_to_the_one_before(config: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / 'full', tmp_path / 'w')
+    newest = tmp_path / 'w/epoch_3.pth'
+    newest.write_bytes(newest.read_bytes()[:100_000])
+    output = run('train.py', config, '--work-dir', 'w', '--resume', cwd=tmp_path)
+    assert 'passed over: checkpoint w/epoch_3.pth is cut short' in output
+    assert 'resuming from w/epoch_2.pth' in output
+    whole = torch.load(trained / 'full/epoch_3.pth', weights_only=False)['state_dict']
+    again = torch.load(newest, weights_only=False)['state_dict']
+    assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
+
+    newest.write_bytes(newest.read_bytes()[:100_000])
+    output = run_failing('train.py', config, '--work-dir', 'w', '--resume', 'w/epoch_3.pth', cwd=tmp_path)
+    assert 'w/epoch_3.pth is cut short' in output
+    assert 'also has epoch_2.pth' in output
+    output = run_failing('train.py', config, '--work-dir', 'w', '--resume', 'w/epoch_7.pth', cwd=tmp_path)
+    assert 'no checkpoint w/epoch_7.pth' in output
+    assert 'epoch_2.pth' in output
+
+
+@pytest.mark.parametrize('way', ['resume', 'resume-auto', 'load_from', 'init_cfg', 'test'])
+def test_checkpoint_with_code_is_refused(way: str, config: Path, trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / 'full/epoch_3.pth', weights_only=False)
+    checkpoint['extra'] = Writes(tmp_path / 'executed')
+    (tmp_path / 'w').mkdir()
+    bad = tmp_path / 'w/epoch_3.pth'
+    torch.save(checkpoint, bad)
+    torch.load(bad, weights_only=False)
+    assert (tmp_path / 'executed').exists()  # the trap works
+    (tmp_path / 'executed').unlink()
+
+    pretrained = [f'model.backbone.init_cfg.{key}' for key in ('type=Pretrained', f'checkpoint={bad}')]
+    words = {
+        'resume': ['train.py', config, '--work-dir', 'new', '--resume', bad],
+        'resume-auto': ['train.py', config, '--work-dir', 'w', '--resume'],
+        'load_from': ['train.py', config, '--work-dir', 'new', '--cfg-options', f'load_from={bad}'],
+        'init_cfg': ['train.py', config, '--work-dir', 'new', '--cfg-options', *pretrained],
+        'test': ['test.py', config, bad, '--work-dir', 'new'],
+    }[way]
+    # The environment may try to open the door again.
+    output = run_failing(*words, cwd=tmp_path, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1')
+    assert 'it was refused and nothing of it was executed' in output
+    assert bad.name in output
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_resume_does_not_execute_the_config_in_a_checkpoint(config: Path, trained: Path, tmp_path: Path) -> None:
+    """mmengine evaluates ``meta['config']`` as Python while resuming, which no restriction of pickle can stop."""
+    checkpoint = torch.load(trained / 'full/epoch_2.pth', weights_only=False)
+    checkpoint['meta']['config'] = f'import pathlib\npathlib.Path({str(tmp_path / "executed")!r}).touch()\n'
+    torch.save(checkpoint, tmp_path / 'epoch_2.pth')
+    run('train.py', config, '--work-dir', 'w', '--resume', 'epoch_2.pth', cwd=tmp_path)
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_amp_and_scaled_learning_rate_on_cpu(config: Path, tmp_path: Path) -> None:
+    options = ['--cfg-options', 'train_cfg.max_epochs=2', 'default_hooks.label_check=None', 'param_scheduler=None']
+    output = run('train.py', config, '--amp', '--auto-scale-lr', *options, cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
+    assert "type='mlic_mm.CPUAmpOptimWrapper'" in output
+    assert 'lr: 2.5000e-02' in output  # 0.05 for the base batch size 8, this one is 4
+    assert '(VERY_HIGH   ) LabelCheckHook' not in output
+    assert 'ExactResumeHook' in output
+    # Without --work-dir it is named after the config, in the current folder.
+    assert (tmp_path / 'work_dirs/tiny config/epoch_2.pth').is_file()
+
+
+def test_scaling_needs_a_base(tmp_path: Path) -> None:
+    config = write_config(tmp_path, extra='del auto_scale_lr\n')
+    output = run_failing('train.py', config, '--auto-scale-lr', cwd=tmp_path)
+    assert 'add auto_scale_lr = dict(base_batch_size=32)' in output

@@ -1,0 +1,139 @@
+"""Checkpoints are read as data; everything else is refused with a message that names file and cure."""
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmengine.logging.history_buffer import HistoryBuffer
+
+from mlic_mm.utils.checkpoint import (
+    CheckpointError,
+    DamagedCheckpointError,
+    UnsafeCheckpointError,
+    find_resumable,
+    load_checkpoint,
+)
+
+
+def checkpoint(iteration: int = 4) -> dict[str, Any]:
+    """What mmengine saves, in kind: tensors, history buffers, NumPy scalars."""
+    buffer = HistoryBuffer()
+    buffer.update(0.5)
+    return dict(
+        meta=dict(epoch=1, iter=iteration, best=np.float64(71.5)),
+        state_dict={'fc.weight': torch.arange(4000.0)},
+        message_hub=dict(log_scalars={'loss': buffer}, runtime_info={'mAP': np.float32(3)}),
+        optimizer=dict(state={0: dict(momentum_buffer=torch.ones(3))}),
+    )
+
+
+class Calls:
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def test_what_mmengine_saves_is_read_whole(tmp_path: Path) -> None:
+    torch.save(checkpoint(), tmp_path / 'epoch_1.pth')
+    for mmap in (False, True):
+        found = load_checkpoint(tmp_path / 'epoch_1.pth', mmap=mmap)
+        assert torch.equal(found['state_dict']['fc.weight'], torch.arange(4000.0))
+        assert found['meta']['best'] == 71.5
+        assert found['message_hub']['log_scalars']['loss'].mean() == 0.5
+
+
+@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
+def test_code_is_refused_and_named(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(x=Calls(os.system, f'touch {tmp_path}/executed')), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafeCheckpointError, match=r'epoch_1\.pth carries .*system.*nothing of it was executed'):
+        load_checkpoint(path)
+    with pytest.raises(UnsafeCheckpointError):
+        find_resumable(tmp_path)
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_plain_pickle_with_code_is_not_executed(tmp_path: Path) -> None:
+    (tmp_path / 'x.pth').write_bytes(pickle.dumps(Calls(os.system, f'touch {tmp_path}/executed')))
+    with pytest.raises(CheckpointError, match=r'x\.pth'):
+        load_checkpoint(tmp_path / 'x.pth')
+    assert not (tmp_path / 'executed').exists()
+
+
+@pytest.mark.parametrize('name', ['__init__', '__globals__', '_statistics_methods'])
+def test_attributes_beyond_the_four_statistics_are_refused(tmp_path: Path, name: str) -> None:
+    """History buffers pickle ``getattr``, which mmengine allows for every object; functions lead to their globals."""
+    torch.save(dict(x=Calls(getattr, HistoryBuffer, name)), tmp_path / 'x.pth')
+    with pytest.raises(UnsafeCheckpointError, match='getattr'):
+        load_checkpoint(tmp_path / 'x.pth')
+
+
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / 'x.pth')
+    with pytest.raises(UnsafeCheckpointError, match='TorchScript'):
+        load_checkpoint(tmp_path / 'x.pth')
+
+
+def test_config_source_is_dropped(tmp_path: Path) -> None:
+    torch.save(dict(meta=dict(config='import os', iter=3)), tmp_path / 'x.pth')
+    assert load_checkpoint(tmp_path / 'x.pth')['meta'] == dict(iter=3)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(part=st.floats(0, 0.999), zipped=st.booleans())
+def test_any_cut_is_damage(tmp_path: Path, part: float, zipped: bool) -> None:
+    path = tmp_path / 'epoch_2.pth'
+    torch.save(checkpoint(), path, _use_new_zipfile_serialization=zipped)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(DamagedCheckpointError, match=r'epoch_2\.pth'):
+        load_checkpoint(path)
+
+
+def test_other_contents_are_named(tmp_path: Path) -> None:
+    (tmp_path / 'notes.pth').write_text('not weights')
+    with pytest.raises(DamagedCheckpointError, match=r'notes\.pth cannot be read'):
+        load_checkpoint(tmp_path / 'notes.pth')
+    torch.save(torch.zeros(2), tmp_path / 'tensor.pth')
+    with pytest.raises(CheckpointError, match='holds a Tensor, not a dict'):
+        load_checkpoint(tmp_path / 'tensor.pth')
+
+
+def test_missing_file_lists_neighbours(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'has no \*\.pth file; tools/train\.py writes them'):
+        load_checkpoint(tmp_path / 'a/b/epoch_1.pth')
+    (tmp_path / 'run').mkdir()
+    torch.save({}, tmp_path / 'run/best_mAP_epoch_3.pth')
+    with pytest.raises(FileNotFoundError, match=r'run/best_mAP_epoch_3\.pth'):
+        load_checkpoint(tmp_path / 'best.pth')
+
+
+def test_most_iterations_win_whatever_the_name_or_date(tmp_path: Path) -> None:
+    assert find_resumable(tmp_path) == (None, [])
+    for name, iteration in {'epoch_9.pth': 90, 'epoch_10.pth': 100, 'iter_95.pth': 95}.items():
+        torch.save(checkpoint(iteration), tmp_path / name)
+    torch.save({'state_dict': {}, 'meta': {'iter': 120}}, tmp_path / 'epoch_12.pth')  # published: no optimiser
+    shutil.copy(tmp_path / 'epoch_10.pth', tmp_path / 'best_mAP_epoch_11.pth')
+    os.utime(tmp_path / 'epoch_10.pth', (0, 0))
+    assert find_resumable(tmp_path) == (tmp_path / 'epoch_10.pth', [])
+
+    (tmp_path / 'epoch_10.pth').write_bytes(b'')
+    found, damage = find_resumable(tmp_path)
+    assert found == tmp_path / 'iter_95.pth'
+    assert len(damage) == 1
+    assert 'epoch_10.pth is cut short at 0 bytes' in damage[0]
+
+
+def test_nothing_intact_is_an_error_not_a_new_start(tmp_path: Path) -> None:
+    (tmp_path / 'epoch_1.pth').write_bytes(b'PK')
+    with pytest.raises(DamagedCheckpointError, match=r'nothing to resume from in .*epoch_1\.pth is cut short'):
+        find_resumable(tmp_path)
