@@ -1,0 +1,83 @@
+"""Every config builds its model, pipelines, hooks and evaluators, and every model gives logits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, TRANSFORMS, init_default_scope
+
+import mlic_mm  # noqa: F401
+from mlic_mm.utils.label_graph import LabelGraphData
+
+ROOT = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+
+
+@pytest.fixture(scope='session')
+def graphs(tmp_path_factory) -> dict[int, str]:
+    """A label graph file for each number of classes."""
+    folder = tmp_path_factory.mktemp('graphs')
+    rng = np.random.default_rng(0)
+    files = {}
+    for num_classes in (10, 20, 80):
+        targets = (rng.random((300, num_classes)) < 0.3).astype(int)
+        graph = LabelGraphData.from_targets(targets, [f'label {i}' for i in range(num_classes)], threshold=0.3)
+        vectors = rng.normal(size=(num_classes, 300))
+        files[num_classes] = str(folder / f'{num_classes}.npz')
+        LabelGraphData(graph.classes, graph.counts, graph.cooccurrence, 300, 0.3, vectors).save(files[num_classes])
+    return files
+
+
+def load(name: str, graphs: dict[int, str]) -> Config:
+    cfg = Config.fromfile(ROOT / name)
+    init_default_scope(cfg.default_scope)
+    if 'label_graph' in cfg.model.head:
+        cfg.model.head.label_graph.graph = graphs[cfg.model.head.num_classes]
+    return cfg
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_builds(name, graphs):
+    cfg = load(name, graphs)
+    with torch.device('meta'):  # structure only: a ResNet-101 per file would take minutes
+        backbone = MODELS.build(cfg.model.backbone)
+    head = MODELS.build(cfg.model.head)
+    assert head.num_classes == (80 if 'coco' in name else 20 if 'voc' in name else 10)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
+        assert 'img_id' in loader.dataset.pipeline[-1].meta_keys
+    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
+        HOOKS.build(hook)
+    METRICS.build(cfg.val_evaluator)
+    METRICS.build(cfg.test_evaluator)
+    optimizer = dict(cfg.optim_wrapper, optimizer=dict(cfg.optim_wrapper.optimizer, params=head.parameters()))
+    optimizer.pop('paramwise_cfg', None)
+    wrapper = OPTIM_WRAPPERS.build(optimizer)
+    for scheduler in cfg.param_scheduler:
+        scheduler = dict(scheduler)
+        if scheduler.pop('convert_to_iter_based', False):
+            scheduler['by_epoch'] = False
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=wrapper.optimizer))
+    assert any(True for _ in backbone.parameters())
+
+
+@pytest.mark.parametrize('name', ['deeplift_demo.py', 'deeplift_voc07.py'])
+def test_whole_model_gives_logits(name, graphs):
+    cfg = load(name, graphs)
+    cfg.model.backbone.pop('init_cfg', None)
+    if name == 'deeplift_voc07.py':  # the smallest ResNet with the widths of the largest
+        cfg.model.backbone.depth = 50
+    model = MODELS.build(cfg.model).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 96, 96)).shape == (1, cfg.model.head.num_classes)
+
+
+@pytest.mark.parametrize('threshold', [round(0.1 * i, 1) for i in range(1, 11)])
+def test_fig_6_sweeps_the_threshold_by_one_option(threshold, graphs):
+    cfg = load('deeplift_voc07.py', graphs)
+    cfg.merge_from_dict({'model.head.label_graph.threshold': threshold})
+    head = MODELS.build(cfg.model.head)
+    data = LabelGraphData.load(graphs[20])
+    assert head.label_graph.edges.size(1) == 20 + data.edges(threshold).shape[1]
