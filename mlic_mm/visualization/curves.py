@@ -42,7 +42,7 @@ def thin(curve: PrecisionRecall, limit: int) -> PrecisionRecall:
     """Keep at most ``limit`` points, evenly spread over recall, and nothing after recall 1 is first reached."""
     end = int(np.searchsorted(curve.recall, 1 - 1e-9)) + 1
     if end <= limit:
-        keep = np.arange(min(end, len(curve.recall)))
+        keep: np.ndarray = np.arange(min(end, len(curve.recall)))
     else:
         keep = np.unique(np.searchsorted(curve.recall, np.linspace(curve.recall[0], 1, limit) - 1e-9))
     return PrecisionRecall(*(values[keep] for values in curve))
