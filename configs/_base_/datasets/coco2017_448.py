@@ -1,0 +1,63 @@
+# COCO 2017 at 448 × 448, 80 classes in the order of their category ids.
+# Images without labels are dropped.
+data_root = '{{$COCO_ROOT:data/coco}}'
+
+data_preprocessor = dict(
+    num_classes=80,
+    # Mean and standard deviation of ImageNet, RGB order.
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+
+pack = dict(type='PackInputs', meta_keys=('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape'))
+train_pipeline = [
+    dict(type='mlic_mm.LoadImage'),
+    # ML-GCN's random crop takes 25–100 % of the area and at most about 3:4 of its shape.
+    dict(type='RandomResizedCrop', scale=448, crop_ratio_range=(0.25, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    pack,
+]
+# Squished, not cropped, so that no label leaves the picture.
+test_pipeline = [
+    dict(type='mlic_mm.LoadImage'),
+    dict(type='Resize', scale=(448, 448)),
+    pack,
+]
+
+# Workers are started anew each epoch (`persistent_workers=False`): only so a resumed run equals an unbroken one.
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    persistent_workers=False,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='mlic_mm.COCOMultiLabel',
+        data_root=data_root,
+        ann_file='annotations/instances_train2017.json',
+        data_prefix='train2017',
+        drop_empty=True,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    persistent_workers=False,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='mlic_mm.COCOMultiLabel',
+        data_root=data_root,
+        ann_file='annotations/instances_val2017.json',
+        data_prefix='val2017',
+        drop_empty=True,
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='mlic_mm.MLICMetric', preset='mlgcn')
+test_evaluator = val_evaluator

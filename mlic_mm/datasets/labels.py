@@ -1,0 +1,61 @@
+"""Checks on label names shared by the data sets."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def unique_classes(names: object, source: str) -> tuple[str, ...]:
+    """Return ``names`` as a tuple of distinct, non-empty strings.
+
+    Args:
+        names (object): What the user gave: any sequence of strings, or a bare string where a file was meant.
+        source (str): Where the names come from, for the message.
+
+    Raises:
+        TypeError: ``names`` is not a sequence of strings.
+        ValueError: It is empty, or a name is blank or appears twice.
+    """
+    if isinstance(names, str):
+        raise TypeError(f'{source}: classes={names!r} is neither a list of names nor a file with one name a line')
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{source}: classes must be a sequence of strings, got {names!r}')
+    if not names:
+        raise ValueError(f'{source}: the list of classes is empty')
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if not name.strip():
+            raise ValueError(f'{source}: class {index} is blank; give every class a name')
+        if name in first:
+            raise ValueError(f'{source}: class {name!r} appears twice (index {first[name]} and {index}); keep one')
+        first[name] = index
+    return tuple(names)
+
+
+def select_classes(asked: Sequence[str] | None, known: Sequence[str], source: str) -> tuple[str, ...]:
+    """Return the classes to use: all ``known`` ones in their order, or the ``asked`` subset in its own order.
+
+    Args:
+        asked (Sequence[str] | None): ``metainfo['classes']`` of the user; None for all.
+        known (Sequence[str]): The labels that the annotations define.
+        source (str): The annotation file or data set that defines ``known``.
+
+    Raises:
+        ValueError: An asked class is not known, or names repeat.
+    """
+    known = unique_classes(known, source)
+    if asked is None:
+        return known
+    asked = unique_classes(asked, 'metainfo')
+    for index, name in enumerate(asked):
+        if name not in known:
+            raise ValueError(f"metainfo['classes'][{index}] = {name!r} is not a label of {source}{hint(name, known)}")
+    return asked
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown label: the closest known names, else all of them (at most 20)."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3)
+    if close:
+        return f'; did you mean {" or ".join(map(repr, close))}?'
+    return f'; it knows {", ".join(known[:20])}' + (f' and {len(known) - 20} more' if len(known) > 20 else '')

@@ -1,0 +1,102 @@
+"""What every data set of ours shares: complete samples, checked labels, and the policy for unreadable images."""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from mmpretrain.datasets import MultiLabelDataset
+
+from .transforms.load_image import LoadImage
+
+
+class MultiLabelBase(MultiLabelDataset):
+    """Base of the multi-label data sets.
+
+    A sample (:meth:`get_data_info`) always has ``img_path``, ``img_id`` (str, unique in the data set), ``gt_label``
+    (sorted list of the positive classes) and ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 ignored. It is
+    built from the two short lists on demand, so memory grows with the labels in the images and not with C.
+
+    With ``on_error='skip'`` in :class:`~mlic_mm.datasets.transforms.LoadImage`, all images are read once when the data
+    set is built and the unreadable ones are left out, in training and in testing alike. Reading first is what makes the
+    result exact: every process keeps the same samples, an epoch has a known length, and no metric ever sees a made-up
+    image. The same pass fills the loader's cache where one is set, before workers are forked, so that they share it.
+
+    Attributes:
+        skipped (dict[str, str]): Path of every image left out, and why.
+    """
+
+    LAYOUT = ''
+    """Folders and files that the data set expects and where to get them; ``{root}`` stands for the data root."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.skipped: dict[str, str] = {}
+        super().__init__(*args, **kwargs)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return sample ``idx`` with its ``gt_score`` ``(C,)``."""
+        info = super().get_data_info(idx)
+        score = np.zeros(len(self._metainfo['classes']), dtype=np.float32)
+        score[info['gt_label']] = 1
+        score[info.pop('ignored_label')] = -1
+        info['gt_score'] = score
+        return info
+
+    def targets(self) -> np.ndarray:
+        """Return the labels of all images, int8 ``(N, C)``: 1 present, 0 absent, −1 ignored."""
+        return np.stack([self.get_data_info(i)['gt_score'] for i in range(len(self))]).astype(np.int8)
+
+    def filter_data(self) -> list[dict]:
+        """Read all images where the loader's options ask for it, and leave the unreadable ones out."""
+        loaders = [t for t in self.pipeline.transforms if isinstance(t, LoadImage)]
+        loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)
+        if loader is None:
+            return self.data_list
+        paths = [info['img_path'] for info in self.data_list]
+        print_log(f'{type(self).__name__}: reading {len(paths)} images once ({loader})', logger='current')
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            reasons = list(pool.map(loader.check, paths))
+        self.skipped = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
+        if self.skipped and len(self.skipped) == len(paths):
+            raise FileNotFoundError(
+                f'{type(self).__name__}: none of the {len(paths)} images can be read; the first: {reasons[0]}'
+            )
+        if self.skipped:
+            print_log(self.skip_report(), logger='current', level=30)
+        return [info for info, reason in zip(self.data_list, reasons, strict=True) if not reason]
+
+    def skip_report(self) -> str:
+        """Return how many images were left out, and the first ten reasons."""
+        reasons = list(self.skipped.values())
+        more = [f'… and {len(reasons) - 10} more'] if len(reasons) > 10 else []
+        head = f'{type(self).__name__}: {len(reasons)} unreadable images left out'
+        return '\n  '.join([head, *reasons[:10], *more])
+
+    def require(self, path: str) -> None:
+        """Check that ``path`` exists.
+
+        Raises:
+            FileNotFoundError: It does not; the message shows the expected layout and where the data come from.
+        """
+        if not os.path.exists(path):
+            layout = self.LAYOUT.format(root=self.data_root or '.')
+            raise FileNotFoundError(f'{type(self).__name__}: {path} not found.\n{layout}'.rstrip())
+
+    @staticmethod
+    def make_info(
+        img_path: str,
+        img_id: str,
+        labels: Iterable[int],
+        ignored: Iterable[int] = (),
+        instances: Sequence[dict] | None = None,
+    ) -> dict:
+        """Return the stored form of a sample; a class both present and ignored is present."""
+        positive = sorted(set(labels))
+        info = dict(
+            img_path=img_path, img_id=img_id, gt_label=positive, ignored_label=sorted(set(ignored) - set(positive))
+        )
+        if instances is not None:
+            info['instances'] = list(instances)
+        return info
