@@ -3,17 +3,14 @@
 import os
 import pickle
 import re
-import warnings
 import zipfile
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
+
+from .torch_data import ALLOW_LISTS, read_torch_data, safe_globals
 
 __all__ = [
     'CheckpointError',
@@ -37,24 +34,6 @@ class UnsafeCheckpointError(CheckpointError):
     """A checkpoint that holds more than plain data, and could run code if it were unpickled."""
 
 
-def _history_statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, which mmengine's history buffers pickle their four statistics with."""
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr({owner!r}, {name!r})')
-    return getattr(owner, name)
-
-
-def _safe_globals() -> list[Any]:
-    """What a checkpoint of mmengine holds besides tensors: history buffers over NumPy arrays and scalars."""
-    core = import_module('numpy._core.multiarray' if hasattr(np, '_core') else 'numpy.core.multiarray')
-    allowed: list[Any] = [HistoryBuffer, (_history_statistic, 'builtins.getattr'), np.ndarray, np.dtype]
-    # The module was renamed in NumPy 2; a checkpoint written under either is read under either.
-    for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
-        allowed += [(core._reconstruct, f'{module}._reconstruct'), (core.scalar, f'{module}.scalar')]
-    allowed += [type(np.dtype(name)) for name in ('bool', 'int32', 'uint32', 'int64', 'uint8', 'float32', 'float64')]
-    return allowed
-
-
 def forbid_code_in_checkpoints() -> None:
     """Make every checkpoint in this process, and in those it starts, load as plain data or not at all.
 
@@ -64,7 +43,8 @@ def forbid_code_in_checkpoints() -> None:
     """
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    torch.serialization.add_safe_globals(_safe_globals())
+    if ALLOW_LISTS:  # for what mmengine loads by other ways than a local path, such as a URL
+        torch.serialization.add_safe_globals([(value, name) for name, value in safe_globals().items()])
     CheckpointLoader.register_scheme(prefixes='', loader=load_checkpoint, force=True)
 
 
@@ -88,10 +68,7 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     if not zipped and (path.stat().st_size == 0 or path.read_bytes()[:2] == b'PK'):
         raise DamagedCheckpointError(_damaged(path, f'is cut short at {path.stat().st_size:,} bytes'))
     try:
-        with torch.serialization.safe_globals(_safe_globals()), warnings.catch_warnings():
-            # torch warns before it refuses TorchScript; the refusal below is enough.
-            warnings.simplefilter('ignore')
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap and zipped)
+        checkpoint = read_torch_data(path, map_location, mmap and zipped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
         found = re.search(r'(?:GLOBAL|reduce for unrecognized function) (getattr\(.*?\)|\S*)|(TorchScript)', str(error))
         if found:

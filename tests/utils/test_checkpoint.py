@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mlic_mm.utils.checkpoint import (
     find_resumable,
     load_checkpoint,
 )
+from mlic_mm.utils.torch_data import read_torch_data
 
 
 def checkpoint(iteration: int = 4) -> dict[str, Any]:
@@ -32,6 +34,12 @@ def checkpoint(iteration: int = 4) -> dict[str, Any]:
         message_hub=dict(log_scalars={'loss': buffer}, runtime_info={'mAP': np.float32(3)}),
         optimizer=dict(state={0: dict(momentum_buffer=torch.ones(3))}),
     )
+
+
+@pytest.fixture(params=[True, False], ids=['allow-lists', 'before-torch-2.6'], autouse=True)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read, of which an installation uses one."""
+    monkeypatch.setattr('mlic_mm.utils.checkpoint.read_torch_data', partial(read_torch_data, allow_lists=request.param))
 
 
 class Calls:
@@ -88,14 +96,15 @@ def test_config_source_is_dropped(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / 'x.pth')['meta'] == dict(iter=3)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(part=st.floats(0, 0.999), zipped=st.booleans())
-def test_any_cut_is_damage(tmp_path: Path, part: float, zipped: bool) -> None:
+def test_any_cut_is_noticed(tmp_path: Path, part: float, zipped: bool) -> None:
     path = tmp_path / 'epoch_2.pth'
     torch.save(checkpoint(), path, _use_new_zipfile_serialization=zipped)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(DamagedCheckpointError, match=r'epoch_2\.pth'):
+    # The format before torch 1.6 may end inside a name, which then is an unknown one: refused, if for another reason.
+    with pytest.raises(DamagedCheckpointError if zipped else CheckpointError, match=r'epoch_2\.pth'):
         load_checkpoint(path)
 
 

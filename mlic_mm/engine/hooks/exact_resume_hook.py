@@ -1,5 +1,6 @@
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import IterableDataset
@@ -55,7 +56,9 @@ class ExactResumeHook(Hook):
             loader.sampler.seed = sampler_seed
         self._seeds = seed_samples(loader, runner.seed, runner.rank)
         if isinstance(loop, IterBasedTrainLoop):
-            # The original mmengine has made an iterator by now, with workers that do not seed.
+            # The original mmengine has made an iterator by now, which does not seed and has drawn indices ahead.
+            if isinstance(loader.sampler, InfiniteSampler):
+                loader.sampler.indices = loader.sampler._indices_of_rank()
             loop.dataloader_iterator = type(loop.dataloader_iterator)(loader)
             # mmengine skips what the training has had: a sampler that can jump does, any other is run from the start.
             jumps = hasattr(loader.sampler, 'skip') and hasattr(loop.dataloader_iterator, 'skip_iter')
