@@ -57,12 +57,12 @@ def follow(label: str, command: list[str], epochs: int = 1) -> None:
     command = [sys.executable, '-u', *command]
     log = REPO / WORK_DIR / 'demo.log'
     log.parent.mkdir(parents=True, exist_ok=True)
-    bar = Bar(label)
     done, total, note = 0, 0, ''
     tail: list[str] = []
     with (
         log.open('a', encoding='utf-8') as out,
         subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child,
+        Bar(label) as bar,
     ):
         assert child.stdout is not None
         for line in child.stdout:
@@ -74,10 +74,9 @@ def follow(label: str, command: list[str], epochs: int = 1) -> None:
                     done, total = (epoch - 1) * steps + step, epochs * steps
                 if scores := SCORES.findall(line):
                     note = '  '.join(f'{name} {value}' for name, value in scores)
-            bar.show(done, total, note)
-    if child.returncode != 0:
-        raise subprocess.CalledProcessError(child.returncode, command, ''.join(tail))
-    bar.show(done, total, note, final=True)
+            bar.update(done, total, note)
+        if child.wait() != 0:
+            raise subprocess.CalledProcessError(child.returncode, command, ''.join(tail))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,9 @@
 """Stage headings and a progress bar that also makes sense in a log file; standard library only."""
 
 import sys
+import threading
 import time
+from types import TracebackType
 
 WIDTH = 30
 LOG_EVERY_S = 30.0
@@ -18,7 +20,9 @@ def stage(number: int, total: int, title: str) -> None:
 
 
 class Bar:
-    """One line that is drawn again in place on a terminal, and printed now and then elsewhere.
+    """A bar whose clock ticks by itself: drawn again in place on a terminal, printed now and then elsewhere.
+
+    Use as ``with Bar('training') as bar: bar.update(3, 10)``.
 
     Args:
         label: What is going on.
@@ -26,20 +30,39 @@ class Bar:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.start = time.monotonic()
-        self._last = float('-inf')
+        self._state = (0, 0, '')
+        self._start = time.monotonic()
+        self._stop = threading.Event()
         self._terminal = sys.stdout.isatty()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
 
-    def show(self, done: int, total: int, note: str = '', final: bool = False) -> None:
-        """Draw the bar at ``done`` of ``total`` (0: not known yet)."""
-        now = time.monotonic()
-        if not final and now - self._last < (0.2 if self._terminal else LOG_EVERY_S):
-            return
-        self._last = now
+    def __enter__(self) -> 'Bar':
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        if kind is None and not self._state[1]:
+            self._state = (1, 1, self._state[2])
+        self._draw(last=True)
+
+    def update(self, done: int, total: int, note: str = '') -> None:
+        """Be at ``done`` of ``total`` (0: not known yet) from now on."""
+        self._state = (done, total, note)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(0.5 if self._terminal else LOG_EVERY_S):
+            self._draw()
+
+    def _draw(self, last: bool = False) -> None:
+        done, total, note = self._state
         filled = WIDTH * done // total if total else 0
-        bar = '#' * filled + '.' * (WIDTH - filled)
-        line = f'{self.label} [{bar}] {done}/{total or "?"}  {clock(now - self.start)}  {note}'.rstrip()
+        count = f'{done}/{total}' if total > 1 else ''
+        bar = f'[{"#" * filled}{"." * (WIDTH - filled)}]'
+        words = (self.label, bar, count, clock(time.monotonic() - self._start), note)
+        line = ' '.join(word for word in words if word)
         if self._terminal:
-            print(f'\r\033[K{line}', end='\n' if final else '', flush=True)
+            print(f'\r\033[K{line}', end='\n' if last else '', flush=True)
         else:
             print(line, flush=True)

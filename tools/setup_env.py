@@ -181,19 +181,18 @@ def compile_ops() -> None:
         child = subprocess.Popen(
             command, stdout=out, stderr=out, env=build_environment(Path(folder)), start_new_session=True
         )
-        bar = Bar('mmcv')
         try:
-            while child.poll() is None:
-                bar.show(*progress_of_build(Path(folder)), note='files compiled')
-                time.sleep(1)
+            with Bar('files compiled') as bar:
+                while child.poll() is None:
+                    bar.update(*progress_of_build(Path(folder)))
+                    time.sleep(1)
+                if child.returncode != 0:
+                    lines = log.read_text('utf-8', errors='replace').splitlines()
+                    raise SetupError('\n'.join([*lines[-25:], '', f"compiling mmcv's ops failed, see {log}"]))
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGTERM)  # the compilers as well, or they would go on for minutes
                 child.wait()
-        bar.show(*progress_of_build(Path(folder)), note='', final=True)
-    if child.returncode != 0:
-        tail = ''.join(log.read_text('utf-8', errors='replace').splitlines(keepends=True)[-25:])
-        raise SetupError(f"{tail}\ncompiling mmcv's ops failed, the whole output is in {log}")
 
 
 def build_environment(folder: Path) -> dict[str, str]:
