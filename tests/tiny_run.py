@@ -79,6 +79,11 @@ def write_config(folder: Path, *, images: int = 11, extra: str = '') -> Path:
     return config
 
 
+def skip_pretty_printing() -> None:
+    """Leave configs as they are: formatting one costs most of such a short run, once per checkpoint."""
+    yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+
+
 def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: str) -> None:
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
@@ -86,8 +91,7 @@ def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: st
     os.chdir(cwd)
     os.environ.update(env)
     sys.argv = [tool, *words]
-    # Pretty-printing the config costs most of such a short run, once per checkpoint.
-    yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+    skip_pretty_printing()
     runpy.run_path(tool, run_name='__main__')
 
 

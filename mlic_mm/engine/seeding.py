@@ -7,6 +7,7 @@ nothing has to be saved, any checkpoint continues exactly, and the number of loa
 
 import copy
 import random
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,10 +94,14 @@ def seed_samples(loader: DataLoader, seed: int, rank: int) -> BatchSeeds:
     """
     seeds = BatchSeeds(loader.batch_sampler, seed, rank)
 
+    # A cycle would leave the workers to the garbage collector, which closes their queues before it stops them.
+    reference = weakref.ref(loader)
+
     def make_iterator() -> Any:
-        seeded = copy.copy(loader)
-        vars(seeded).update(dataset=_SeededSamples(loader.dataset), batch_sampler=seeds)
-        return type(loader)._get_iterator(seeded)
+        seeded = copy.copy(reference())
+        assert seeded is not None
+        vars(seeded).update(dataset=_SeededSamples(seeded.dataset), batch_sampler=seeds)
+        return type(seeded)._get_iterator(seeded)
 
     loader._get_iterator = make_iterator  # type: ignore[method-assign]
     return seeds

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yapf.yapflib.yapf_api
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny_run import write_config
+from tiny_run import skip_pretty_printing, write_config
 
 from mlic_mm.engine.launch import build_runner, load_config
 
@@ -18,8 +19,11 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runner(tiny_config: Path, tmp_path: Path) -> Callable[..., Runner]:
+def runner(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Runner]:
     """Build a runner; keyword ``change`` edits the config, others are merged into it (``a__b`` is ``a.b``)."""
+
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', yapf.yapflib.yapf_api.FormatCode)  # put back afterwards
+    skip_pretty_printing()
 
     def build(change: Callable[[Config], None] = lambda cfg: None, **options: Any) -> Runner:
         options = {name.replace('__', '.'): value for name, value in options.items()}

@@ -69,6 +69,16 @@ def test_step_never_shares_a_seed_with_a_sample() -> None:
     assert not samples & steps
 
 
+def test_workers_stop_with_their_loader() -> None:
+    loader = DataLoader(Draws(), batch_size=2, num_workers=1, persistent_workers=True)
+    seed_samples(loader, 0, 0)
+    list(loader)
+    (worker,) = loader._iterator._workers
+    del loader
+    assert not worker.is_alive()  # at once, and not when garbage is collected
+    assert worker.exitcode == 0
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_loader_stays_what_others_look_into(workers: int) -> None:
     loader = DataLoader(Draws(), batch_size=2, num_workers=workers)

@@ -23,6 +23,9 @@ class EarlyStoppingHook(_EarlyStoppingHook):
     def __init__(self, monitor: str = 'mAP', **kwargs: Any) -> None:
         super().__init__(monitor, **kwargs)
 
+    def before_run(self, runner: Runner) -> None:
+        """Do nothing: mmengine's looks at the train loop, and so builds the training data for a test, too."""
+
     def before_train(self, runner: Runner) -> None:
         state = runner.message_hub.runtime_info.get('early_stopping')
         if state:

@@ -39,12 +39,11 @@ class LabelCheckHook(Hook):
         self._check_all(runner, {'test': runner.test_dataloader})
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        training = isinstance(runner._train_loop, BaseLoop)
-        if training and not runner._resume:
+        # Some hooks build the train loop for a test, too; nothing builds the test loop for a training.
+        loops = (runner._test_loop, runner._train_loop, runner._val_loop)
+        loop = next(loop for loop in loops if isinstance(loop, BaseLoop))
+        if loop is runner._train_loop and not runner._resume:
             return
-        loop = next(
-            loop for loop in (runner._train_loop, runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)
-        )
         source = f'checkpoint {runner._load_from}'
         found = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
         name, classes = _classes_of(loop.dataloader)
