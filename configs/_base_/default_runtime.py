@@ -14,6 +14,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Class names and numbers of data, head, label graph and checkpoint must agree.
     label_check=dict(type='mlic_mm.LabelCheckHook'),
+    # Unreadable images that LoadImage(on_error='skip') left out are listed at the end.
+    corrupt_images=dict(type='mlic_mm.CorruptImageHook'),
     # Stop before a step that would spoil the weights.
     non_finite_loss=dict(type='mlic_mm.NonFiniteLossHook'),
     # An interrupted run continues as if it had not been interrupted.

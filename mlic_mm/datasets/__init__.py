@@ -1,8 +1,10 @@
 """Data sets for multi-label image classification and their transforms."""
 
 from .coco import COCOMultiLabel
+from .csv_multi_label import CSVMultiLabel
 from .digit_scenes_dataset import DigitScenes
+from .multi_label_base import MultiLabelBase
 from .transforms import LoadImage
 from .voc import VOCMultiLabel
 
-__all__ = ['COCOMultiLabel', 'DigitScenes', 'LoadImage', 'VOCMultiLabel']
+__all__ = ['COCOMultiLabel', 'CSVMultiLabel', 'DigitScenes', 'LoadImage', 'MultiLabelBase', 'VOCMultiLabel']

@@ -43,8 +43,8 @@ class COCOMultiLabel(MultiLabelBase):
         '  ├── annotations/instances_train2014.json, instances_val2014.json\n'
         '  ├── train2014/*.jpg\n'
         '  └── val2014/*.jpg\n'
-        'Get "Train images", "Val images" and "Train/Val annotations" from https://cocodataset.org/#download, unzip them '
-        'into one folder and set data_root (the configs: environment variable COCO_ROOT) to it.'
+        'Get "Train images", "Val images" and "Train/Val annotations" from https://cocodataset.org/#download, unzip '
+        'them into one folder and set data_root (the configs: environment variable COCO_ROOT) to it.'
     )
 
     def __init__(
@@ -75,16 +75,17 @@ class COCOMultiLabel(MultiLabelBase):
             objects = [a for a in coco.imgToAnns.get(image['id'], ()) if label_of[a['category_id']] is not None]
             if not objects and self.drop_empty:
                 continue
-            boxes = (
-                [_box(a, image, label_of[a['category_id']], self.ann_file) for a in objects] if self.with_boxes else []
-            )
+            boxes = None
+            if self.with_boxes:
+                found = [_box(a, image, label_of[a['category_id']], self.ann_file) for a in objects]
+                boxes = [box for box in found if box is not None]
             image_id = image['id']
             data_list.append(
                 self.make_info(
                     img_path=os.path.join(self.img_prefix, image['file_name']),
                     img_id=f'{image_id:012d}' if isinstance(image_id, int) else str(image_id),
                     labels=[label_of[a['category_id']] for a in objects],
-                    instances=[box for box in boxes if box is not None] if self.with_boxes else None,
+                    instances=boxes,
                 )
             )
         if not data_list:

@@ -6,8 +6,8 @@ The digits are the 1,797 scans that scikit-learn ships; of each digit the last f
 only. A scene is made in three steps:
 
 1. One to three digits are drawn, each with its own weight (:data:`WEIGHTS`: zero is rare, six to nine are common).
-2. Company (:data:`RULES`): a digit i brings j with the given probability. Two thirds of the digits that came as company
-   are faint (small and of low contrast), against one sixth of the others: what is hard to see is what can be guessed.
+2. Company (:data:`RULES`): a digit i brings j with the given probability. Of the digits that came as company 20 in 24 are
+   faint (small and of low contrast), of the others 3 in 24: what is hard to see is what can be guessed.
 3. Exclusions (:data:`EXCLUSIONS`): of two digits that never meet the later one goes. The pairs look alike when faint.
 
 A fifth of the digits appear twice. So P(j|i) is far from P(i|j), four directed edges stand above τ = 0.5 in the label
@@ -41,8 +41,8 @@ def write_digit_scenes(
 ) -> Path:
     """Write the data set into ``out`` unless it is there already.
 
-    Everything is written into a folder beside ``out`` that takes its name in one step at the end, so ``out`` is complete
-    whenever it exists, and processes that start together do not disturb each other.
+    Everything is written into a folder beside ``out`` that takes its name in one step at the end, so ``out`` is
+    complete whenever it exists, and processes that start together do not disturb each other.
 
     Args:
         out (str | Path): Folder to create: ``train/``, ``val/``, ``annotations/instances_{train,val}.json`` and
@@ -103,7 +103,8 @@ def _is_written(out: Path, options: dict) -> bool:
 def _write_split(folder: Path, split: str, seed: int, count: int, size: int) -> dict:
     folder.mkdir()
     scans = _scans(split)
-    images, annotations = [], []
+    images = []
+    annotations: list[dict] = []
     for index in range(count):
         rng = Random([seed, 0 if split == 'train' else 1, index])
         pixels, palette, digits = draw_scene(rng, scans, size)
@@ -157,7 +158,7 @@ def compose(rng: Random) -> list[tuple[int, bool]]:
     scene = []
     for digit, invited in company.items():
         for _ in range(2 if randint(rng, 0, 5) == 0 else 1):
-            scene.append((digit, randint(rng, 0, 6) < (4 if invited else 1)))
+            scene.append((digit, randint(rng, 0, 24) < (20 if invited else 3)))
     return scene
 
 

@@ -20,7 +20,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
     difficult labels as positives and leave them out of the AP: ``'positive'`` in training, ``'ignore'`` in testing.
     The two years share classes and layout; the 2012 test set has no public labels, ``val`` stands in for it.
 
-    ``img_id`` is the name in the image list. ``gt_label_difficult`` lists the difficult labels whatever their treatment.
+    ``img_id`` is the name in the image list; ``gt_label_difficult`` lists the difficult labels in any case.
 
     Args:
         data_root (str): Folder of one year, ``…/VOCdevkit/VOC2007``.
@@ -82,8 +82,8 @@ class VOCMultiLabel(MultiLabelBase, VOC):
                     continue
                 if len(name.split()) > 1:
                     raise ValueError(
-                        f'{self.image_set_path}:{number}: {name!r} is not one image name; use the list of a split, not of '
-                        'a class'
+                        f'{self.image_set_path}:{number}: {name!r} is not one image name; use the list of a split, '
+                        'not of a class'
                     )
                 if name in names:
                     raise ValueError(f'{self.image_set_path}:{number}: {name!r} is already on line {names[name]}')
@@ -101,7 +101,9 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             raise
         except ET.ParseError as error:
             raise ValueError(f'{path}: not valid XML ({error}); restore it from the official archive') from None
-        sure, difficult, instances = set(), set(), []
+        sure: set[int] = set()
+        difficult: set[int] = set()
+        instances = []
         for element in root.findall('object'):
             try:
                 label = label_of[element.findtext('name', '').strip()]

@@ -1,7 +1,15 @@
 from .channels_last_hook import ChannelsLastHook
+from .corrupt_image_hook import CorruptImageHook
 from .early_stopping_hook import EarlyStoppingHook
 from .exact_resume_hook import ExactResumeHook
 from .label_check_hook import LabelCheckHook
 from .non_finite_loss_hook import NonFiniteLossHook
 
-__all__ = ['ChannelsLastHook', 'EarlyStoppingHook', 'ExactResumeHook', 'LabelCheckHook', 'NonFiniteLossHook']
+__all__ = [
+    'ChannelsLastHook',
+    'CorruptImageHook',
+    'EarlyStoppingHook',
+    'ExactResumeHook',
+    'LabelCheckHook',
+    'NonFiniteLossHook',
+]

@@ -28,6 +28,9 @@ class CorruptImageHook(Hook):
     @staticmethod
     def _report(runner: Runner, *loops: Any) -> None:
         for loop in loops:
-            dataset = loop.dataloader.dataset if loop is not None else None
+            if loop is None:
+                continue
+            dataset = loop.dataloader.dataset
             if getattr(dataset, 'skipped', None):
-                runner.logger.warning(dataset.skip_report())
+                # mmengine's logger drops a warning that was given before, so the words differ from those at the start.
+                runner.logger.warning(f'This run did not see all images. {dataset.skip_report()}')
