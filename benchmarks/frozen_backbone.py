@@ -1,4 +1,4 @@
-"""Compare heads on the feature maps of a frozen backbone: every image goes through the backbone once, heads train in seconds.
+"""Compare heads on the feature maps of a frozen backbone: images go through it once, heads train in seconds.
 
     VOC_ROOT=… python benchmarks/frozen_backbone.py --out work_dirs/frozen
 
@@ -34,8 +34,7 @@ HEADS: dict[str, dict | None] = {
     'linear': None,
     'agcn': dict(),
     'rgcn': dict(label_graph=dict(layer='residual')),
-    'gcn': dict(label_graph=dict(layer='gcn')),
-    'agcn-literal': dict(normalize_maps=False, residual=False),
+    'agcn-literal': dict(normalize_maps=False, residual='none'),
 }
 
 
@@ -53,7 +52,7 @@ def extract(cfg: Config, folder: Path) -> dict[str, np.ndarray]:
     """Maps ``(2, N, D, H, W)`` (upright and mirrored), targets ``(N, C)`` and names of both splits, computed once."""
     files = {split: folder / f'{split}.npz' for split in ('train', 'test')}
     if not all(file.exists() for file in files.values()):
-        model = MODELS.build(cfg.model)
+        model = MODELS.build({'data_preprocessor': cfg.data_preprocessor, **cfg.model})
         model.init_weights()
         model.eval().to(memory_format=torch.channels_last)
     result: dict[str, np.ndarray] = {}
@@ -129,7 +128,7 @@ def main() -> None:
     parser.add_argument('config', nargs='?', default=CONFIG)
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--heads', nargs='+', choices=HEADS, default=list(HEADS))
-    parser.add_argument('--lrs', nargs='+', type=float, default=[5e-4, 1e-3, 2e-3, 5e-3])
+    parser.add_argument('--lrs', nargs='+', type=float, default=[1e-3, 2e-3, 5e-3, 1e-2])
     parser.add_argument('--epochs', nargs='+', type=int, default=[8, 15])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()

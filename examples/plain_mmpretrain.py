@@ -2,8 +2,8 @@
 
     mim train mmpretrain examples/plain_mmpretrain.py
 
-The data set is mmpretrain's own ``MultiLabelDataset``: put images and an annotation file of OpenMMLab's format (``metainfo``
-with ``classes``, ``data_list`` with ``img_path`` and ``gt_label``) into ``data/mine``, and build the label graph with
+The data set is mmpretrain's own ``MultiLabelDataset``: put images and an annotation file of OpenMMLab's format
+(``metainfo`` with ``classes``, ``data_list`` with ``img_path`` and ``gt_label``) into ``data/mine``. The label graph:
 ``python tools/build_label_graph.py examples/plain_mmpretrain.py --word-vectors glove-50d``.
 """
 

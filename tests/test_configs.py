@@ -1,12 +1,15 @@
 """Every config builds its model, pipelines, hooks and evaluators, and every model gives logits."""
 
+import ast
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, TRANSFORMS, init_default_scope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS, init_default_scope
 
 import mlic_mm  # noqa: F401
 from mlic_mm.utils.label_graph import LabelGraphData
@@ -38,11 +41,16 @@ def load(name: str, graphs: dict[int, str]) -> Config:
     return cfg
 
 
+@functools.cache
+def build_backbone(config: str) -> torch.nn.Module:
+    """Most configs share one."""
+    return MODELS.build(ast.literal_eval(config))
+
+
 @pytest.mark.parametrize('name', CONFIGS)
 def test_config_builds(name, graphs):
     cfg = load(name, graphs)
-    with torch.device('meta'):  # structure only: a ResNet-101 per file would take minutes
-        backbone = MODELS.build(cfg.model.backbone)
+    build_backbone(repr(cfg.model.backbone.to_dict()))
     head = MODELS.build(cfg.model.head)
     assert head.num_classes == (80 if 'coco' in name else 20 if 'voc' in name else 10)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -52,15 +60,12 @@ def test_config_builds(name, graphs):
         HOOKS.build(hook)
     METRICS.build(cfg.val_evaluator)
     METRICS.build(cfg.test_evaluator)
-    optimizer = dict(cfg.optim_wrapper, optimizer=dict(cfg.optim_wrapper.optimizer, params=head.parameters()))
-    optimizer.pop('paramwise_cfg', None)
-    wrapper = OPTIM_WRAPPERS.build(optimizer)
+    wrapper = build_optim_wrapper(head, cfg.optim_wrapper)
     for scheduler in cfg.param_scheduler:
         scheduler = dict(scheduler)
         if scheduler.pop('convert_to_iter_based', False):
             scheduler['by_epoch'] = False
         PARAM_SCHEDULERS.build(dict(scheduler, optimizer=wrapper.optimizer))
-    assert any(True for _ in backbone.parameters())
 
 
 @pytest.mark.parametrize('name', ['deeplift_demo.py', 'deeplift_voc07.py'])

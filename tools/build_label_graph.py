@@ -21,6 +21,8 @@ import scipy.sparse as sp
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
+
 from mlic_mm.registry import DATASETS
 from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.embeddings import label_embeddings
@@ -38,6 +40,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--word-vectors',
         metavar='SOURCE',
         help='text file (GloVe, word2vec, fastText), glove-50d, FILE.npz:KEY, or a .pkl with one vector per label',
+    )
+    parser.add_argument(
+        '--center',
+        action='store_true',
+        help='subtract the mean word vector: labels of one kind (numbers, colours) have vectors too alike to start from',
     )
     parser.add_argument('--on-missing', choices=('error', 'random'), default='error', help='words without a vector')
     parser.add_argument(
@@ -61,6 +68,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('--classes and --classes-order describe the rows of a pickle, and none is given')
     if args.config is None and not (args.from_pickle and args.classes and args.out):
         parser.error('without a config, --from-pickle, --classes and --out are needed')
+    if args.center and not args.word_vectors:
+        parser.error('--center changes word vectors, and none are given: add --word-vectors')
     if any('=' not in alias for alias in args.alias):
         parser.error('--alias must read LABEL=WORDS')
     return args
@@ -93,9 +102,19 @@ def build(args: argparse.Namespace) -> None:
             warn_of_wrong_order(graph, counted, args.from_pickle)
     assert graph is not None
     if args.word_vectors:
-        graph = replace(graph, embeddings=embeddings(args, graph.classes, rows))
+        vectors = embeddings(args, graph.classes, rows)
+        graph = replace(graph, embeddings=centered(vectors) if args.center else vectors)
     graph.save(out)
     print(summary(graph, out))
+
+
+def centered(vectors: np.ndarray) -> np.ndarray:
+    """``(C, d)`` vectors without their mean, brought back to their mean length."""
+    rest = vectors - vectors.mean(axis=0)
+    length = np.linalg.norm(rest, axis=1).mean()
+    if length == 0:
+        raise ValueError('--center leaves nothing: all labels have the same word vector')
+    return rest * (np.linalg.norm(vectors, axis=1).mean() / length)
 
 
 def load_config(path: str, options: dict | None) -> Config:

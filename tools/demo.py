@@ -28,7 +28,8 @@ def main() -> int:
     try:
         stage(1, 3, 'data set and label graph')
         if not (REPO / graph).exists():
-            follow('drawing', ['tools/build_label_graph.py', CONFIG, '--word-vectors', WORDS, '--out', str(graph)])
+            options = ['--word-vectors', WORDS, '--center', '--out', str(graph)]
+            follow('drawing', ['tools/build_label_graph.py', CONFIG, *options])
         print(f'label graph: {graph}')
         stage(2, 3, f'training {CONFIG}')
         follow('training', ['tools/train.py', CONFIG, '--work-dir', str(WORK_DIR)], cfg.train_cfg.max_epochs)

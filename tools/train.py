@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config, use_amp
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.pretrained import resolve_pretrained
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -119,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     apply_options(cfg, args)
     settle_start(cfg, args.resume)
+    resolve_pretrained(cfg)
     runner = build_runner(cfg, args.launcher)
     try:
         runner.train()

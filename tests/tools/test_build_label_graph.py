@@ -74,6 +74,14 @@ def test_counts_embeddings_and_summary(tool, work, capsys, suffix):
     assert printed.index('cell phone → dog') < printed.index('dog → cat: 0.67 (2 of 3)')
 
 
+def test_centering_leaves_what_differs(tool):
+    vectors = np.array([[3.0, 4.0], [5.0, 4.0]])  # mean (4, 4), rests (∓1, 0), mean length (5 + √41) / 2
+    length = (5 + 41**0.5) / 2
+    np.testing.assert_allclose(tool.centered(vectors), [[-length, 0], [length, 0]])
+    with pytest.raises(ValueError, match='same word vector'):
+        tool.centered(np.ones((3, 2)))
+
+
 def test_writes_where_the_model_looks(tool, work):
     model = "model = dict(head=dict(label_graph=dict(graph='data/label_graphs/mine.npz')))"
     tool.main([config(work, model=model)])

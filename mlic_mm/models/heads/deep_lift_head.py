@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 
-from mlic_mm.models.layers import ChannelAttention
+from mlic_mm.models.layers import POOLINGS, ChannelAttention
 from mlic_mm.registry import MODELS
 
 
@@ -27,8 +27,8 @@ class DeepLIFTHead(MultiLabelClsHead):
     layer.
 
     Paper: ``A`` enters attention and MLP as it is. Here: maps are batch-normalised (``normalize_maps``) and the pooled
-    maps are added to the MLP's output (``residual``), because the literal form loses some ten points of mAP on VOC 2007
-    (``docs/results.md``); both can be switched off.
+    maps are added to the MLP's output, which starts at zero (``residual``), so that training starts from a classifier
+    that is linear over the feature map. The literal form trains badly (``docs/results.md``); both can be switched off.
 
     Paper: ``L`` meets ``F`` directly. Here: a learnable ``D × D`` projection stands between them (``projection``),
     because only with it the stated 51.51 M parameters are reached.
@@ -45,14 +45,15 @@ class DeepLIFTHead(MultiLabelClsHead):
         attention_channels: Width of the attention MLP's hidden layer.
         hidden_channels: Width of the classifier MLP's hidden layer; None is ``C``.
         normalize_maps: See above.
-        residual: See above.
+        residual: Which pooled maps are added: ``'none'``, ``'avg'``, ``'max'`` or ``'both'``. A backbone that trains from
+            scratch learns faster with ``'avg'``, whose gradient reaches every place.
         loss: Config of the loss; None is :class:`MultiLabelBCELoss` (Eq. 8).
         thr: Scores from here on are predicted labels; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
         topk: As ``thr``.
         init_cfg: Initialisation config of mmengine.
 
     Raises:
-        ValueError: Sizes of head, label graph and feature map disagree, or an unknown ``channel_attention``.
+        ValueError: Sizes of head, label graph and feature map disagree, or an unknown ``channel_attention`` or ``residual``.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class DeepLIFTHead(MultiLabelClsHead):
         attention_channels: int = 16,
         hidden_channels: int | None = None,
         normalize_maps: bool = True,
-        residual: bool = True,
+        residual: str = 'both',
         loss: dict | nn.Module | None = None,
         thr: float | None = None,
         topk: int | None = None,
@@ -74,6 +75,8 @@ class DeepLIFTHead(MultiLabelClsHead):
         super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), thr=thr, topk=topk, init_cfg=init_cfg)
         self.num_classes = num_classes
         self.in_channels = in_channels
+        if residual not in POOLINGS:
+            raise ValueError(f'residual of DeepLIFTHead is {residual!r}; choose one of {", ".join(POOLINGS)}')
         self.residual = residual
         self.label_graph: nn.Module = (
             label_graph
@@ -91,7 +94,7 @@ class DeepLIFTHead(MultiLabelClsHead):
         )
         hidden = hidden_channels or num_classes
         out = nn.Linear(hidden, num_classes)
-        if residual:
+        if residual != 'none':
             # The head starts as the pooled maps alone; the MLP learns what they leave over.
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
@@ -161,7 +164,11 @@ class DeepLIFTHead(MultiLabelClsHead):
         """Pool and classify: attended maps ``(N, C, H, W)`` to logits ``(N, C)``."""
         mean, peak = attended.mean(dim=(2, 3)), attended.amax(dim=(2, 3))  # (N, C) each
         score = self.mlp(torch.cat([mean, peak], dim=1))  # (N, C)
-        return score + mean + peak if self.residual else score
+        if self.residual in ('avg', 'both'):
+            score = score + mean
+        if self.residual in ('max', 'both'):
+            score = score + peak
+        return score
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The attended maps ``(N, C, H, W)``."""

@@ -1,7 +1,15 @@
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
-from .channel_attention import ChannelAttention
+from .channel_attention import POOLINGS, ChannelAttention
 from .graph_conv import GraphConv
 from .residual_graph_block import ResidualGraphBlock
 
-__all__ = ['AttentionGraphConv', 'ChannelAttention', 'GraphConv', 'ResidualGraphBlock', 'aggregate', 'segment_softmax']
+__all__ = [
+    'POOLINGS',
+    'AttentionGraphConv',
+    'ChannelAttention',
+    'GraphConv',
+    'ResidualGraphBlock',
+    'aggregate',
+    'segment_softmax',
+]

@@ -35,7 +35,7 @@ class FixedLabels(nn.Module):
 def test_literal_equations_by_hand():
     """Eq. 5 to 7 and the pooling on numbers small enough to write down."""
     labels = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
-    head = DeepLIFTHead(2, 2, FixedLabels(labels), projection=False, normalize_maps=False, residual=False)
+    head = DeepLIFTHead(2, 2, FixedLabels(labels), projection=False, normalize_maps=False, residual='none')
     nn.init.zeros_(head.channel_attention.mlp[2].weight)  # attention MLP gives 0, the gate σ(0) = 1/2
     nn.init.zeros_(head.channel_attention.mlp[2].bias)
     feature = torch.tensor([[[[1.0, 3.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2)
@@ -66,10 +66,15 @@ def test_stated_number_of_parameters():
     assert millions == pytest.approx(51.51, abs=0.05)
 
 
-def test_starts_as_the_pooled_maps():
-    head = head_of().eval()
+@pytest.mark.parametrize(('residual', 'avg', 'peak'), [('none', 0, 0), ('avg', 1, 0), ('max', 0, 1), ('both', 1, 1)])
+def test_starts_as_the_pooled_maps(residual, avg, peak):
+    head = head_of(residual=residual).eval()
     maps = head.maps((torch.randn(3, 8, 5, 5),)).attended
-    torch.testing.assert_close(head.logits(maps), maps.mean(dim=(2, 3)) + maps.amax(dim=(2, 3)))
+    pooled = avg * maps.mean(dim=(2, 3)) + peak * maps.amax(dim=(2, 3))
+    if residual == 'none':  # nothing to start from: the MLP is not silenced
+        assert head.logits(maps).abs().sum() > 0
+    else:
+        torch.testing.assert_close(head.logits(maps), pooled)
 
 
 @pytest.mark.parametrize('attention', ['none', 'avg', 'max', 'both'])
@@ -186,6 +191,8 @@ def test_sizes_that_disagree_are_refused():
         head_of()((torch.randn(2, 8),))
     with pytest.raises(ValueError, match=r'got \(2, 9, 3, 3\)'):
         head_of()((torch.randn(2, 9, 3, 3),))
+    with pytest.raises(ValueError, match='mean'):
+        head_of(residual='mean')
     with pytest.raises(ValueError, match='sum'):
         head_of(channel_attention='sum')
 
