@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--center',
         action='store_true',
-        help='subtract the mean word vector: labels of one kind (numbers, colours) have vectors too alike to start from',
+        help='subtract the mean word vector: labels of one kind (numbers, colours) have vectors that are too alike',
     )
     parser.add_argument('--on-missing', choices=('error', 'random'), default='error', help='words without a vector')
     parser.add_argument(

@@ -45,15 +45,15 @@ class DeepLIFTHead(MultiLabelClsHead):
         attention_channels: Width of the attention MLP's hidden layer.
         hidden_channels: Width of the classifier MLP's hidden layer; None is ``C``.
         normalize_maps: See above.
-        residual: Which pooled maps are added: ``'none'``, ``'avg'``, ``'max'`` or ``'both'``. A backbone that trains from
-            scratch learns faster with ``'avg'``, whose gradient reaches every place.
+        residual: Which pooled maps are added: ``'none'``, ``'avg'``, ``'max'`` or ``'both'``. A backbone that trains
+            from scratch learns faster with ``'avg'``, whose gradient reaches every place.
         loss: Config of the loss; None is :class:`MultiLabelBCELoss` (Eq. 8).
         thr: Scores from here on are predicted labels; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
         topk: As ``thr``.
         init_cfg: Initialisation config of mmengine.
 
     Raises:
-        ValueError: Sizes of head, label graph and feature map disagree, or an unknown ``channel_attention`` or ``residual``.
+        ValueError: Sizes of head, label graph and feature map disagree; unknown ``channel_attention`` or ``residual``.
     """
 
     def __init__(
