@@ -1,9 +1,11 @@
 """Read files of ``torch.save`` as plain data, with every torch that the OpenMMLab packages run on."""
 
+import codecs
 import os
 import pickle
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -34,10 +36,10 @@ def safe_globals() -> dict[str, Any]:
     """What a checkpoint of mmengine names besides tensors: history buffers over NumPy arrays and scalars."""
     core = import_module('numpy._core.multiarray' if hasattr(np, '_core') else 'numpy.core.multiarray')
     dtypes = [type(np.dtype(name)) for name in ('bool', 'int32', 'uint32', 'int64', 'uint8', 'float32', 'float64')]
-    allowed = {
-        f'{kind.__module__}.{kind.__qualname__}': kind for kind in (HistoryBuffer, np.ndarray, np.dtype, *dtypes)
-    }
-    allowed['builtins.getattr'] = _history_statistic
+    # The last four are in torch's own list since 2.4; schedules keep their milestones in a Counter.
+    kinds = (HistoryBuffer, np.ndarray, np.dtype, *dtypes, Counter, set, bytearray, complex)
+    allowed: dict[str, Any] = {f'{kind.__module__}.{kind.__qualname__}': kind for kind in kinds}
+    allowed |= {'builtins.getattr': _history_statistic, '_codecs.encode': codecs.encode}  # the latter for bytes
     # The module was renamed in NumPy 2; a checkpoint written under either is read under either.
     for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
         allowed |= {f'{module}._reconstruct': core._reconstruct, f'{module}.scalar': core.scalar}
