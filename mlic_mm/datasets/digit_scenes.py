@@ -6,8 +6,8 @@ The digits are the 1,797 scans that scikit-learn ships; of each digit the last f
 only. A scene is made in three steps:
 
 1. One to three digits are drawn, each with its own weight (:data:`WEIGHTS`: zero is rare, six to nine are common).
-2. Company (:data:`RULES`): a digit i brings j with the given probability. Of the digits that came as company 20 in 24 are
-   faint (small and of low contrast), of the others 3 in 24: what is hard to see is what can be guessed.
+2. Company (:data:`RULES`): a digit i brings j with the given probability. Of the digits that came as company 20 in 24
+   are faint (small and of low contrast), of the others 3 in 24: what is hard to see is what can be guessed.
 3. Exclusions (:data:`EXCLUSIONS`): of two digits that never meet the later one goes. The pairs look alike when faint.
 
 A fifth of the digits appear twice. So P(j|i) is far from P(i|j), four directed edges stand above τ = 0.5 in the label

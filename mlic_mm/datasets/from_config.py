@@ -1,0 +1,45 @@
+"""Build the data set of one split of a config, as the tools need it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mlic_mm.registry import DATASETS
+
+SPLITS = ('train', 'val', 'test')
+
+
+def dataset_from_config(config: str | Path, split: str, options: dict | None = None) -> Any:
+    """Build ``{split}_dataloader.dataset`` of a config.
+
+    Args:
+        config (str | Path): The config file.
+        split (str): ``train``, ``val`` or ``test``.
+        options (dict, optional): Settings to override, dotted keys.
+
+    Raises:
+        ValueError: The config has no such data loader, or its data set names no classes.
+    """
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options or {})
+    loader = cfg.get(f'{split}_dataloader')
+    if loader is None:
+        there = [name for name in SPLITS if cfg.get(f'{name}_dataloader') is not None]
+        raise ValueError(f'{config} has no {split}_dataloader; it has data for: {", ".join(there) or "nothing"}')
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = DATASETS.build(loader.dataset)
+    if not dataset.metainfo.get('classes'):
+        raise ValueError(f'{config}: {type(dataset).__name__} names no classes; set its metainfo=dict(classes=…)')
+    return dataset
+
+
+def target_row(info: dict, num_classes: int) -> np.ndarray:
+    """Return the labels of a sample, int8 ``(C,)`` with 1, 0 and −1, from ``gt_score`` or else ``gt_label``."""
+    if 'gt_score' in info:
+        return np.asarray(info['gt_score']).astype(np.int8)
+    row = np.zeros(num_classes, dtype=np.int8)
+    row[info['gt_label']] = 1
+    return row
