@@ -5,7 +5,7 @@ _base_ = ['./_base_/datasets/digits_96.py', './_base_/default_runtime.py']
 # At half their size the scans, 8 × 8 pixels each, still show all they have.
 load = dict(type='mlic_mm.LoadImage', cache_mb=200)
 pack = dict(type='PackInputs', meta_keys=('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape'))
-train_pipeline = [load, dict(type='RandomResizedCrop', scale=56, crop_ratio_range=(0.75, 1.0)), pack]
+train_pipeline = [load, dict(type='Resize', scale=(61, 61)), dict(type='RandomCrop', crop_size=56), pack]
 test_pipeline = [load, dict(type='Resize', scale=(56, 56)), pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
