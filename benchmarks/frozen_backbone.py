@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument('config', nargs='?', default=CONFIG)
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--heads', nargs='+', choices=HEADS, default=list(HEADS))
-    parser.add_argument('--lrs', nargs='+', type=float, default=[1e-3, 2e-3, 5e-3, 1e-2])
+    parser.add_argument('--lrs', nargs='+', type=float, default=[2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2])
     parser.add_argument('--epochs', nargs='+', type=int, default=[8])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()

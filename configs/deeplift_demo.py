@@ -28,12 +28,20 @@ model = dict(
         type='mlic_mm.DeepLIFTHead',
         num_classes=10,
         in_channels=64,
+        # For a backbone that starts from nothing: averages, whose gradients reach every place of the map.
         residual='avg',
+        normalize_maps=False,
+        channel_attention='avg',
         label_graph=dict(graph='data/label_graphs/digits.npz', layer='attention', hidden_channels=(64,)),
     ),
 )
 
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.05), clip_grad=dict(max_norm=10, norm_type=2))
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.05),
+    # A step of Adam in each of several matrices multiplies up to a large step of the label embeddings.
+    paramwise_cfg=dict(custom_keys={'label_graph': dict(lr_mult=0.05), 'projection': dict(lr_mult=0.05)}),
+    clip_grad=dict(max_norm=10, norm_type=2),
+)
 max_epochs = 24
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=200),
