@@ -99,7 +99,9 @@ def plot(title: str, targets: np.ndarray, classes: Sequence[str], out: Path) -> 
     size = max(5.0, 0.16 * len(order))
     figure = Figure(figsize=(5 + size * 1.2, size + 3.2), layout='constrained')
     figure.suptitle(title + (f' (the {MOST} most frequent)' if len(classes) > MOST else ''))
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(2.6, size)))
+    halves = figure.subfigures(2, 1, height_ratios=(2.6, size))
+    assert isinstance(halves, np.ndarray)  # one SubFigure only where one is asked for
+    top, bottom = halves
     histogram = top.subplots()
     values = np.bincount(present.sum(1))
     histogram.bar(np.arange(len(values)), values, color='tab:blue')

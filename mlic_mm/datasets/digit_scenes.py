@@ -164,11 +164,11 @@ def compose(rng: Random) -> list[tuple[int, bool]]:
 
 @functools.cache
 def _scans(split: str) -> tuple[np.ndarray, ...]:
-    """Return the scans of each digit, int64 ``(n, 8, 8)`` with ink 0…16: the first four fifths, or the rest."""
+    """Return the scans of each digit, int32 ``(n, 8, 8)`` with ink 0…16: the first four fifths, or the rest."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    images = data.images.astype(np.int64)
+    images = data.images.astype(np.int32)
     result = []
     for digit in range(10):
         own = images[data.target == digit]

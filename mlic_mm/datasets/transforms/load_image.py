@@ -21,8 +21,8 @@ class LoadImage(BaseTransform):
             unreadable images out: our data sets read all images once when they are built and drop those (see
             :class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`). In another data set the transform returns None,
             for which mmengine draws another image in training and fails in testing.
-        short_side (int, optional): Shrink images so that their shorter side has at most this many pixels; large JPEGs
-            are then decoded at reduced size. Defaults to None: full size.
+        short_side (int, optional): Shrink images so that their shorter side has at most this many pixels; Saves
+            memory, in the cache above all, rather than time. Defaults to None: full size.
         max_pixels (int): Larger images are refused before they are decoded. Defaults to 80 million (0.24 GB decoded).
         cache_mb (int): Keep decoded images in memory, up to this many MiB; 0 keeps none. An image takes ``3·H·W``
             bytes: 2,400 photographs of 4:3 with ``short_side=176`` take 284 MiB. Our data sets fill the cache when they
