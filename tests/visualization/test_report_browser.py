@@ -99,7 +99,7 @@ def _is_sorted(values: list[str], sign: int) -> bool:
 def test_images_load_and_names_stay_text(visit, page: Path) -> None:
     driver = visit(page)
     sizes = driver.execute_script('return [...document.images].map(i => [i.complete, i.naturalWidth])')
-    assert len(sizes) >= 20 + 2 * 10
+    assert len(sizes) > 30  # mistakes of both kinds, and the maps of two images
     assert all(done and width > 0 for done, width in sizes)
     assert driver.execute_script('return window.hacked') is None
     assert driver.find_element('css selector', '[data-class="1"]').text == EVIL
