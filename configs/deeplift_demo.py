@@ -31,8 +31,8 @@ model = dict(
         type='mlic_mm.DeepLIFTHead',
         num_classes=10,
         in_channels=64,
-        # For a backbone that starts from nothing: averaged maps as they are, whose gradients reach every place. Maps that
-        # are normalised, gated or reduced to their peak learn in the same time half as much (docs/results.md).
+        # For a backbone that starts from nothing: averaged maps as they are, whose gradients reach every place. Maps
+        # that are normalised, gated or reduced to their peak learn half as much in the time (docs/results.md).
         residual='avg',
         normalize_maps=False,
         channel_attention='none',
