@@ -270,7 +270,8 @@ def test_pep660_editable_install_has_mim_files(tmp_path: Path) -> None:
     clone = copy_of_repo(tmp_path / 'clone')
     target = tmp_path / 'site'
     pip = (sys.executable, '-m', 'pip', '--disable-pip-version-check')
-    done = run(*pip, 'install', '--no-deps', '--prefix', target, '--editable', '.', cwd=clone)
+    # Without --ignore-installed pip would uninstall the package from the environment that runs this test.
+    done = run(*pip, 'install', '--no-deps', '--ignore-installed', '--prefix', target, '--editable', '.', cwd=clone)
     assert done.returncode == 0, done.stdout + done.stderr
     mim = clone / 'mlic_mm' / '.mim'
     for part in ('configs/deeplift_coco.py', 'tools/train.py', 'model-index.yml'):
