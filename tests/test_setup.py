@@ -279,6 +279,8 @@ def test_pep660_editable_install_has_mim_files(tmp_path: Path) -> None:
     (clone / 'configs' / 'new.py').write_text('a = 1\n')
     assert (mim / 'configs' / 'new.py').is_file(), 'an editable install follows the source'
     site = next(target.rglob('site-packages'))
-    code = f'import site; site.addsitedir({str(site)!r}); import mlic_mm; print(mlic_mm.__file__)'
-    done = run(sys.executable, '-c', code, cwd=tmp_path, env={'PYTHONPATH': ''})
+    code = f'import site; site.addsitedir({str(site)!r}); from importlib.util import find_spec; '
+    code += 'print(find_spec("mlic_mm").origin)'
+    # -S: without the packages of this environment, whose own editable install would come first.
+    done = run(sys.executable, '-S', '-c', code, cwd=tmp_path, env={'PYTHONPATH': ''})
     assert done.stdout.splitlines()[-1:] == [str(clone / 'mlic_mm' / '__init__.py')], done.stderr

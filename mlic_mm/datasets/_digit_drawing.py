@@ -29,7 +29,7 @@ def enlarge(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _taps(size: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each of ``out`` pixels its two neighbours among ``size`` and the weight of the second, in 1/256."""
     # Centre of output pixel i in input pixels, in 1/256: ((2i+1)·size/out − 1)/2.
-    centre = ((2 * np.arange(out, dtype=np.int32) + 1) * size * 128) // out - 128
+    centre: np.ndarray = ((2 * np.arange(out, dtype=np.int32) + 1) * size * 128) // out - 128
     centre = centre.clip(0, (size - 1) * 256)
     low = centre >> 8
     return low, np.minimum(low + 1, size - 1), centre & 255
