@@ -5,6 +5,7 @@ Keep this file free of other imports: mmengine imports it when a scope is looked
 """
 
 from mmengine import registry as root
+from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
 DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='mlic_mm', locations=['mlic_mm.datasets'])
 TRANSFORMS = root.Registry(
@@ -15,4 +16,8 @@ METRICS = root.Registry('metric', parent=root.METRICS, scope='mlic_mm', location
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mlic_mm', locations=['mlic_mm.engine'])
 OPTIM_WRAPPERS = root.Registry(
     'optim_wrapper', parent=root.OPTIM_WRAPPERS, scope='mlic_mm', locations=['mlic_mm.engine']
+)
+# The one registry of mmpretrain's without a root.
+BATCH_AUGMENTS = root.Registry(
+    'batch augment', parent=MMPRETRAIN_BATCH_AUGMENTS, scope='mlic_mm', locations=['mlic_mm.models.batch_augments']
 )

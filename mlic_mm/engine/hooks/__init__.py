@@ -1,3 +1,4 @@
+from .alternate_batch_augment_hook import AlternateBatchAugmentHook
 from .channels_last_hook import ChannelsLastHook
 from .corrupt_image_hook import CorruptImageHook
 from .early_stopping_hook import EarlyStoppingHook
@@ -6,6 +7,7 @@ from .label_check_hook import LabelCheckHook
 from .non_finite_loss_hook import NonFiniteLossHook
 
 __all__ = [
+    'AlternateBatchAugmentHook',
     'ChannelsLastHook',
     'CorruptImageHook',
     'EarlyStoppingHook',

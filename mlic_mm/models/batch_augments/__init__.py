@@ -1,0 +1,3 @@
+from .mixup_or import MixupOR
+
+__all__ = ['MixupOR']

@@ -1,0 +1,3 @@
+from .multi_label_data_preprocessor import MultiLabelDataPreprocessor
+
+__all__ = ['MultiLabelDataPreprocessor']
