@@ -44,7 +44,16 @@ def use_amp(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config, launcher: str) -> Runner:
-    """Build the runner of a config after fitting loaders, hooks and processes to the machine."""
+    """Build the runner of a config after fitting loaders, hooks and processes to the machine.
+
+    Raises:
+        ValueError: Both ``data_preprocessor`` and ``model.data_preprocessor``, of which mmengine ignores the first.
+    """
+    if cfg.get('data_preprocessor') and cfg.model.get('data_preprocessor'):
+        raise ValueError(
+            'data_preprocessor and model.data_preprocessor are both set, and mmengine would use the latter alone, '
+            f'{cfg.model.data_preprocessor.to_dict()}: write all of it in one of them'
+        )
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             loader = cfg[name]

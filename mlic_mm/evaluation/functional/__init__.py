@@ -1,7 +1,7 @@
 """Evaluation of score matrices: checks, layout and figures, without any framework."""
 
 from .average_precision import average_precision
-from .bootstrap import Comparison, paired_bootstrap
+from .bootstrap import Comparison, bootstrap_interval, paired_bootstrap
 from .evaluate import evaluate_scores
 from .matrices import as_matrices
 from .predictions import above_threshold, top_k
@@ -15,6 +15,7 @@ __all__ = [
     'above_threshold',
     'as_matrices',
     'average_precision',
+    'bootstrap_interval',
     'evaluate_scores',
     'get_protocol',
     'paired_bootstrap',

@@ -1,6 +1,6 @@
 """Is one model better than another on these images, or by chance of the images?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +53,6 @@ def paired_bootstrap(
     """
     if not scores_a or not scores_b:
         raise ValueError('paired_bootstrap needs at least one run of either model')
-    if num_resamples < 100 or not 0 < level < 1:
-        raise ValueError(f'num_resamples={num_resamples} must be at least 100 and level={level} between 0 and 1')
     runs = [np.asarray(run) for run in (*scores_a, *scores_b)]
     targets = np.asarray(targets)
 
@@ -67,11 +65,40 @@ def paired_bootstrap(
         return np.stack([values[: len(scores_a)].mean(axis=0), values[len(scores_a) :].mean(axis=0)])
 
     a, b = both(slice(None))
-    rng = np.random.default_rng(seed)
-    draws = np.stack([both(rng.integers(0, len(targets), len(targets))) for _ in range(num_resamples)])
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(draws[:, 1] - draws[:, 0], tails, axis=0)
+    low, high = bootstrap_interval(
+        lambda rows: np.subtract(*both(rows)[::-1]), len(targets), num_resamples, level, seed
+    )
     return {
         name: Comparison(*(float(v) for v in (a[i], b[i], b[i] - a[i], low[i], high[i])))
         for i, name in enumerate(figures)
     }
+
+
+def bootstrap_interval(
+    figures: Callable[[np.ndarray], np.ndarray],
+    num_images: int,
+    num_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentile interval over images of what ``figures`` gives for some rows.
+
+    Args:
+        figures: From row numbers ``(N,)``, some of them repeated, to K figures ``(K,)``; NaN where there is none.
+        num_images: N.
+        num_resamples: Number of resamples, at least 100.
+        level: Coverage of the interval.
+        seed: Of the resampling: the same seed draws the same images.
+
+    Returns:
+        Lower and upper ends, each ``(K,)``.
+
+    Raises:
+        ValueError: Too few resamples, or a level outside (0, 1).
+    """
+    if num_resamples < 100 or not 0 < level < 1:
+        raise ValueError(f'num_resamples={num_resamples} must be at least 100 and level={level} between 0 and 1')
+    rng = np.random.default_rng(seed)
+    draws = np.stack([figures(rng.integers(0, num_images, num_images)) for _ in range(num_resamples)])
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

@@ -1,0 +1,89 @@
+"""The figures of a table's rows from the scores of their runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .functional import bootstrap_interval, evaluate_scores
+from .score_dump import ScoreDump
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in percent.
+
+    Args:
+        mean: Over the runs.
+        low, high: 95 % bootstrap interval of that mean over test images.
+        spread: Standard deviation over the runs, NaN for a single one.
+    """
+
+    mean: float
+    low: float
+    high: float
+    spread: float
+
+
+def table_figures(
+    runs: Sequence[ScoreDump], columns: Mapping[str, str], preset: str, num_resamples: int = 200
+) -> dict[str, Figure]:
+    """Evaluate the runs of one row, which differ in their seeds.
+
+    Args:
+        runs: At least one; all of the same images in the same order.
+        columns: Heading to a figure of :func:`evaluate_scores`, or ``AP/<class>``.
+        preset: Of :func:`evaluate_scores`.
+        num_resamples: Of the bootstrap.
+
+    Raises:
+        ValueError: Runs of different images, or a figure or class that is not there.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if not np.array_equal(run.image_ids, first.image_ids) or run.classes != first.classes:
+            raise ValueError('the runs of a row were tested on different images or classes')
+    names = list(columns.values())
+    each = np.array([_values(run, slice(None), names, preset) for run in runs])  # (runs, K)
+
+    def mean(rows: np.ndarray) -> np.ndarray:
+        return np.mean([_values(run, rows, names, preset) for run in runs], axis=0)
+
+    low, high = bootstrap_interval(mean, len(first.targets), num_resamples)
+    spread = each.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(names), np.nan)
+    return {
+        heading: Figure(*map(float, values))
+        for heading, values in zip(columns, zip(each.mean(axis=0), low, high, spread, strict=True), strict=True)
+    }
+
+
+def table_difference(
+    runs: Sequence[ScoreDump],
+    other: Sequence[ScoreDump],
+    columns: Mapping[str, str],
+    preset: str,
+    num_resamples: int = 200,
+) -> dict[str, Figure]:
+    """Return the figures of one row minus those of another, paired by test image. Arguments as above."""
+    names = list(columns.values())
+
+    def difference(rows: np.ndarray | slice) -> np.ndarray:
+        a, b = ([_values(run, rows, names, preset) for run in group] for group in (runs, other))
+        return np.mean(a, axis=0) - np.mean(b, axis=0)
+
+    low, high = bootstrap_interval(difference, len(runs[0].targets), num_resamples)
+    values = zip(difference(slice(None)), low, high, strict=True)
+    return {heading: Figure(*map(float, value), float('nan')) for heading, value in zip(columns, values, strict=True)}
+
+
+def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], preset: str) -> list[float]:
+    per_class = any(name.startswith('AP/') for name in names)
+    result = evaluate_scores(
+        dump.scores[rows], dump.targets[rows], preset, per_class=per_class, classes=dump.classes if per_class else None
+    )
+    if per_class:
+        result |= {f'AP/{name}': ap for name, ap in zip(dump.classes, result['per_class']['AP'], strict=True)}
+    missing = [name for name in names if name not in result]
+    if missing:
+        raise ValueError(f'no figure {missing[0]!r}: the protocol {preset} gives {", ".join(result)}')
+    return [result[name] for name in names]

@@ -1,0 +1,3 @@
+from .vgg_neck import VGGNeck
+
+__all__ = ['VGGNeck']

@@ -1,0 +1,135 @@
+"""A paper's table beside our figures, as Markdown and as a page."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from mlic_mm.evaluation.table_figures import Figure
+from mlic_mm.utils.paper_tables import Paper, Table
+
+_TEMPLATES = Path(__file__).parent / 'templates'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a row: its figures by heading, from how many seeds, or why there are none."""
+
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    seeds: int = 0
+    reason: str = ''
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Row ``a`` minus row ``b``, paired by test image."""
+
+    a: str
+    b: str
+    figures: Mapping[str, Figure]
+
+
+def cell(published: float | None, ours: Figure | None) -> dict[str, str]:
+    """Return the texts of one cell: the paper's figure, ours with its interval, and the difference."""
+    difference = ours.mean - published if ours and published is not None else math.nan
+    return {
+        'published': '–' if published is None else f'{published:.1f}',
+        'ours': '' if ours is None else f'{ours.mean:.1f}',
+        'interval': '' if ours is None else f'[{ours.low:.1f}, {ours.high:.1f}]',
+        'difference': '' if math.isnan(difference) else signed(difference),
+    }
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f'{value:+.1f}'.replace('-', '−')
+
+
+def write_table(
+    paper: Paper,
+    table: Table,
+    outcomes: Mapping[str, Outcome],
+    differences: Sequence[Difference],
+    folder: Path,
+    *,
+    notes: Sequence[str] = (),
+) -> tuple[Path, Path]:
+    """Write ``table_<name>.md`` and ``.html`` into a folder; earlier ones are replaced.
+
+    Args:
+        paper: Of the table.
+        table: Rows that are not in ``outcomes`` are left out.
+        outcomes: By row name.
+        differences: Between rows.
+        folder: Made where it does not exist.
+        notes: Lines that say what the figures are of.
+    """
+    rows = [row for row in table.rows if row.name in outcomes]
+    context = {
+        'title': f'Table {table.name}: {table.title}',
+        'about': f'{paper.about["authors"]} ({paper.about["year"]}), {paper.about["title"]}',
+        'notes': [
+            *notes,
+            f'Ours: mean over seeds, 95 % bootstrap interval over test images. Protocol: {table.preset}.',
+        ],
+        'headings': list(table.columns),
+        'rows': [
+            {
+                'name': row.name,
+                'cited': row.cited,
+                'seeds': outcomes[row.name].seeds or '',
+                'reason': outcomes[row.name].reason,
+                'cells': [
+                    cell(row.published.get(head), outcomes[row.name].figures.get(head)) for head in table.columns
+                ],
+            }
+            for row in rows
+        ],
+        'differences': [
+            {
+                'name': f'{d.a} − {d.b}',
+                'cells': [(signed(f.mean), f'[{signed(f.low)}, {signed(f.high)}]') for f in d.figures.values()],
+            }
+            for d in differences
+        ],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup((_TEMPLATES / 'report.css').read_text(encoding='utf-8'))
+    page = folder / f'table_{table.name}.html'
+    page.write_text(environment.get_template('paper_table.html').render(**context, style=style), encoding='utf-8')
+    text = folder / f'table_{table.name}.md'
+    text.write_text(_markdown(context), encoding='utf-8')
+    return text, page
+
+
+def _markdown(context: dict) -> str:
+    lines = [f'# {context["title"]}', '', context['about'], '', *context['notes'], '']
+    lines.append('Each cell: paper → ours [interval] difference.')
+    lines += [
+        '',
+        f'| row | seeds | {" | ".join(context["headings"])} |',
+        '|---|---|' + '---|' * len(context['headings']),
+    ]
+    for row in context['rows']:
+        texts = []
+        for c in row['cells']:
+            ours = f' → **{c["ours"]}** {c["interval"]} {c["difference"]}'.rstrip() if c['ours'] else ''
+            texts.append(c['published'] + ours)
+        note = row['seeds'] or ('cited' if row['cited'] else row['reason'])
+        lines.append(f'| {row["name"]} | {note} | {" | ".join(texts)} |')
+    if context['differences']:
+        lines += ['', '## Differences of ours, paired by image', '']
+        lines += [f'| rows | {" | ".join(context["headings"])} |', '|---|' + '---|' * len(context['headings'])]
+        for row in context['differences']:
+            lines.append(f'| {row["name"]} | {" | ".join(f"{value} {interval}" for value, interval in row["cells"])} |')
+    return '\n'.join(lines) + '\n'
