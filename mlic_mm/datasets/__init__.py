@@ -4,7 +4,16 @@ from .coco import COCOMultiLabel
 from .csv_multi_label import CSVMultiLabel
 from .digit_scenes_dataset import DigitScenes
 from .multi_label_base import MultiLabelBase
+from .nus_wide import NUSWIDE
 from .transforms import LoadImage
 from .voc import VOCMultiLabel
 
-__all__ = ['COCOMultiLabel', 'CSVMultiLabel', 'DigitScenes', 'LoadImage', 'MultiLabelBase', 'VOCMultiLabel']
+__all__ = [
+    'NUSWIDE',
+    'COCOMultiLabel',
+    'CSVMultiLabel',
+    'DigitScenes',
+    'LoadImage',
+    'MultiLabelBase',
+    'VOCMultiLabel',
+]
