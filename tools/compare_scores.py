@@ -2,19 +2,16 @@
 
     python tools/compare_scores.py --a plain_seed0.npz plain_seed1.npz --b lift_seed0.npz lift_seed1.npz
 
-Several files of one model are its runs with different seeds. Images are matched by their ids.
+Several files of one model are its runs with different seeds. Images are matched by their ids, classes by their names.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
-from mlic_mm.evaluation import ScoreDump, paired_bootstrap
-from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         first = ScoreDump.load(args.a[0])
-        runs = {path: matched(path, first, args.a[0]) for path in [*args.a, *args.b]}
+        aligner = ScoreAligner(first, args.a[0])
+        runs = {path: aligner.align(ScoreDump.load(path), path) for path in [*args.a, *args.b]}
         result = paired_bootstrap(
             [runs[path] for path in args.a],
             [runs[path] for path in args.b],
@@ -42,27 +40,6 @@ def main(argv: list[str] | None = None) -> None:
     print(f'{"":10}{"a":>8}{"b":>8}{"b − a":>8}  95 % interval over images')
     for name, row in result.items():
         print(f'{name:10}{row.a:8.2f}{row.b:8.2f}{row.difference:+8.2f}  [{row.low:+.2f}, {row.high:+.2f}]')
-
-
-def matched(path: str, reference: ScoreDump, reference_path: str) -> np.ndarray:
-    """Scores of ``path`` in the order of the reference's images.
-
-    Raises:
-        ValueError: Other classes, images or targets than the reference, or an image twice.
-    """
-    dump = ScoreDump.load(path)
-    check_same_classes(reference.classes, dump.classes, reference_path, path)
-    order, wanted = np.argsort(dump.image_ids), np.argsort(reference.image_ids)
-    if len(np.unique(dump.image_ids)) != len(dump.image_ids):
-        raise ValueError(f'{path} holds an image twice: write it anew with tools/test.py --out')
-    if not np.array_equal(dump.image_ids[order], reference.image_ids[wanted]):
-        odd = sorted(set(dump.image_ids.tolist()) ^ set(reference.image_ids.tolist()))
-        raise ValueError(f'{path} and {reference_path} hold different images; {odd[0]} is in one of them only')
-    scores, targets = np.empty_like(dump.scores), np.empty_like(dump.targets)
-    scores[wanted], targets[wanted] = dump.scores[order], dump.targets[order]
-    if not np.array_equal(targets, reference.targets):
-        raise ValueError(f'{path} and {reference_path} disagree about the labels of the same images')
-    return scores
 
 
 if __name__ == '__main__':

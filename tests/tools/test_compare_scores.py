@@ -18,15 +18,13 @@ def dump(path: Path, noise: float, ids=IDS, targets=TARGETS, classes=('a', 'b', 
     return str(ScoreDump(scores, targets, ids, ids, classes).save(path))
 
 
-def test_images_are_matched_by_id(tmp_path, capsys):
+def test_images_are_matched_by_id_and_classes_by_name(tmp_path, capsys):
     a = dump(tmp_path / 'a.npz', 1.0)
     shuffled = np.random.default_rng(2).permutation(40)
     full = ScoreDump.load(a)
-    b = str(
-        ScoreDump(full.scores[shuffled], TARGETS[shuffled], IDS[shuffled], IDS[shuffled], full.classes).save(
-            tmp_path / 'b.npz'
-        )
-    )
+    rows, columns = np.ix_(shuffled, [2, 0, 1]), ('c', 'a', 'b')
+    other = ScoreDump(full.scores[rows], TARGETS[rows], IDS[shuffled], IDS[shuffled], columns)
+    b = str(other.save(tmp_path / 'b.npz'))
     compare_scores.main(['--a', a, '--b', b, '--resamples', '100'])
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('mAP'))
     assert line.endswith('+0.00  [+0.00, +0.00]')
@@ -35,10 +33,10 @@ def test_images_are_matched_by_id(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(ids=np.array([*IDS[:-1], '999'])), '039'),
-        (dict(ids=np.array([*IDS[:-1], '000'])), 'twice'),
-        (dict(targets=1 - TARGETS), 'labels'),
-        (dict(classes=('a', 'c', 'b')), 'index 1'),
+        (dict(ids=np.array([*IDS[:-1], '999'])), r'b\.npz .* lacks 1 image \(039\) and has besides 1 image \(999\)'),
+        (dict(ids=np.array([*IDS[:-1], '000'])), r"b\.npz holds image '000' twice"),
+        (dict(targets=1 - TARGETS), 'labels of the same images: image 000'),
+        (dict(classes=('a', 'b', 'd')), r"label 'c' is only in .*a\.npz"),
     ],
 )
 def test_other_images_labels_or_classes_are_refused(tmp_path, change, message):

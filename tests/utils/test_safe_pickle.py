@@ -74,6 +74,67 @@ def test_reads_python_2(tmp_path):
     np.testing.assert_array_equal(read['nums'], [1.0, -2.0])
 
 
+TENSORS = [
+    torch.randn(3, 4),
+    torch.randn(3, 4).t(),
+    torch.randn(6, 5)[2:, ::2],
+    torch.tensor(3.0),
+    torch.zeros(0, 4),
+    torch.tensor([True, False]),
+    torch.arange(300, dtype=torch.int16),
+    torch.arange(9),
+    torch.randn(4).bfloat16(),
+    torch.randn(70_000).half(),
+    torch.randn(2, dtype=torch.float64, requires_grad=True),
+]
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_reads_tensors(tmp_path, protocol):
+    """What mmengine's DumpResults writes: tensors on the CPU within an ordinary pickle."""
+    read = load_pickle(write(tmp_path / 'a.pkl', TENSORS, protocol))
+    for tensor, array in zip(TENSORS, read, strict=True):
+        expected = tensor.detach()
+        expected = expected.float() if expected.dtype == torch.bfloat16 else expected
+        np.testing.assert_array_equal(array, expected.numpy())
+        assert array.dtype == expected.numpy().dtype
+    read[0][0, 0] = 5  # not a read-only view of the file
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'reason'),
+    [
+        (b'FloatStorage', b'QuintStorage', 'unknown way'),
+        (b'q\x01X', b'q\x02X', 'unknown way'),
+        (b'K\x06Ntq\x04Q.', b'K\x06Ntq\x04R.', 'unknown way'),
+        (b'Q.\x80\x02]q\x00', b'Q.\x80\x02}q\x00', 'unknown way'),
+        (b'\x06\x00\x00\x00\x00\x00\x00\x00', b'\x00\x00\x00\x00\x00\x00\x00\x7f', 'numbers comes with 24 bytes'),
+        (b'K\x00K\x02K\x03', b'K\x01K\x02K\x03', 'reaches beyond the 6 numbers'),
+        (b'K\x00K\x02K\x03', b'K\x00K\xffK\xff', 'reaches beyond the 6 numbers'),
+        (b'K\x03K\x01\x86', b'K\xffK\xff\x86', 'reaches beyond the 6 numbers'),
+        (b'K\x03K\x01\x86', b')K\x03\x850', r'strides \(\) is not allowed'),
+        (b'K\x00K\x02K\x03', b'N\x86K\x02K\x03', 'refused'),
+    ],
+)
+def test_tampered_tensors_are_refused(tmp_path, old, new, reason):
+    whole = pickle.dumps(torch.arange(6.0).reshape(2, 3), protocol=3)  # 4 and 5 hide the parts in frames
+    assert old in whole
+    whole = whole.replace(old, new, 1)
+    with pytest.raises(ValueError, match=reason):
+        load_pickle(write(tmp_path / 'bad.pkl', whole))
+
+
+def test_bytes_of_a_tensor_are_never_unpickled(tmp_path):
+    """torch.load would run what the inner bytes say."""
+    target = tmp_path / 'written'
+    evil = pickle.dumps(open_for_writing(target), protocol=2)
+    storage = Call(torch.storage._load_from_bytes, evil)
+    for value in (storage, Call(torch._utils._rebuild_tensor_v2, storage, 0, (1,), (1,), False, OrderedDict())):
+        with pytest.raises(ValueError, match='a tensor is written in an unknown way'):
+            load_pickle(write(tmp_path / 'bad.pkl', value))
+    assert not target.exists()
+
+
 class Call:
     """Pickles as the call of ``function``."""
 
@@ -124,7 +185,10 @@ def test_hostile_file_is_hostile(tmp_path):
         np.zeros(2, dtype=[('x', 'f4')]),
         np.array(['2020-01-01'], dtype='datetime64[D]'),
         np.zeros(2, dtype=np.longdouble),
-        torch.zeros(3),
+        torch.nn.Parameter(torch.zeros(3)),
+        torch.zeros(3).to_sparse(),
+        torch.zeros(3, dtype=torch.complex64),
+        torch.device('cpu'),
         {1, 2},
         frozenset([1]),
         OrderedDict(a=1),

@@ -1,0 +1,88 @@
+"""Scores of one model in the order of images and classes of another's."""
+
+from collections import Counter
+from functools import cached_property
+
+import numpy as np
+
+from mlic_mm.utils.checks import check_same_names
+
+from .score_dump import ScoreDump
+
+
+class ScoreAligner:
+    """Brings score dumps into the order of a reference: images by their ids, classes by their names.
+
+    Args:
+        reference (ScoreDump): What the order is taken from.
+        name (str): Its file, for messages.
+
+    Raises:
+        ValueError: It has no image, or an image or a class twice.
+    """
+
+    def __init__(self, reference: ScoreDump, name: str) -> None:
+        if not reference.scores.size:
+            raise ValueError(f'{name} holds no scores: its matrix is {reference.scores.shape}')
+        _check_unique(reference, name)
+        self.reference, self.name = reference, name
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.reference.image_ids)
+
+    def align(self, dump: ScoreDump, name: str) -> np.ndarray:
+        """Return the scores ``(N, C)`` of ``dump`` in the reference's order, uncopied where it is its own.
+
+        Args:
+            dump (ScoreDump): Scores of the same images and classes.
+            name (str): Its file, for messages.
+
+        Raises:
+            ValueError: Other images, classes or targets than the reference's, or an image or a class twice: names the
+                first of them.
+        """
+        scores, targets = dump.scores, dump.targets
+        if dump.classes != self.reference.classes:
+            _check_unique(dump, name)
+            check_same_names(self.reference.classes, dump.classes, self.name, name)
+            position = {label: column for column, label in enumerate(dump.classes)}
+            columns = [position[label] for label in self.reference.classes]
+            scores, targets = scores[:, columns], targets[:, columns]
+        if not np.array_equal(dump.image_ids, self.reference.image_ids):
+            rows = self._rows(dump, name)
+            scores, targets = scores[rows], targets[rows]
+        if not np.array_equal(targets, self.reference.targets):
+            row, column = np.argwhere(targets != self.reference.targets)[0]
+            raise ValueError(
+                f'{name} and {self.name} disagree about the labels of the same images: image '
+                f'{self.reference.image_ids[row]} has {self.reference.classes[column]!r} = {targets[row, column]} in '
+                f'the former and {self.reference.targets[row, column]} in the latter; use dumps of one test set'
+            )
+        return scores
+
+    def _rows(self, dump: ScoreDump, name: str) -> np.ndarray:
+        _check_unique(dump, name)
+        order, wanted = np.argsort(dump.image_ids), self.reference.image_ids[self._order]
+        if not np.array_equal(dump.image_ids[order], wanted):
+            extra = np.setdiff1d(dump.image_ids, wanted, assume_unique=True)
+            lacking = np.setdiff1d(wanted, dump.image_ids, assume_unique=True)
+            found = [
+                f'{what} {len(ids)} image{"s" if len(ids) > 1 else ""} ({ids[0]}{", …" if len(ids) > 1 else ""})'
+                for what, ids in (('lacks', lacking), ('has besides', extra))
+                if len(ids)
+            ]
+            raise ValueError(
+                f'{name} holds different images than {self.name}: it {" and ".join(found)}; test both models on the '
+                'same images'
+            )
+        rows = np.empty(len(order), np.int64)
+        rows[self._order] = order
+        return rows
+
+
+def _check_unique(dump: ScoreDump, name: str) -> None:
+    for what, names in (('image', dump.image_ids.tolist()), ('class', dump.classes)):
+        if len(set(names)) < len(names):
+            twice = next(value for value, count in Counter(names).items() if count > 1)
+            raise ValueError(f'{name} holds {what} {twice!r} twice: write it anew with tools/test.py --out')

@@ -1,0 +1,104 @@
+"""Score files of several models, read one after the other."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from .result_pickle import read_result_pickle
+from .score_aligner import ScoreAligner
+from .score_dump import ScoreDump
+
+T = TypeVar('T')
+_READERS = 2
+_PICKLES = ('.pkl', '.pickle')
+
+
+class ScoreFiles:
+    """Scores of several models on the same images, each read when its turn comes, two ahead of their use.
+
+    All are brought into the order of the first. Memory does not grow with their number.
+
+    Args:
+        paths (Sequence[str | Path]): ``.npz`` files of :class:`ScoreDump`, ``.pkl`` files of mmengine's results.
+        classes (Sequence[str] | None): Class names for the latter, in the order of the models' outputs. By default
+            those of the first ``.npz`` file.
+
+    Raises:
+        FileNotFoundError: One of the files is missing.
+        ValueError: No files, one given twice, pickles without any class names, or a first file that cannot be used.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], classes: Sequence[str] | None = None) -> None:
+        self.paths = [str(path) for path in paths]
+        if not self.paths:
+            raise ValueError('no score files are given')
+        for path in self.paths:
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f'no score file at {path}: write it with tools/test.py --out')
+        seen: dict[str, str] = {}
+        for path in self.paths:
+            if (same := seen.setdefault(os.path.realpath(path), path)) is not path:
+                raise ValueError(f'{path} and {same} are one file: give each model once, and --weights to favour one')
+        self.classes = None if classes is None else tuple(classes)
+        first = self._first_dump()
+        self._aligner = ScoreAligner(first, self.paths[0])
+
+    @property
+    def reference(self) -> ScoreDump:
+        """The first file, whose images, classes and targets all others share."""
+        return self._aligner.reference
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, prepare: Callable[[np.ndarray, str], T], paths: Sequence[str] | None = None) -> Iterator[T]:
+        """Yield ``prepare(scores, path)`` of every file, scores ``(N, C)`` in the reference's order.
+
+        Reading and ``prepare`` run in two threads.
+
+        Args:
+            prepare (Callable): What to make of a file's scores, which it must not change.
+            paths (Sequence[str] | None): Some of the files; all by default.
+
+        Raises:
+            ValueError: A file that cannot be read or does not match the first; what ``prepare`` raises.
+        """
+
+        def load(path: str) -> T:
+            scores = self.reference.scores if path == self.paths[0] else self._aligner.align(self._load(path), path)
+            return prepare(scores, path)
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            waiting: deque[Future[T]] = deque()
+            try:
+                for path in self.paths if paths is None else paths:
+                    waiting.append(pool.submit(load, path))
+                    if len(waiting) > _READERS:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _first_dump(self) -> ScoreDump:
+        if self.classes is None and any(_is_pickle(path) for path in self.paths):
+            named = next((path for path in self.paths if not _is_pickle(path)), None)
+            if named is None:
+                raise ValueError(
+                    f'{self.paths[0]} holds no class names: give them by --classes, or an .npz file of the same classes'
+                )
+            self.classes = ScoreDump.load(named).classes
+        return self._load(self.paths[0])
+
+    def _load(self, path: str) -> ScoreDump:
+        return read_result_pickle(path, self.classes or ()) if _is_pickle(path) else ScoreDump.load(path)
+
+
+def _is_pickle(path: str) -> bool:
+    return Path(path).suffix.lower() in _PICKLES
