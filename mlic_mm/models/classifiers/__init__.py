@@ -1,0 +1,3 @@
+from .ensemble_classifier import EnsembleClassifier
+
+__all__ = ['EnsembleClassifier']

@@ -1,0 +1,243 @@
+"""Several trained classifiers, and several views of an image, as one classifier."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmpretrain.models import BaseClassifier
+from mmpretrain.models.heads import MultiLabelClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mlic_mm.registry import MODELS
+
+from .trained_classifier import Labels, build_classifier, common_labels, read_config
+
+KEYS = ('config', 'model', 'checkpoint', 'sizes', 'flip', 'weight')
+Size = tuple[int, int] | None  # (H, W); None is the size that the pipeline loads
+
+
+class Views(NamedTuple):
+    """What one member looks at: every size, and its mirror image where ``flip``."""
+
+    sizes: tuple[Size, ...]
+    flip: bool
+
+
+@MODELS.register_module()
+class EnsembleClassifier(BaseClassifier):
+    r"""Mean of the members' probabilities, as one model for testing, the inferencer and export.
+
+    Mixup baseline, Eq. 3: :math:`S = \frac{1}{K} \sum_k S_k`. With weights, :math:`S = \sum_k w_k S_k / \sum_k w_k`. The
+    score of a member is the mean over its views. Scores are probabilities: members of different kinds have logits of
+    different spread, and the mean of logits would follow the loudest.
+
+    The pipeline loads each image once, at the largest size among the members' (enlarging makes no detail), unnormalised
+    as ``PackInputs`` gives it. Views are made on the device: antialiased bilinear interpolation to ``sizes`` (none
+    where the size is there already), mirror images, then the member's own normalisation.
+
+    Called with a tensor, it gives logits ``(N, C)`` whose sigmoid is the mean probability, for export and whatever
+    applies a sigmoid. ``mode='predict'`` sets ``pred_score`` to that sigmoid and ``pred_label`` by the threshold of
+    the first member's head.
+
+    State dicts have the keys ``members.0.…``; a checkpoint of the whole ensemble is loaded into one whose members are
+    given without checkpoints.
+
+    Args:
+        members: Dictionaries with
+
+            - ``config``: file of the config that trained the member, or ``model``: its model config, or a built model.
+            - ``checkpoint``: its weights; may be left out where a checkpoint of the whole ensemble is loaded later.
+            - ``sizes``: pixels of a square, or a list of such and of ``(H, W)``; by default the size that is loaded.
+            - ``flip``: also look at mirror images; False by default.
+            - ``weight``: weight of its score; 1 by default.
+        data_preprocessor: Of members that state none of their own. (Runners pass a config's ``data_preprocessor``
+            here.)
+        init_cfg: Not used: members bring their weights.
+
+    Raises:
+        ValueError: No member; unknown or contradictory options; a member that does not score labels by a sigmoid;
+            members whose labels differ in number, name or order; a checkpoint that does not fit.
+        FileNotFoundError: A config or checkpoint is missing.
+    """
+
+    def __init__(
+        self, members: Sequence[Mapping[str, Any]], data_preprocessor: dict | None = None, init_cfg: dict | None = None
+    ) -> None:
+        # Stacks images and leaves their pixels alone.
+        super().__init__(data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor'))
+        if not members:
+            raise ValueError('EnsembleClassifier has no members: give at least one dict(config=…, checkpoint=…)')
+        self.members = nn.ModuleList()
+        self.views: list[Views] = []
+        self._untrained: list[str] = []
+        weights: list[float] = []
+        labels: Labels = {}
+        for i, member in enumerate(members):
+            name = f'members[{i}] of EnsembleClassifier'
+            model, its_labels = self._build(name, member, data_preprocessor)
+            views = Views(_parse_sizes(name, member.get('sizes')), _parse_flip(name, member.get('flip', False)))
+            self.members.append(model)
+            self.views.append(views)
+            number = len(views.sizes) * (2 if views.flip else 1)
+            weights += [_parse_weight(name, member.get('weight', 1.0)) / number] * number
+            labels |= {f'{source} (members[{i}])': classes for source, classes in its_labels.items()}
+
+        self.classes = common_labels(labels)
+        self._dataset_meta = {'classes': self.classes} if self.classes else {}  # where mmpretrain's inferencer looks
+        self.num_classes = self._number_of_classes()
+        rule = self.members[0].head
+        self.head = MultiLabelClsHead(thr=rule.thr, topk=rule.topk)
+        self.head.num_classes = self.num_classes
+        total = sum(weights)
+        self.register_buffer('log_weights', torch.tensor([w / total for w in weights]).log(), persistent=False)
+        self.eval()
+
+    def _build(self, name: str, member: Mapping[str, Any], default: dict | None) -> tuple[BaseModel, Labels]:
+        if not isinstance(member, Mapping):
+            raise TypeError(f'{name} is a {type(member).__name__}, expected dict(config=…, checkpoint=…)')
+        if unknown := [key for key in member if key not in KEYS]:
+            raise ValueError(f'{name} has {unknown[0]!r}; the options are {", ".join(KEYS)}')
+        if ('config' in member) == ('model' in member):
+            raise ValueError(f'{name} needs either `config`, a file, or `model`, a model config')
+        model, checkpoint = member.get('model'), member.get('checkpoint')
+        if isinstance(model, nn.Module):
+            if checkpoint is not None:
+                raise ValueError(f'{name}: a built model has its weights; leave out checkpoint={checkpoint!r}')
+            labels: Labels = {}
+        else:
+            cfg = read_config(member['config']) if 'config' in member else dict(model=model)
+            model, labels = build_classifier(cfg, checkpoint, default)
+            if checkpoint is None:
+                self._untrained.append(name)
+        head = getattr(model, 'head', None)
+        # A head that predicts in its own way may mean something else by its outputs.
+        if (
+            not isinstance(head, MultiLabelClsHead)
+            or type(head)._get_predictions is not MultiLabelClsHead._get_predictions
+        ):
+            raise ValueError(
+                f'{name} is a {type(model).__name__} with head {type(head).__name__}, whose scores are not sigmoids of '
+                'its logits: members need a multi-label head (a subclass of mmpretrain.MultiLabelClsHead)'
+            )
+        return model, labels
+
+    def _number_of_classes(self) -> int | None:
+        """Number of labels that the heads state; heads that state none are checked by their first scores."""
+        stated = [getattr(member.head, 'num_classes', None) for member in self.members]
+        known = [(i, number) for i, number in enumerate(stated) if number is not None]
+        for i, number in known:
+            if number != known[0][1]:
+                raise ValueError(
+                    f'members[{i}] of EnsembleClassifier scores {number} labels, members[{known[0][0]}] {known[0][1]}: '
+                    'members must be trained for the same labels'
+                )
+        number = known[0][1] if known else len(self.classes) if self.classes else None
+        if number is not None and self.classes and len(self.classes) != number:
+            raise ValueError(f'the members of EnsembleClassifier score {number} labels and name {len(self.classes)}')
+        return number
+
+    def forward(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | list[DataSample]:
+        """Score raw images, as loaded and of one size.
+
+        Args:
+            inputs: ``(N, 3, H, W)``, 0 to 255, uint8 or float, BGR as OpenMMLab's loaders give it.
+            data_samples: Where predictions are written to.
+            mode: ``'tensor'`` or ``'predict'``.
+
+        Returns:
+            Logits ``(N, C)``, or the samples with ``pred_score`` ``(C,)`` and ``pred_label``.
+
+        Raises:
+            ValueError: ``mode='loss'``; members without weights.
+        """
+        if mode == 'tensor':
+            return self._fuse(inputs)
+        if mode == 'predict':
+            return self.head.predict((self._fuse(inputs),), data_samples)
+        if mode == 'loss':
+            raise ValueError('EnsembleClassifier is not trained as a whole: train each member with its own config')
+        raise ValueError(f"mode={mode!r} of EnsembleClassifier; choose 'tensor' or 'predict'")
+
+    def _fuse(self, inputs: Tensor) -> Tensor:
+        if self._untrained:
+            raise ValueError(
+                f'{", ".join(self._untrained)}: no checkpoint given, and none of the whole ensemble loaded, so its '
+                'scores would be random'
+            )
+        inputs = inputs.float()
+        images: dict[Size, Tensor] = {None: inputs, (inputs.shape[-2], inputs.shape[-1]): inputs}
+        logits: list[Tensor] = []
+        for member, views in zip(self.members, self.views, strict=True):
+            for size in views.sizes:
+                if size not in images:
+                    images[size] = F.interpolate(inputs, size=size, mode='bilinear', antialias=True)
+                logits += self._score(member, images[size], views.flip)
+        widths = sorted({view.size(1) for view in logits})
+        if len(widths) > 1:
+            raise ValueError(
+                f'members of EnsembleClassifier score {widths[0]} and {widths[-1]} labels: use one label list'
+            )
+        scores = torch.stack(logits).float()  # (V, N, C)
+        # The logit of the mean probability, from logarithms: exact where probabilities round to 0 or 1.
+        weights = self.log_weights[:, None, None]
+        return torch.logsumexp(F.logsigmoid(scores) + weights, 0) - torch.logsumexp(F.logsigmoid(-scores) + weights, 0)
+
+    @staticmethod
+    def _score(member: BaseModel, image: Tensor, flip: bool) -> list[Tensor]:
+        """Logits of the image and, with ``flip``, of its mirror image; ``(N, C)`` each, in one forward."""
+        views = torch.cat([image, image.flip(-1)]) if flip else image
+        logits = member(member.data_preprocessor(dict(inputs=views), False)['inputs'])
+        return list(logits.unflatten(0, (2, -1))) if flip else [logits]
+
+    def train(self, mode: bool = True) -> 'EnsembleClassifier':
+        """Stays in eval mode: an ensemble is never trained, and batch statistics would change its scores."""
+        return super().train(False)
+
+    def init_weights(self) -> None:
+        """Nothing to do, and initialisers of the members must not undo their weights."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # mmengine only warns of what is missing; a member's own checkpoint given here would leave all of them random.
+        for i in range(len(self.members)):
+            if not any(key.startswith(f'{prefix}members.{i}.') for key in state_dict):
+                raise ValueError(
+                    f'the checkpoint has no weights members.{i}.…: it is not one of this ensemble of '
+                    f"{len(self.members)}. A single model's checkpoint belongs into members=[dict(checkpoint=…)]"
+                )
+        self._untrained.clear()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _parse_sizes(name: str, sizes: Any) -> tuple[Size, ...]:
+    given = list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+    parsed: list[Size] = []
+    for size in given:
+        sides = list(size) if isinstance(size, list | tuple) else [size, size]
+        if size is None:
+            parsed.append(None)
+        elif len(sides) == 2 and all(type(side) is int and side > 0 for side in sides):
+            parsed.append((sides[0], sides[1]))
+        else:
+            raise ValueError(
+                f'sizes of {name}: {size!r} is no size; give pixels of a square, or a list of them or of (H, W)'
+            )
+    if not parsed:
+        raise ValueError(f'sizes of {name} is empty: leave it out for the size that is loaded')
+    return tuple(parsed)
+
+
+def _parse_flip(name: str, flip: Any) -> bool:
+    if not isinstance(flip, bool):
+        raise ValueError(f'flip of {name} is {flip!r}; choose True or False')
+    return flip
+
+
+def _parse_weight(name: str, weight: Any) -> float:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float('inf'):
+        raise ValueError(f'weight of {name} is {weight!r}; give a positive number, or leave the member out')
+    return float(weight)

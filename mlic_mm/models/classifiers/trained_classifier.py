@@ -1,0 +1,119 @@
+"""A trained classifier from its config and checkpoint, with all that says which labels it scores."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+from mlic_mm.utils.checkpoint import CheckpointError, load_checkpoint
+from mlic_mm.utils.checks import check_same_classes
+
+Labels = dict[str, tuple[str, ...]]
+"""Label names by what states them, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        FileNotFoundError: There is none; the message says where it was looked for.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f'no config {path}: looked for {file.absolute()}; give the file that trained the model')
+    return Config.fromfile(file)
+
+
+def build_classifier(
+    cfg: Mapping[str, Any], checkpoint: str | Path | None, data_preprocessor: dict | None = None
+) -> tuple[BaseModel, Labels]:
+    """Build ``cfg['model']`` and load its weights as plain data; nothing of the checkpoint is executed.
+
+    Args:
+        cfg: A whole config, or a dictionary with ``model`` alone.
+        checkpoint: File of weights; None leaves the model as it was initialised.
+        data_preprocessor: For a config that states none, neither in ``model`` nor beside it.
+
+    Returns:
+        The model in eval mode, and the label names that checkpoint, label graph and test data state.
+
+    Raises:
+        ValueError: ``cfg`` has no ``model``, or the weights do not fit it.
+        FileNotFoundError: No such checkpoint.
+    """
+    if cfg.get('model') is None:
+        raise ValueError(
+            f'{getattr(cfg, "filename", None) or "config"} has no `model`; give the config of a classifier'
+        )
+    model_cfg = copy.deepcopy(cfg['model'])
+    # As mmengine's Runner does it.
+    model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.get('data_preprocessor') or data_preprocessor))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model = MODELS.build(model_cfg)
+        labels = _labels_of_data(cfg)
+    graph = getattr(getattr(getattr(model, 'head', None), 'label_graph', None), 'classes', None)
+    if graph:
+        labels['label graph of the model'] = tuple(graph)
+    if getattr(model, 'classes', None):
+        labels['members of the ensemble'] = tuple(model.classes)
+    if checkpoint is not None:
+        labels |= load_weights(model, checkpoint)
+    return model.eval(), labels
+
+
+def common_labels(labels: Labels) -> tuple[str, ...] | None:
+    """The one list of label names that all sources state; None where there is no source.
+
+    Raises:
+        ValueError: Two of them differ.
+    """
+    sources = list(labels.items())
+    for source, classes in sources[1:]:
+        check_same_classes(sources[0][1], classes, sources[0][0], source)
+    return sources[0][1] if sources else None
+
+
+def load_weights(model: BaseModel, checkpoint: str | Path) -> Labels:
+    """Load all weights of a model; returns the label names that the checkpoint states.
+
+    mmengine loads what fits and warns of the rest, which in a test is a model with random parts.
+
+    Raises:
+        CheckpointError: Weights are missing or of another shape.
+    """
+    loaded = load_checkpoint(checkpoint)
+    weights = loaded.get('state_dict', loaded)
+    cure = 'use the config that the checkpoint was trained with'
+    try:
+        result = model.load_state_dict({key.removeprefix('module.'): value for key, value in weights.items()}, False)
+    except RuntimeError as error:  # a list of all shapes that differ
+        raise CheckpointError(f'checkpoint {checkpoint}: {error}\n{cure}') from None
+    if result.missing_keys:
+        raise CheckpointError(
+            f'checkpoint {checkpoint} lacks {len(result.missing_keys)} of the {len(model.state_dict())} tensors of the '
+            f'model, the first is {result.missing_keys[0]}: {cure}'
+        )
+    if result.unexpected_keys:
+        print_log(
+            f'checkpoint {checkpoint}: not needed by the model: {", ".join(result.unexpected_keys[:5])}'
+            + (f' and {len(result.unexpected_keys) - 5} more' if len(result.unexpected_keys) > 5 else ''),
+            logger='current',
+            level=30,
+        )
+    meta = loaded.get('meta')
+    classes = ((meta.get('dataset_meta') or {}).get('classes')) if isinstance(meta, dict) else None
+    return {f'checkpoint {checkpoint}': tuple(classes)} if classes else {}
+
+
+def _labels_of_data(cfg: Mapping[str, Any]) -> Labels:
+    """Label names that the test data of a config state without being read."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if not classes and isinstance(dataset.get('type'), str):
+        classes = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes')
+    return {f'test data of config {getattr(cfg, "filename", "")}'.rstrip(): tuple(classes)} if classes else {}
