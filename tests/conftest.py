@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mlic_mm.utils.label_graph import LabelGraphData
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -17,3 +20,18 @@ def data_root() -> Path:
             f'real data not found at {root}: set MLIC_TEST_DATA to the folder that holds VOCdevkit, coco_mini, …'
         )
     return root
+
+
+@pytest.fixture(scope='session')
+def graphs(tmp_path_factory) -> dict[int, str]:
+    """A label graph file for each number of classes."""
+    folder = tmp_path_factory.mktemp('graphs')
+    rng = np.random.default_rng(0)
+    files = {}
+    for num_classes in (10, 20, 80):
+        targets = (rng.random((300, num_classes)) < 0.3).astype(int)
+        graph = LabelGraphData.from_targets(targets, [f'label {i}' for i in range(num_classes)], threshold=0.3)
+        vectors = rng.normal(size=(num_classes, 300))
+        files[num_classes] = str(folder / f'{num_classes}.npz')
+        LabelGraphData(graph.classes, graph.counts, graph.cooccurrence, 300, 0.3, vectors).save(files[num_classes])
+    return files

@@ -88,6 +88,7 @@ def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: st
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    os.setpgrp()  # a signal to the group reaches what the tool starts, as Ctrl-C in a terminal does
     os.chdir(cwd)
     os.environ.update(env)
     sys.argv = [tool, *words]
@@ -119,8 +120,8 @@ class ToolProcess:
 
     def wait(self) -> int:
         """Wait for the end and return the exit status."""
-        self.process.join(120)
-        assert self.process.exitcode is not None, f'still running after two minutes: {self.output[-3000:]}'
+        self.process.join(300)
+        assert self.process.exitcode is not None, f'still running after five minutes: {self.output[-3000:]}'
         return self.process.exitcode
 
     def signal_at(self, text: str, number: signal.Signals) -> int:
@@ -132,6 +133,10 @@ class ToolProcess:
             time.sleep(0.002)
         os.kill(self.process.pid or 0, number)
         return self.wait()
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the tool and all that it started."""
+        os.killpg(self.process.pid or 0, number)
 
 
 def run(tool: str, *words: object, cwd: Path, **env: str) -> str:

@@ -229,7 +229,7 @@ tables = [
     ),
     Table(
         name='3',
-        title='Ensembles over sizes (ScaleEn) and augmentations (DistrEn) beside the best single model and other papers',
+        title='Ensembles of sizes (ScaleEn) and of augmentations (DistrEn) beside the best single model',
         columns=COLUMNS,
         preset='wang',
         rows=[fused(*row) for row in published(TABLE_3).items()],

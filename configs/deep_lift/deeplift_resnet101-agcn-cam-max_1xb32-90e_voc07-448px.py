@@ -1,5 +1,0 @@
-"""Table IV: channel attention on max-pooled maps."""
-
-_base_ = '../deeplift_voc07.py'
-
-model = dict(head=dict(channel_attention='max'))

@@ -1,5 +1,0 @@
-"""Table IV: no channel attention."""
-
-_base_ = '../deeplift_coco.py'
-
-model = dict(head=dict(channel_attention='none'))

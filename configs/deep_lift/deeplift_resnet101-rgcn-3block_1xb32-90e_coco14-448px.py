@@ -1,5 +1,0 @@
-"""Table VI: three residual blocks."""
-
-_base_ = '../deeplift_coco.py'
-
-model = dict(head=dict(label_graph=dict(layer='residual', num_blocks=3)))

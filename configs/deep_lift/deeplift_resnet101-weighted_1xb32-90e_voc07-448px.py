@@ -1,5 +1,0 @@
-"""Table III: adjacency weighted by the cosine similarity of word vectors."""
-
-_base_ = '../deeplift_voc07.py'
-
-model = dict(head=dict(label_graph=dict(layer='weighted')))

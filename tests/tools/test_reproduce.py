@@ -1,0 +1,143 @@
+"""One command per table: real rows on the small COCO, a fusion, a stop, and the pages."""
+
+import re
+import shutil
+import signal
+
+import numpy as np
+import pytest
+from tiny_run import ToolProcess, run, run_failing
+
+from mlic_mm.evaluation import ScoreDump, evaluate_scores
+
+# A row in seconds: 32 photographs, weights as they are drawn.
+QUICK = (
+    '--cfg-options',
+    'model.backbone.init_cfg=None',
+    'train_dataloader.dataset.indices=32',
+    'test_dataloader.dataset.indices=40',
+    'train_cfg.max_epochs=2',
+)
+
+
+def reproduce(*words, cwd, data_root, check=run):
+    return check('reproduce.py', *words, cwd=cwd, COCO_ROOT=str(data_root / 'coco_mini'))
+
+
+@pytest.fixture(scope='module')
+def done(tmp_path_factory, data_root):
+    """Folder with the members of DistrEn, run by asking for it."""
+    folder = tmp_path_factory.mktemp('reproduce')
+    log = reproduce(
+        'mixup_baseline/3', '--rows', 'COCO/R/DistrEn', '--data', 'mini', *QUICK, cwd=folder, data_root=data_root
+    )
+    return folder, log
+
+
+def scores(folder, row):
+    return ScoreDump.load(folder / 'work_dirs/reproduce/mini/mixup_baseline/2' / row / 'seed0/scores.npz')
+
+
+def test_members_of_an_ensemble_are_run(done):
+    folder, log = done
+    assert [line.split(' seed')[0] for line in re.findall(r'(mixup_baseline/2/\S+ seed 0): starts', log)] == [
+        'mixup_baseline/2/COCO/R/M2/512',
+        'mixup_baseline/2/COCO/R/M3/512',
+    ]
+    assert not np.array_equal(scores(folder, 'COCO_R_M2_512').scores, scores(folder, 'COCO_R_M3_512').scores)
+
+
+def test_the_table_has_the_figures_of_the_fused_scores(done):
+    folder, log = done
+    members = [scores(folder, row) for row in ('COCO_R_M2_512', 'COCO_R_M3_512')]
+    expected = evaluate_scores((members[0].scores + members[1].scores) / 2, members[0].targets, 'wang')
+    line = next(line for line in log.splitlines() if line.startswith('| COCO/R/DistrEn'))
+    cell = line.split('|')[3]
+    assert f'82.4 → **{expected["mAP"]:.1f}** [' in cell
+    assert cell.rstrip().endswith(f'{expected["mAP"] - 82.4:+.1f}'.replace('-', '−'))
+    assert 'Small data, small backbone' in log
+    page = (folder / 'work_dirs/reproduce/mini/mixup_baseline/table_3.html').read_text()
+    assert f'<b>{expected["mAP"]:.1f}</b>' in page
+    assert 'one small backbone stands for both' in page
+
+
+def test_what_is_done_is_not_run_again(done, data_root):
+    folder, _ = done
+    before = (folder / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M2_512/seed0/scores.npz').stat()
+    log = reproduce(
+        'mixup_baseline/2', '--rows', 'COCO/R/M2/512', '--data', 'mini', *QUICK, cwd=folder, data_root=data_root
+    )
+    assert 'COCO/R/M2/512 seed 0: done' in log
+    assert (folder / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M2_512/seed0/scores.npz').stat() == before
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_and_gives_the_same(done, data_root, tmp_path):
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK)
+    process = ToolProcess('reproduce.py', *words, cwd=tmp_path, COCO_ROOT=str(data_root / 'coco_mini'))
+    folder = tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_512/seed0'
+    while not (folder / 'epoch_1.pth').exists():
+        assert process.process.is_alive(), process.output[-2000:]
+    process.signal_group(signal.SIGINT)
+    assert process.wait() == 130
+    assert 'the same command goes on from here' in process.output
+    assert not (folder / 'scores.npz').exists()
+    log = reproduce(*words, cwd=tmp_path, data_root=data_root)
+    assert 'COCO/R/M3/512 seed 0: goes on' in log
+    assert 'resuming from' in (folder / 'log.txt').read_text()
+    again = ScoreDump.load(folder / 'scores.npz')
+    assert np.array_equal(again.scores, scores(done[0], 'COCO_R_M3_512').scores)
+
+
+def test_another_config_in_the_same_folder_is_an_error(done, data_root, tmp_path):
+    shutil.copytree(done[0] / 'work_dirs', tmp_path / 'work_dirs')
+    (tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_512/seed0/scores.npz').unlink()
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK, 'optim_wrapper.optimizer.lr=9')
+    log = reproduce(*words, cwd=tmp_path, data_root=data_root, check=run_failing)
+    assert 'was begun with another config' in log
+    assert 'another --work-dir' in log
+
+
+@pytest.mark.slow
+def test_a_failing_run_shows_its_log(tmp_path, data_root):
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini')
+    log = reproduce(
+        *words, '--cfg-options', 'model.head.num_classes=7', cwd=tmp_path, data_root=data_root, check=run_failing
+    )
+    assert 'COCO/R/M3/512 seed 0 failed with exit status 1' in log
+    assert 'error' in log.lower()
+
+
+def test_dry_run_writes_nothing(tmp_path, data_root):
+    log = reproduce('mixup_baseline/2', '--dry-run', '--gpus', '4', '--seeds', '2', cwd=tmp_path, data_root=data_root)
+    assert log.count('dist_train.sh') == 54 * 2
+    assert 'VOC/R/M3/512 seed 1: open' in log
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_shows_every_table_and_its_needs(tmp_path, data_root):
+    log = reproduce('list', cwd=tmp_path, data_root=data_root)
+    for name in ('deep_lift/1', 'deep_lift/fig6', 'mixup_baseline/2', 'mixup_baseline/3'):
+        assert f'  {name}  ' in log
+    assert re.search(r'needs .*coco_mini \(there\)', log)
+    assert re.search(r'needs weights resnet101\S* \((not )?there\)', log)
+
+
+def test_list_of_one_table_shows_its_rows(tmp_path, done, data_root):
+    log = reproduce('list', 'mixup_baseline/3', '--data', 'mini', cwd=done[0], data_root=data_root)
+    assert re.search(r'COCO/R/DistrEn +mAP 82\.4  2 of 2 runs done', log)
+    assert re.search(r'VOC/V/RLSD +mAP 87\.3  cited', log)
+    assert re.search(r'COCO/V/ScaleEn +mAP 76\.5  one small backbone', log)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['mixup_baseline/4'], "mixup_baseline has no table '4'"),
+        (['mixup_baselin/2'], "no paper 'mixup_baselin'; did you mean 'mixup_baseline'?"),
+        (['mixup_baseline/2', '--rows', 'VOC/R/M4/512'], "no row 'VOC/R/M4/512'; did you mean 'VOC/R/M"),
+        (['mixup_baseline/2', '--seeds', '0'], '--seeds and --gpus must be at least 1'),
+    ],
+)
+def test_what_does_not_exist(tmp_path, words, message):
+    assert message in run_failing('reproduce.py', *words, cwd=tmp_path)

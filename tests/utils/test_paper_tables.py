@@ -1,0 +1,170 @@
+"""Tables of papers as data: every row of every table has a config that builds."""
+
+import ast
+import functools
+
+import pytest
+import torch
+from conftest import REPO
+from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
+
+import mlic_mm  # noqa: F401
+from mlic_mm.utils.paper_tables import Recipe, Row, Table, load_papers
+
+PAPERS = load_papers(REPO / 'configs')
+ROWS = [
+    pytest.param(paper, row, data, id=f'{paper.name}/{table.name}/{row.name} {data}')
+    for paper in PAPERS.values()
+    for table in paper.tables.values()
+    for row in table.rows
+    for data in ('full', 'mini')
+    if isinstance(paper.recipe(row, data), Recipe)
+]
+NUM_CLASSES = {'NUS': 81, 'COCO': 80, 'VOC': 20}
+
+
+@functools.cache
+def build_backbone(config: str) -> torch.nn.Module:
+    """Rows share a few."""
+    return MODELS.build(ast.literal_eval(config))
+
+
+@pytest.mark.parametrize(('paper', 'row', 'data'), ROWS)
+def test_every_row_builds(paper, row, data, graphs):
+    cfg = paper.build(paper.recipe(row, data))
+    init_default_scope(cfg.default_scope)
+    build_backbone(repr({**cfg.model.backbone.to_dict(), 'init_cfg': None}))
+    if 'label_graph' in cfg.model.head:
+        cfg.model.head.label_graph.graph = graphs[cfg.model.head.num_classes]
+    else:
+        with torch.device('meta'):  # VGG16's fully connected layers take half a gigabyte
+            MODELS.build({**cfg.model.neck, 'init_cfg': None})
+    assert MODELS.build(cfg.model.head).num_classes == cfg.data_preprocessor.num_classes
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        assert [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
+    for hook in cfg.default_hooks.values():
+        if hook is not None:
+            HOOKS.build(hook)
+    METRICS.build(cfg.test_evaluator)
+    assert cfg.val_dataloader is None  # nothing is selected on the test images
+
+
+def test_papers_and_tables():
+    assert list(PAPERS['deep_lift'].tables) == ['1', '2', '3', '4', '5', '6', 'fig6']
+    assert list(PAPERS['mixup_baseline'].tables) == ['2', '3']
+    assert len(PAPERS['mixup_baseline'].table('2').rows) == 54
+
+
+def size_of(pipeline, kind):
+    scale = next(step.scale for step in pipeline if step.type == kind)
+    return scale if isinstance(scale, int) else scale[0]
+
+
+@pytest.mark.parametrize('row', PAPERS['mixup_baseline'].table('2').rows, ids=lambda row: row.name)
+def test_mixup_rows_are_what_they_say(row):
+    data, model, augmentation, size = row.name.split('/')
+    cfg = PAPERS['mixup_baseline'].build(row.recipe)
+    assert cfg.model.backbone.type == {'V': 'VGG', 'R': 'ResNet'}[model]
+    assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == NUM_CLASSES[data]
+    assert cfg.model.head.loss.loss_weight == 1 / NUM_CLASSES[data]
+    train, test = cfg.train_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline
+    assert size_of(train, 'Resize' if augmentation == 'M1' else 'RandomResizedCrop') == int(size)
+    assert size_of(test, 'Resize') == int(size)
+    mixing = cfg.model.train_cfg is not None
+    assert mixing == (augmentation == 'M3') == (cfg.default_hooks.alternate is not None)
+    assert cfg.test_evaluator.preset == 'wang'
+    assert cfg.optim_wrapper.optimizer.lr == 0.1
+    assert cfg.train_dataloader.batch_size == 16
+
+
+@pytest.mark.parametrize(
+    ('row', 'key', 'value'),
+    [
+        ('3/COCO/Weighted-GCN', 'layer', 'weighted'),
+        ('5/VOC/4-layer', 'hidden_channels', [512, 1024, 1024]),
+        ('6/VOC/3-block', 'num_blocks', 3),
+        ('fig6/COCO/RGCN/0.3', 'threshold', 0.3),
+    ],
+)
+def test_deep_lift_rows_are_what_they_say(row, key, value):
+    paper = PAPERS['deep_lift']
+    found = paper.build(paper.find(row)[1].recipe).model.head.label_graph[key]
+    assert (list(found) if isinstance(found, tuple) else found) == value
+
+
+def test_a_row_of_several_tables_is_run_once():
+    paper = PAPERS['deep_lift']
+    assert [
+        paper.find(name)[1].name for name in ('3/COCO/Attention-GCN', '4/COCO/AvgPool+MaxPool', '5/COCO/2-layer')
+    ] == ['Deep-LIFT (AGCN)'] * 3
+    assert paper.find('6/VOC/1-block') == paper.find('2/Deep-LIFT (RGCN)')
+
+
+def test_ensembles_name_their_members():
+    paper = PAPERS['mixup_baseline']
+    rows = {row.name: row for row in paper.table('3').rows}
+    assert list(rows['COCO/V/ScaleEn'].fuse) == [f'2/COCO/V/M3/{size}' for size in (384, 448, 512)]
+    assert list(rows['VOC/R/ScaleEn'].fuse) == [f'2/VOC/R/M1/{size}' for size in (384, 448, 512)]
+    assert list(rows['NUS/R/DistrEn'].fuse) == ['2/NUS/R/M2/512', '2/NUS/R/M3/512']
+
+
+def test_single_best_has_the_figures_of_the_row_it_repeats():
+    paper = PAPERS['mixup_baseline']
+    for row in paper.table('3').rows:
+        if row.same_as:
+            assert paper.find(row.same_as)[1].published == row.published
+
+
+def test_repeated_rows_have_the_same_published_figures():
+    """Where a table repeats a row of another, the figures that both print agree."""
+    paper = PAPERS['deep_lift']
+    for table in paper.tables.values():
+        for row in table.rows:
+            if row.same_as:
+                first_table, first = paper.find(row.same_as)
+                shared = {table.columns[head]: value for head, value in row.published.items()}
+                other = {first_table.columns[head]: value for head, value in first.published.items()}
+                assert {key: other[key] for key in shared} == shared
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'hint'),
+    [('VOC/R/M4/512', 'VOC/R/M3/512'), ('COCO/R/M3/513', 'COCO/R/M3/512'), ('coco/r/m3/512', 'COCO/R/M3/512')],
+)
+def test_the_nearest_row_is_suggested(pattern, hint):
+    with pytest.raises(ValueError, match=f"no row '{pattern}'.*mean '[A-Z]+/.*"):
+        PAPERS['mixup_baseline'].table('2').select([pattern])
+
+
+def test_patterns_select_in_the_order_of_the_table():
+    table = PAPERS['mixup_baseline'].table('2')
+    chosen = [row.name for row in table.select(['VOC/R/M3/*', 'VOC/R/M1/512'])]
+    assert chosen == ['VOC/R/M1/512', 'VOC/R/M3/384', 'VOC/R/M3/448', 'VOC/R/M3/512']
+
+
+def test_tables_that_do_not_fit_together():
+    columns = {'mAP': 'mAP'}
+    with pytest.raises(ValueError, match="'a' is there twice"):
+        Table(name='1', title='', columns=columns, preset='mlgcn', rows=[Row(name='a'), Row(name='a')])
+    with pytest.raises(ValueError, match="no column 'AP'"):
+        Table(name='1', title='', columns=columns, preset='mlgcn', rows=[Row(name='a', published={'AP': 1.0})])
+    with pytest.raises(ValueError, match="compares row 'b'"):
+        Table(name='1', title='', columns=columns, preset='mlgcn', rows=[Row(name='a')], compare=[('a', 'b')])
+    with pytest.raises(ValueError, match='exclude each other'):
+        Row(name='a', fuse=['1/b'], same_as='1/c')
+
+
+def test_files_that_are_no_tables(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no <paper>/tables\.py below'):
+        load_papers(tmp_path)
+    file = tmp_path / 'mine' / 'tables.py'
+    file.parent.mkdir()
+    file.write_text('paper = {}\n')
+    with pytest.raises(ValueError, match="must define the dictionary 'paper' and the list 'tables'"):
+        load_papers(tmp_path)
+    file.write_text(
+        'from mlic_mm.utils.paper_tables import Row, Table\npaper = {}\n'
+        "tables = [Table(name='1', title='', columns={}, preset='mlgcn', rows=[Row(name='ab', fuse=['1/ac'])])]\n"
+    )
+    with pytest.raises(ValueError, match=r"no row '1/ac'; did you mean 'ab'\?"):
+        load_papers(tmp_path)
