@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
 # isort: split
+import torch
 from mmengine.config import Config, DictAction
 
 from mlic_mm.evaluation import ScoreDump
@@ -40,7 +42,7 @@ from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_ta
 
 REPO = Path(__file__).resolve().parents[1]
 MINI_NOTE = (
-    '**Small data, small backbone** (EfficientNet-Lite0 at 96 to 160 pixels; VOC07-mini, own split; coco_mini): these '
+    '**Small data, small backbone** (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini, own split; coco_mini): these '
     'figures say nothing about the published ones beside them. They show that a row runs, and how rows compare.'
 )
 
@@ -52,7 +54,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--rows', nargs='+', default=['*'], metavar='PATTERN', help="rows, such as 'COCO/R/M3/*'")
     parser.add_argument('--data', choices=DATA, default='full', help='full: the paper; mini: small data and backbone')
     parser.add_argument('--seeds', type=int, default=1, help='runs of each row, with seeds 0, 1 …')
-    parser.add_argument('--gpus', type=int, default=1, help='processes of a run, one for each GPU')
+    parser.add_argument('--gpus', type=int, default=1, help='processes of a run; the batch is divided')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'), help='where runs and tables go')
     parser.add_argument('--resamples', type=int, default=200, help='of the bootstrap')
     parser.add_argument('--dry-run', action='store_true', help='print what would be run')
@@ -79,10 +81,12 @@ class Run:
         """``done``, ``started`` or ``open``."""
         return 'done' if self.scores.exists() else 'started' if (self.folder / 'last_checkpoint').exists() else 'open'
 
-    def prepare(self, recipe: Recipe, options: dict[str, Any] | None) -> None:
+    def prepare(self, recipe: Recipe, options: dict[str, Any] | None, gpus: int) -> None:
         """Write the config, or check that it is still the one the run was begun with."""
         cfg = self.paper.build(recipe, options)
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': self.seed}
+        if gpus > 1:
+            share_batch(cfg, gpus)
         if self.config.exists():
             if self.state != 'open' and not same(Config.fromfile(self.config), cfg):
                 raise ValueError(
@@ -117,7 +121,7 @@ class Run:
     def _call(self, command: list[str]) -> None:
         with self.log.open('a', encoding='utf-8') as log:
             print(f'$ {shlex.join(command)}', file=log, flush=True)
-            env = os.environ | {'PYTHON': sys.executable}
+            env = {'PORT': str(free_port()), **os.environ, 'PYTHON': sys.executable}
             code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=env, check=False).returncode
         if code:
             tail = self.log.read_text(errors='replace').strip().splitlines()[-8:]
@@ -136,6 +140,23 @@ class Run:
                 yield False
             else:
                 yield True
+
+
+def share_batch(cfg: Config, gpus: int) -> None:
+    """Divide the paper's batch among the GPUs and normalise over all of it, as one GPU would."""
+    batch = cfg.train_dataloader.batch_size
+    if batch % gpus:
+        raise ValueError(f'the batch of {batch} does not divide among --gpus {gpus}: give a divisor of {batch}')
+    cfg.train_dataloader.batch_size = batch // gpus
+    if torch.cuda.is_available():
+        cfg.sync_bn = 'torch'
+
+
+def free_port() -> int:
+    """A port for the processes of one run to meet at, so that several runs do not meet each other."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 def same(a: Config, b: Config) -> bool:
@@ -302,7 +323,7 @@ def main(argv: list[str] | None = None) -> int:
                 if not mine or run.state == 'done':
                     print(f'{run.name}: {"done" if mine else "another process is at it"}')
                     continue
-                run.prepare(recipe, args.cfg_options)
+                run.prepare(recipe, args.cfg_options, args.gpus)
                 print(f'{run.name}: {"goes on" if run.state == "started" else "starts"}, log in {run.log}', flush=True)
                 run.execute(args.gpus)
         render(args.work_dir / args.data, paper, table, args)

@@ -30,7 +30,7 @@ model = dict(
 default_hooks = dict(alternate=dict(type='mlic_mm.AlternateBatchAugmentHook'))
 
 optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=0.005, weight_decay=0.01),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=True, convert_to_iter_based=True)]

@@ -65,6 +65,12 @@ def test_other_augments_in_the_same_place(tmp_path, augments):
     assert mixing(run('train.py', config(tmp_path, epochs=2, augments=augments), cwd=tmp_path)) == {1: 'off', 2: 'on'}
 
 
+def test_mixed_precision(tmp_path):
+    log = run('train.py', config(tmp_path, epochs=2), '--amp', cwd=tmp_path)
+    assert mixing(log) == {1: 'off', 2: 'on'}
+    assert 'nan' not in log.lower()
+
+
 def test_nothing_to_alternate_is_an_error(tmp_path):
     log = run_failing('train.py', config(tmp_path, augments='None'), cwd=tmp_path)
     assert 'no batch augments to alternate' in log

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from tiny_run import ToolProcess, run, run_failing
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
@@ -106,6 +107,22 @@ def test_a_failing_run_shows_its_log(tmp_path, data_root):
     )
     assert 'COCO/R/M3/512 seed 0 failed with exit status 1' in log
     assert 'error' in log.lower()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batch(tmp_path, data_root):
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/384', '--data', 'mini', '--gpus', '2', *QUICK)
+    log = reproduce(*words, cwd=tmp_path, data_root=data_root)
+    folder = tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_384/seed0'
+    assert Config.fromfile(folder / 'config.py').train_dataloader.batch_size == 8
+    assert 'GPU number: 2' in (folder / 'log.txt').read_text()
+    assert len(ScoreDump.load(folder / 'scores.npz').scores) == 40
+    assert re.search(r'\| COCO/R/M3/384 \| 1 \| 79\.9 → \*\*', log)
+
+
+def test_a_batch_that_does_not_divide_is_an_error(tmp_path):
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/384', '--data', 'mini', '--gpus', '3')
+    assert 'the batch of 16 does not divide among --gpus 3' in run_failing('reproduce.py', *words, cwd=tmp_path)
 
 
 def test_dry_run_writes_nothing(tmp_path, data_root):
