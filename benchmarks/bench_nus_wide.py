@@ -2,9 +2,10 @@
 
     python benchmarks/bench_nus_wide.py [--limit 5]
 
-The official training split (161,789 names and 81 files of flags) and a list of 150,000 lines of a path and 81 flags, with
-drawn labels. For each, the best of three: parsing alone, building the data set without the cache, with it, and with it
-and a scan of 161,789 files of which 38 % are gone (empty ones in 704 folders). Files are in the page cache.
+The official training split (161,789 names and 81 files of flags) and a list of 150,000 lines of a path and 81 flags,
+with drawn labels. For each, the best of three: parsing alone, from the cache, building the data set without the cache,
+with it, and with it and a scan for 161,789 images of which 38 % are gone (empty files in 704 folders). All files are in
+the page cache of the system.
 """
 
 import argparse

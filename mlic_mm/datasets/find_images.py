@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 _NUMBER = re.compile(r'(?:\d{1,6}_)?(\d{5,})(?=[_.])[^/]*\.(?:jpe?g|png|webp|bmp)', re.IGNORECASE)
-"""``0001_2124494179.jpg``, ``2124494179.jpg``, ``2124494179_ab0704971e_m.jpg``, ``36051_2124494179_ab0704971e_m.jpg``."""
+"""``0001_2124494179.jpg``, ``2124494179.jpg``, ``2124494179_ab0704971e.jpg``, ``36051_2124494179_ab0704971e_m.jpg``."""
 
 
 def find_images(root: str, entries: Sequence[str]) -> tuple[list[str | None], int]:

@@ -1,9 +1,9 @@
 """Parsed labels kept in the user's cache folder.
 
-An entry is named after the state of the files it was parsed from: path, inode, size, and the times of the last change of
-content and of state, which every write, copy and replacement moves, `cp -p` and `touch` included. So an entry cannot be
-out of date. It holds plain arrays, never pickles, gets its name when it is complete, and is written anew where it is
-damaged; any number of processes may share it.
+An entry is named after the state of the files it was parsed from: path, inode, size, and the times of the last changes
+of content and status. Every write, copy or replacement moves one of them, also where size and modification time stay.
+An entry holds plain arrays, never pickles, gets its name when it is complete, and is written anew where it is damaged;
+any number of processes may share it.
 """
 
 import hashlib
@@ -90,17 +90,13 @@ def _load(path: Path) -> Parsed | None:
 
 def _store(path: Path, names: list[str], labels: np.ndarray) -> None:
     """Write an entry; where that is not possible, say so and go on."""
-    arrays = dict(
-        names=np.frombuffer('\n'.join(names).encode(), np.uint8),
-        labels=np.packbits(labels, axis=1),
-        num_classes=np.int64(labels.shape[1]),
-    )
+    text, packed = np.frombuffer('\n'.join(names).encode(), np.uint8), np.packbits(labels, axis=1)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix='.tmp', delete=False) as file:
             temporary = file.name
-            np.savez(file, **arrays)
+            np.savez(file, names=text, labels=packed, num_classes=np.int64(labels.shape[1]))
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):

@@ -1,7 +1,7 @@
 """NUS-WIDE: 81 concepts of 269,648 photographs from Flickr, many of which are gone."""
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.logging import print_log
@@ -57,7 +57,7 @@ class NUSWIDE(MultiLabelBase):
         ValueError: An option or a line is wrong; the message names file, line, value and cure.
     """
 
-    METAINFO = dict(classes=CONCEPTS)
+    METAINFO: ClassVar[dict] = dict(classes=CONCEPTS)
 
     LAYOUT = (
         'Expected:\n'
@@ -67,9 +67,9 @@ class NUSWIDE(MultiLabelBase):
         '  ├── Groundtruth/AllLabels/Labels_airport.txt …   (only without TrainTestLabels, or for split="all")\n'
         '  └── Flickr/actor/0001_2124494179.jpg …           (or any other folders)\n'
         'or, instead of ImageList and Groundtruth, a list file (ann_file) with a path and 81 flags a line.\n'
-        'Get ImageList.zip and Groundtruth.zip from https://lms.comp.nus.edu.sg/research/NUS-WIDE.htm and ask there for '
-        'the images, unpack them into one folder and set data_root (the configs: environment variable NUSWIDE_ROOT) '
-        "to it. Without images, on_missing='keep' reads the labels alone."
+        'Get ImageList.zip and Groundtruth.zip from https://lms.comp.nus.edu.sg/research/NUS-WIDE.htm and ask there '
+        'for the images, unpack them into one folder and set data_root (the configs: environment variable '
+        "NUSWIDE_ROOT) to it. Without images, on_missing='keep' reads the labels alone."
     )
 
     def __init__(
@@ -175,8 +175,8 @@ class NUSWIDE(MultiLabelBase):
             )
         if gone and self.on_missing == 'raise':
             raise FileNotFoundError(
-                f'NUSWIDE: {len(gone)} of {len(names)} images are not below {root}, the first {gone[0]}; get them or set '
-                f"on_missing='skip' to leave them out.\n{layout}"
+                f'NUSWIDE: {len(gone)} of {len(names)} images are not below {root}, the first {gone[0]}; get them or '
+                f"set on_missing='skip' to leave them out.\n{layout}"
             )
         if by_number:
             print_log(f"NUSWIDE: {by_number} images have other names and were found by Flickr's number", 'current')

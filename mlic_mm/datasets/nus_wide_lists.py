@@ -6,13 +6,14 @@ arrays of bytes; only lines that look different are taken apart one by one, to a
 
 import numpy as np
 
-CONCEPTS = tuple(
+_WORDS = (
     'airport animal beach bear birds boats book bridge buildings cars castle cat cityscape clouds computer coral cow '
     'dancing dog earthquake elk fire fish flags flowers food fox frost garden glacier grass harbor horses house lake '
     'leaf map military moon mountain nighttime ocean person plane plants police protest railroad rainbow reflection '
     'road rocks running sand sign sky snow soccer sports statue street sun sunset surf swimmers tattoo temple tiger '
-    'tower town toy train tree valley vehicle water waterfall wedding whales window zebra'.split()
+    'tower town toy train tree valley vehicle water waterfall wedding whales window zebra'
 )
+CONCEPTS = tuple(_WORDS.split())
 """The 81 concepts in the order of ``ConceptsList/Concepts81.txt``, which is alphabetical."""
 
 _FORM = f'a path and {len(CONCEPTS)} flags 0 or 1, separated by spaces'
