@@ -1,4 +1,7 @@
-"""Test a checkpoint: ``python tools/test.py CONFIG work_dirs/demo/best_mAP_epoch_5.pth --out scores.npz``."""
+"""Test a checkpoint: ``python tools/test.py CONFIG work_dirs/demo/best_mAP_epoch_5.pth --out scores.npz``.
+
+With test-time views: ``… --tta`` (mirror images), ``… --tta flip 384 448`` (mirror images of both sizes).
+"""
 
 import argparse
 import os
@@ -10,16 +13,22 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 
 # isort: split
 from mmengine.config import Config, DictAction
+from mmengine.dataset import Compose
 from mmengine.model import is_model_wrapper
+from mmengine.registry import TRANSFORMS
+from torch import nn
 
+from mlic_mm.apis import AverageViewsHook, view_pipeline
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config
+from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.checks import check_same_classes
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; not for an ensemble whose members have theirs')
     parser.add_argument('--work-dir', help='folder for logs and the report (default: work_dirs/<name of the config>)')
     parser.add_argument('--out', type=Path, help='write scores, targets and image ids to this .npz file')
     parser.add_argument('--preset', help='evaluation protocol for metrics and report (default: the one of the config)')
@@ -29,6 +38,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         default=True,
         help='write <work dir>/report/index.html (default: yes)',
     )
+    parser.add_argument(
+        '--tta',
+        nargs='*',
+        metavar='VIEW',
+        help='test-time views whose scores are averaged: flip, sizes in pixels, or both; without any, those of the '
+        "config's tta_pipeline, else flip",
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
@@ -36,7 +52,21 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.out and args.out.suffix != '.npz':
         parser.error(f'--out {args.out}: scores are written as .npz, give a name that ends so')
+    if unknown := [view for view in args.tta or [] if view != 'flip' and not (view.isdecimal() and int(view))]:
+        parser.error(f'--tta {unknown[0]}: a view is flip or a size in pixels; give config and checkpoint before --tta')
     return args
+
+
+def set_views(cfg: Config, views: list[str]) -> None:
+    """Let the test data give several views of every image."""
+    dataset = cfg.test_dataloader.dataset
+    if 'pipeline' not in dataset:
+        raise ValueError(f'--tta: test_dataloader.dataset ({dataset.get("type")}) has no pipeline to make views with')
+    if not views and cfg.get('tta_pipeline'):
+        dataset.pipeline = cfg.tta_pipeline
+    else:
+        sizes = [int(view) for view in views if view != 'flip']
+        dataset.pipeline = view_pipeline(dataset.pipeline, flip='flip' in views or not views, sizes=sizes)
 
 
 def set_evaluators(cfg: Config, preset: str | None, scores: Path | None, overwrite: bool) -> str:
@@ -71,7 +101,9 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     forbid_code_in_checkpoints()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    if '://' not in args.checkpoint:
+    if args.checkpoint is None and not str(cfg.model.type).endswith('EnsembleClassifier'):
+        raise SystemExit(f'{args.config}: a {cfg.model.type} needs a checkpoint, give it after the config')
+    if args.checkpoint and '://' not in args.checkpoint:
         load_checkpoint(args.checkpoint, mmap=True)  # fails now, not after the data set has been read
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.amp:
@@ -82,7 +114,17 @@ def main(argv: list[str] | None = None) -> None:
     preset = set_evaluators(cfg, args.preset, scores, overwrite=args.out is None)  # a file named by the user is kept
     # A folder of its own, or the runner would overwrite the config that the training left in the work dir.
     cfg.work_dir = str(Path(cfg.work_dir) / 'test')
+    pipeline = cfg.test_dataloader.dataset.get('pipeline')
+    if args.tta is not None:
+        set_views(cfg, args.tta)
     runner = build_runner(cfg, args.launcher)
+    model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if isinstance(model, EnsembleClassifier) and model.classes:
+        classes = runner.test_dataloader.dataset.metainfo.get('classes')
+        if classes:
+            check_same_classes(classes, model.classes, 'the test data', 'the members of the ensemble')
+    if args.tta is not None:
+        runner.register_hook(AverageViewsHook(cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')))
     runner.test()
 
     if args.report and is_main_process():
@@ -90,13 +132,16 @@ def main(argv: list[str] | None = None) -> None:
         from mlic_mm.visualization import write_report
 
         assert scores is not None
+        dataset = runner.test_dataloader.dataset
+        if args.tta is not None:  # class maps look at one view
+            dataset.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
         page = write_report(
             ScoreDump.load(scores),
             report,
             preset=preset,
-            scalars=training_curve(Path(args.checkpoint).absolute().parent, report),
-            model=runner.model.module if is_model_wrapper(runner.model) else runner.model,
-            dataset=runner.test_dataloader.dataset,
+            scalars=training_curve(Path(args.checkpoint).absolute().parent, report) if args.checkpoint else None,
+            model=model,
+            dataset=dataset,
         )
         print(f'report: {page}')
 

@@ -30,13 +30,15 @@ class Views(NamedTuple):
 class EnsembleClassifier(BaseClassifier):
     r"""Mean of the members' probabilities, as one model for testing, the inferencer and export.
 
-    Mixup baseline, Eq. 3: :math:`S = \frac{1}{K} \sum_k S_k`. With weights, :math:`S = \sum_k w_k S_k / \sum_k w_k`. The
-    score of a member is the mean over its views. Scores are probabilities: members of different kinds have logits of
+    Mixup baseline, Eq. 3: :math:`S = \frac{1}{K} \sum_k S_k`; with weights, :math:`\sum_k w_k S_k / \sum_k w_k`. The score
+    of a member is the mean over its views. Scores are probabilities: members of different kinds have logits of
     different spread, and the mean of logits would follow the loudest.
 
     The pipeline loads each image once, at the largest size among the members' (enlarging makes no detail), unnormalised
     as ``PackInputs`` gives it. Views are made on the device: antialiased bilinear interpolation to ``sizes`` (none
     where the size is there already), mirror images, then the member's own normalisation.
+
+    A size's two mirror images go through the member in one forward of twice the batch.
 
     Called with a tensor, it gives logits ``(N, C)`` whose sigmoid is the mean probability, for export and whatever
     applies a sigmoid. ``mode='predict'`` sets ``pred_score`` to that sigmoid and ``pred_label`` by the threshold of

@@ -1,0 +1,4 @@
+from .multi_label_inferencer import MultiLabelInferencer
+from .test_time_views import AverageViewsHook, view_pipeline
+
+__all__ = ['AverageViewsHook', 'MultiLabelInferencer', 'view_pipeline']
