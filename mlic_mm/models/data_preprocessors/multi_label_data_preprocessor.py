@@ -45,8 +45,8 @@ class MultiLabelDataPreprocessor(ClsDataPreprocessor):
             sample = (data.get('data_samples') or [{}])[0]
             if 'gt_score' not in sample and not (self.to_onehot and 'gt_label' in sample):
                 raise ValueError(
-                    'the model asks for batch augments, but its samples have no labels: the data set gives neither '
-                    'gt_score nor gt_label, or PackInputs is missing from its pipeline'
+                    'the model asks for batch augments, but its samples have no label vectors: let the data set give '
+                    'gt_score, or gt_label with to_onehot=True in data_preprocessor, and pack them with PackInputs'
                 )
         return super().forward(data, training)
 

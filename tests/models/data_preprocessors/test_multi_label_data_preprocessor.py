@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
+from mmpretrain.models.utils import RandomBatchAugment
 from mmpretrain.structures import DataSample
 
 import mlic_mm  # noqa: F401
@@ -56,9 +57,19 @@ def test_a_model_without_label_vectors_fails_when_built():
 
 def test_samples_without_labels_fail_in_the_first_batch():
     data = dict(inputs=torch.zeros(2, 3, 2, 2), data_samples=[DataSample(), DataSample()])
-    with pytest.raises(ValueError, match='neither gt_score nor gt_label'):
+    with pytest.raises(ValueError, match='have no label vectors'):
         build(MIXUP_OR)(data, training=True)
     assert build(MIXUP_OR)(data, training=False)['inputs'].shape == (2, 3, 2, 2)
+
+
+def test_augments_set_later_do_not_pass_labels_by():
+    """As mmpretrain's ``SwitchRecipeHook`` sets them, which forgets ``to_onehot``."""
+    data = dict(inputs=torch.zeros(2, 3, 2, 2), data_samples=[DataSample().set_gt_label([0]) for _ in range(2)])
+    plain, ours = MODELS.build(dict(type='mmpretrain.ClsDataPreprocessor', num_classes=3)), build()
+    plain.batch_augments = ours.batch_augments = RandomBatchAugment(MIXUP_OR)
+    assert 'gt_score' not in plain(data, training=True)['data_samples'][0]  # the silent trap
+    with pytest.raises(ValueError, match='to_onehot=True'):
+        ours(data, training=True)
 
 
 def test_label_lists_are_made_vectors():
