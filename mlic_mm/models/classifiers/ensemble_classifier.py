@@ -30,8 +30,8 @@ class Views(NamedTuple):
 class EnsembleClassifier(BaseClassifier):
     r"""Mean of the members' probabilities, as one model for testing, the inferencer and export.
 
-    Mixup baseline, Eq. 3: :math:`S = \frac{1}{K} \sum_k S_k`; with weights, :math:`\sum_k w_k S_k / \sum_k w_k`. The score
-    of a member is the mean over its views. Scores are probabilities: members of different kinds have logits of
+    Mixup baseline, Eq. 3: :math:`S = \frac{1}{K} \sum_k S_k`; with weights, :math:`\sum_k w_k S_k / \sum_k w_k`. The
+    score of a member is the mean over its views. Scores are probabilities: members of different kinds have logits of
     different spread, and the mean of logits would follow the loudest.
 
     The pipeline loads each image once, at the largest size among the members' (enlarging makes no detail), unnormalised
