@@ -137,7 +137,7 @@ def parts(members: ScoreFiles, mode: str) -> Iterator[np.ndarray]:
 
 def tune(args: argparse.Namespace, members: ScoreFiles) -> list[float]:
     """Weights that are best on held-out images, which must be others than those fused."""
-    held_out = ScoreFiles(args.tune, members.classes)
+    held_out = ScoreFiles(args.tune, members.classes or members.reference.classes)
     val, test = held_out.reference, members.reference
     check_same_names(test.classes, val.classes, args.dumps[0], args.tune[0])
     shared = np.intersect1d(test.image_ids, val.image_ids)
@@ -224,16 +224,14 @@ def plot_gain(out: Path, single: dict[str, list], fused: dict[str, list], name: 
     axes.barh(height, gain[known], color=['tab:blue' if gain[i] >= 0 else 'tab:red' for i in known])
     axes.axvline(0, color='black', linewidth=0.8)
     mean = gain[known].mean() if known else 0.0
-    axes.axvline(mean, color='gray', linewidth=1, linestyle='--', label=f'mean {mean:+.2f}')
-    axes.set_yticks(
-        height, [f'{fused["names"][i]} ({fused["AP"][i]:.1f})' for i in known], fontsize=8, parse_math=False
-    )
-    axes.set_ylim(max(4, len(known)) - 0.5, -0.5)
+    axes.axvline(mean, color='black', linewidth=1, linestyle='--')
+    names = [f'{fused["names"][i]} ({fused["AP"][i]:.1f})' for i in known]
+    axes.set_yticks(height, names, fontsize=8, parse_math=False)
+    axes.set_ylim(max(4, len(known)) - 0.3, -0.7)
     axes.set_title(f'Fusion against {name}, the best single model', fontsize=10, parse_math=False)
-    axes.set(xlabel='gain in AP, percentage points (in brackets: AP of the fusion)')
+    axes.set_xlabel(f'gain in AP, percentage points; mean {mean:+.2f} (dashed); in brackets the AP of the fusion')
     axes.grid(axis='x', linewidth=0.4)
     axes.set_axisbelow(True)
-    axes.legend(loc='lower right')
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f'.{out.name}.part')
     figure.savefig(part, format=out.suffix[1:].lower(), dpi=130)

