@@ -90,7 +90,7 @@ class EnsembleClassifier(BaseClassifier):
         self.classes = common_labels(labels)
         self._dataset_meta = {'classes': self.classes} if self.classes else {}  # where mmpretrain's inferencer looks
         self.num_classes = self._number_of_classes()
-        rule = self.members[0].head
+        rule: Any = self.members[0].head
         self.head = MultiLabelClsHead(thr=rule.thr, topk=rule.topk)
         self.head.num_classes = self.num_classes
         total = sum(weights)

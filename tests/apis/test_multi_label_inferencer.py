@@ -1,0 +1,128 @@
+"""Scores of image files, from Python: real photographs through a single model and an ensemble."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain import ImageClassificationInferencer
+
+from mlic_mm.apis import MultiLabelInferencer
+
+CLASSES = ('bird', 'cat', 'dog', 'sofa')
+CONFIG = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mlic_mm'])
+data_preprocessor = dict(mean=[127.0] * 3, std=[60.0] * 3, to_rgb=True)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, num_stages=1, strides=(2,), dilations=(1,), out_indices=(0,),
+                  stem_channels=4, base_channels=4),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='MultiLabelLinearClsHead', num_classes=4, in_channels=4),
+)
+load = dict(type='mlic_mm.LoadImage')
+pipeline = [load, dict(type='Resize', scale=(96, 96)), dict(type='PackInputs')]
+test_dataloader = dict(dataset=dict(type='MultiLabelDataset', ann_file='not read', pipeline=pipeline))
+"""
+
+
+@pytest.fixture(scope='module')
+def photos(data_root: Path) -> list[Path]:
+    return sorted((data_root / 'VOCdevkit/VOC2007/JPEGImages').glob('*.jpg'))[:5]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> tuple[str, str]:
+    """Config and checkpoint of a small net that knows its labels."""
+    from mlic_mm.models.classifiers.trained_classifier import build_classifier, read_config
+
+    config = tmp_path / 'net.py'
+    config.write_text(CONFIG)
+    torch.manual_seed(0)
+    net, _ = build_classifier(read_config(config), None)
+    torch.nn.init.normal_(net.head.fc.weight)
+    meta = dict(dataset_meta=dict(classes=CLASSES))
+    torch.save(dict(state_dict=net.state_dict(), meta=meta), tmp_path / 'net.pth')
+    return str(config), str(tmp_path / 'net.pth')
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path, model: tuple[str, str]) -> Config:
+    """One member and its mirror images."""
+    config, checkpoint = model
+    cfg = Config.fromfile(config)
+    members = [dict(config=config, checkpoint=checkpoint, flip=True)]
+    return Config(dict(cfg.to_dict(), model=dict(type='mlic_mm.EnsembleClassifier', members=members)))
+
+
+def test_all_labels_above_the_threshold_best_first(model, photos):
+    inferencer = MultiLabelInferencer(*model)
+    result = inferencer(str(photos[0]), threshold=0.2)[0]
+    scores = result['pred_scores']
+    expected = [int(i) for i in np.argsort(-scores) if scores[i] > 0.2]
+    assert result['pred_labels'] == expected
+    assert result['pred_classes'] == [CLASSES[i] for i in expected]
+    assert inferencer(str(photos[0]), threshold=1.0)[0]['pred_labels'] == []
+
+
+def test_files_paths_folders_arrays_and_batches_give_the_same(model, photos, tmp_path):
+    inferencer = MultiLabelInferencer(*model)
+    one_by_one = [result['pred_scores'] for result in inferencer([str(photo) for photo in photos])]
+    assert np.std(one_by_one, axis=0).max() > 0.01
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for photo in photos:
+        (folder / photo.name).symlink_to(photo)
+    for inputs in (photos, folder, str(folder), [cv2.imread(str(photo)) for photo in photos]):
+        scores = [result['pred_scores'] for result in inferencer(inputs, batch_size=2)]
+        order = np.argsort([str(name) for name in folder.iterdir()]) if isinstance(inputs, str | Path) else range(5)
+        if isinstance(inputs, str | Path):  # the file system's order
+            scores = [scores[i] for i in order]
+        np.testing.assert_allclose(scores, one_by_one, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(inferencer(photos[0])[0]['pred_scores'], one_by_one[0])
+
+
+def test_ensemble_of_mirror_images_of_photographs(model, ensemble, photos):
+    plain, views = MultiLabelInferencer(*model), MultiLabelInferencer(ensemble)
+    mirrored = [cv2.flip(cv2.imread(str(photo)), 1) for photo in photos]
+    of_photos = np.stack([result['pred_scores'] for result in plain(photos)])
+    of_mirrored = np.stack([result['pred_scores'] for result in plain(mirrored)])
+    found = np.stack([result['pred_scores'] for result in views(photos, batch_size=5)])
+    assert np.abs(of_photos - of_mirrored).max() > 1e-3
+    # Shrinking a mirrored photograph rounds pixels otherwise than mirroring the shrunk one.
+    np.testing.assert_allclose(found, (of_photos + of_mirrored) / 2, rtol=0, atol=2e-3)
+    assert views(photos[0], threshold=0)[0]['pred_classes']
+
+
+def test_mmpretrains_own_inferencer_takes_an_ensemble(ensemble, photos):
+    ours = MultiLabelInferencer(ensemble)(photos[:1])[0]['pred_scores']
+    pipeline = ensemble.test_dataloader.dataset.pipeline
+    pipeline[0] = dict(type='LoadImageFromFile')  # the one loader that it knows how to take out
+    found = ImageClassificationInferencer(ensemble, pretrained=False)(str(photos[0]))[0]
+    np.testing.assert_allclose(found['pred_scores'], ours, rtol=0, atol=1e-6)
+
+
+def test_other_labels_are_refused(model, photos):
+    with pytest.raises(ValueError, match=r"index 1: argument classes has 'dog'.*net\.pth has 'cat'"):
+        MultiLabelInferencer(*model, classes=('bird', 'dog', 'cat', 'sofa'))
+
+
+def test_what_is_missing_is_named(model, tmp_path):
+    config, checkpoint = model
+    with pytest.raises(ValueError, match=r'no checkpoint for .*net\.py'):
+        MultiLabelInferencer(config)
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint .*absent\.pth'):
+        MultiLabelInferencer(config, str(tmp_path / 'absent.pth'))
+    with pytest.raises(FileNotFoundError, match=r'no config .*absent\.py'):
+        MultiLabelInferencer(tmp_path / 'absent.py', checkpoint)
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.pop('pipeline')
+    with pytest.raises(ValueError, match=r'no test_dataloader\.dataset\.pipeline'):
+        MultiLabelInferencer(cfg, checkpoint)
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.pipeline = cfg.test_dataloader.dataset.pipeline[1:]
+    with pytest.raises(ValueError, match='must begin by loading the image, it begins with Resize'):
+        MultiLabelInferencer(cfg, checkpoint)
