@@ -32,9 +32,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 import torch
 from mmengine.config import Config, DictAction
 
-from mlic_mm.evaluation import ScoreDump
-from mlic_mm.evaluation.score_aligner import ScoreAligner
-from mlic_mm.evaluation.score_fusion import fuse_scores
+from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.evaluation.table_figures import table_difference, table_figures
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
 from mlic_mm.utils.pretrained import cached_path
@@ -194,12 +192,10 @@ def collect(root: Path, paper: Paper, table: Table, row: Row, seeds: int, data: 
     return dumps or Outcome(reason='not run yet')
 
 
-def fuse(files: Sequence[Path]) -> ScoreDump:
+def fuse(paths: Sequence[Path]) -> ScoreDump:
     """Return the mean of the scores in some files, with the images and targets of the first."""
-    first = ScoreDump.load(files[0])
-    aligner = ScoreAligner(first, str(files[0]))
-    scores = fuse_scores(aligner.align(ScoreDump.load(file), str(file)) for file in files)
-    return replace(first, scores=scores)
+    files = ScoreFiles(paths)
+    return replace(files.reference, scores=fuse_scores(files.read(lambda scores, _: scores)))
 
 
 def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> None:

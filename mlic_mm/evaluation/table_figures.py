@@ -51,10 +51,8 @@ def table_figures(
 
     low, high = bootstrap_interval(mean, len(first.targets), num_resamples)
     spread = each.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(names), np.nan)
-    return {
-        heading: Figure(*map(float, values))
-        for heading, values in zip(columns, zip(each.mean(axis=0), low, high, spread, strict=True), strict=True)
-    }
+    values = zip(columns, each.mean(axis=0), low, high, spread, strict=True)
+    return {heading: Figure(float(mean), float(a), float(b), float(sd)) for heading, mean, a, b, sd in values}
 
 
 def table_difference(
@@ -72,8 +70,8 @@ def table_difference(
         return np.mean(a, axis=0) - np.mean(b, axis=0)
 
     low, high = bootstrap_interval(difference, len(runs[0].targets), num_resamples)
-    values = zip(difference(slice(None)), low, high, strict=True)
-    return {heading: Figure(*map(float, value), float('nan')) for heading, value in zip(columns, values, strict=True)}
+    values = zip(columns, difference(slice(None)), low, high, strict=True)
+    return {heading: Figure(float(mean), float(a), float(b), float('nan')) for heading, mean, a, b in values}
 
 
 def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], preset: str) -> list[float]:
