@@ -2,9 +2,7 @@
 weights = 'https://download.openmmlab.com/mmclassification/v0/vgg/vgg16_batch256_imagenet_20210208-db26f1a5.pth'
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='VGG', depth=16, init_cfg=dict(type='Pretrained', checkpoint=weights, prefix='backbone.')
-    ),
+    backbone=dict(type='VGG', depth=16, init_cfg=dict(type='Pretrained', checkpoint=weights, prefix='backbone.')),
     neck=dict(
         type='mlic_mm.VGGNeck', init_cfg=dict(type='Pretrained', checkpoint=weights, prefix='backbone.classifier.')
     ),
