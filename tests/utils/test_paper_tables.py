@@ -38,7 +38,7 @@ def test_every_row_builds(paper, row, data, graphs):
         cfg.model.head.label_graph.graph = graphs[cfg.model.head.num_classes]
     else:
         with torch.device('meta'):  # VGG16's fully connected layers take half a gigabyte
-            MODELS.build({**cfg.model.neck, 'init_cfg': None})
+            MODELS.build(cfg.model.neck)
     assert MODELS.build(cfg.model.head).num_classes == cfg.data_preprocessor.num_classes
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         assert [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
