@@ -30,8 +30,7 @@ def parse_names(raw: bytes, path: str) -> list[str]:
     Raises:
         ValueError: The list is empty, not UTF-8, or an entry is blank or appears twice.
     """
-    if not raw.strip():
-        raise ValueError(f'{path}: the file is empty; expected a line per image')
+    _check_not_empty(raw, path)
     try:
         text = raw.decode('utf-8-sig')
     except UnicodeDecodeError as error:
@@ -82,6 +81,7 @@ def parse_list(raw: bytes, path: str) -> tuple[list[str], np.ndarray]:
     Raises:
         ValueError: A line has more or fewer flags, or another value than 0 and 1, or see :func:`parse_names`.
     """
+    _check_not_empty(raw, path)
     width = 2 * len(CONCEPTS)  # ' 0 1 … 0' at the end of a line
     lines = [line.rstrip() for line in raw.rstrip().split(b'\n')]
     ends = b''.join([line[-width:].rjust(width) for line in lines])
@@ -94,6 +94,11 @@ def parse_list(raw: bytes, path: str) -> tuple[list[str], np.ndarray]:
         if name[-2:] in (b' 0', b' 1', b'\t0', b'\t1'):
             raise ValueError(f'{path}:{i + 1}: {len(lines[i].split()) - 1} flags; expected {_FORM}')
     return parse_names(b'\n'.join(names), path), labels
+
+
+def _check_not_empty(raw: bytes, path: str) -> None:
+    if not raw.strip():
+        raise ValueError(f'{path}: the file is empty; expected a line per image')
 
 
 def _split_line(line: bytes, place: str) -> tuple[bytes, np.ndarray]:

@@ -21,7 +21,7 @@ from PIL import Image
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.find_images import find_images
 from mlic_mm.datasets.from_config import dataset_from_config
-from mlic_mm.datasets.label_cache import SETTLED
+from mlic_mm.datasets.label_cache import SETTLED, cached_labels
 from mlic_mm.datasets.nus_wide_lists import CONCEPTS, parse_flags, parse_list, parse_names
 
 REPO = Path(__file__).resolve().parents[2]
@@ -48,6 +48,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache goes to a folder of the test."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     return tmp_path / 'cache' / 'mlic_mm' / 'labels'
+
+
+def build(*args: object, **options: object) -> NUSWIDE:
+    """Unserialised, which saves mmengine's collection of garbage for each of these many data sets."""
+    return NUSWIDE(*args, **{'serialize_data': False, **options})
 
 
 def miniature(root: Path, newline: str = '\n') -> str:
@@ -119,7 +124,7 @@ class Log:
 @pytest.mark.parametrize('split', ['train', 'test', 'all'])
 def test_official_layout(tmp_path: Path, split: str, newline: str) -> None:
     root = miniature(tmp_path / 'nus', newline)
-    dataset = NUSWIDE(root, split, data_prefix='Flickr', pipeline=[dict(type='mlic_mm.LoadImage')])
+    dataset = build(root, split, data_prefix='Flickr', pipeline=[dict(type='mlic_mm.LoadImage')])
     expected = {entry: ALL[entry] for entry in ORDER} if split == 'all' else LABELS[split]
     assert contents(dataset) == expected
     assert list(contents(dataset)) == list(expected)  # and in the order of the list
@@ -137,21 +142,21 @@ def test_official_layout(tmp_path: Path, split: str, newline: str) -> None:
 def test_labels_of_a_split_from_alllabels(tmp_path: Path, split: str) -> None:
     root = miniature(tmp_path / 'nus')
     shutil.rmtree(tmp_path / 'nus' / 'Groundtruth' / 'TrainTestLabels')
-    assert list(contents(NUSWIDE(root, split)).items()) == list(LABELS[split].items())
+    assert list(contents(build(root, split)).items()) == list(LABELS[split].items())
 
 
 def test_images_without_labels_can_be_dropped(tmp_path: Path) -> None:
     root = miniature(tmp_path / 'nus')
-    dataset = NUSWIDE(root, 'train', drop_empty=True)
+    dataset = build(root, 'train', drop_empty=True)
     assert contents(dataset) == {entry: labels for entry, labels in LABELS['train'].items() if labels}
-    dataset = NUSWIDE(root, 'train', drop_empty=True, metainfo=dict(classes=['zebra', 'animal']))
+    dataset = build(root, 'train', drop_empty=True, metainfo=dict(classes=['zebra', 'animal']))
     assert contents(dataset) == {'zoos/0003_702409954.jpg': 'zebra animal'}
     with pytest.raises(ValueError, match='no image has one of the 1 classes'):
-        NUSWIDE(root, 'train', drop_empty=True, metainfo=dict(classes=['whales']))
+        build(root, 'train', drop_empty=True, metainfo=dict(classes=['whales']))
 
 
 def test_classes_are_known_before_anything_is_read() -> None:
-    assert NUSWIDE('nowhere', 'train', lazy_init=True).metainfo['classes'] == CONCEPTS
+    assert build('nowhere', 'train', lazy_init=True).metainfo['classes'] == CONCEPTS
 
 
 # List files
@@ -163,7 +168,7 @@ def test_list_file(tmp_path: Path, newline: str, spaces: str) -> None:
     root = miniature(tmp_path / 'nus')
     text = newline.join(lines(LABELS['test'])).replace(' ', spaces)
     (tmp_path / 'nus' / 'list.txt').write_bytes(text.encode())
-    dataset = NUSWIDE(root, ann_file='list.txt')
+    dataset = build(root, ann_file='list.txt')
     assert contents(dataset) == {f'Flickr/{entry}': labels for entry, labels in LABELS['test'].items()}
     assert dataset.missing == ()
 
@@ -221,8 +226,8 @@ def test_two_copies_ask_for_a_choice(tmp_path: Path) -> None:
     root = miniature(tmp_path / 'nus')
     shutil.copytree(tmp_path / 'nus' / 'Flickr', tmp_path / 'nus' / 'small')
     with pytest.raises(ValueError, match=r'nus/: both Flickr/.*jpg and small/.*jpg are .*; set data_prefix'):
-        NUSWIDE(root, 'train')
-    assert len(NUSWIDE(root, 'train', data_prefix='small')) == 4
+        build(root, 'train')
+    assert len(build(root, 'train', data_prefix='small')) == 4
 
 
 def test_links_are_followed_without_end(tmp_path: Path) -> None:
@@ -230,7 +235,7 @@ def test_links_are_followed_without_end(tmp_path: Path) -> None:
     shutil.move(tmp_path / 'nus' / 'Flickr', tmp_path / 'disk')
     (tmp_path / 'nus' / 'Flickr').symlink_to(tmp_path / 'disk')
     (tmp_path / 'disk' / 'again').symlink_to(tmp_path / 'disk')
-    assert len(NUSWIDE(root, 'train', data_prefix='Flickr')) == 4
+    assert len(build(root, 'train', data_prefix='Flickr')) == 4
 
 
 def test_images_that_are_gone_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -238,25 +243,25 @@ def test_images_that_are_gone_are_skipped_and_counted(tmp_path: Path) -> None:
     for entry in ('actor/0001_2124494179.jpg', 'actor/0002_174174086.jpg'):
         (tmp_path / 'nus' / 'Flickr' / entry).unlink()
     with Log() as messages:
-        dataset = NUSWIDE(root, 'train')
+        dataset = build(root, 'train')
     assert list(contents(dataset)) == list(LABELS['train'])[2:]
     assert dataset.missing == ('actor/0001_2124494179.jpg', 'actor/0002_174174086.jpg')
     assert any('2 of 4 images are not below' in message and 'left out' in message for message in messages)
-    dropped = NUSWIDE(root, 'train', drop_empty=True)
+    dropped = build(root, 'train', drop_empty=True)
     assert dropped.missing == ('actor/0001_2124494179.jpg',)  # the other one was not wanted
-    assert len(NUSWIDE(root, 'train', on_missing='keep')) == 4
+    assert len(build(root, 'train', on_missing='keep')) == 4
     with pytest.raises(FileNotFoundError, match=r"(?s)2 of 4 images .*0001_2124494179\.jpg.*'skip'.*TrainImagelist"):
-        NUSWIDE(root, 'train', on_missing='raise')
+        build(root, 'train', on_missing='raise')
 
 
 def test_labels_without_photographs(tmp_path: Path) -> None:
     root = miniature(tmp_path / 'nus')
     shutil.rmtree(tmp_path / 'nus' / 'Flickr')
     with pytest.raises(FileNotFoundError, match=r'(?s)none of the 4 images is below .*Flickr/actor.*NUSWIDE_ROOT'):
-        NUSWIDE(root, 'train')
+        build(root, 'train')
     with pytest.raises(FileNotFoundError, match=r'(?s)Flickr not found.*TrainImagelist'):
-        NUSWIDE(root, 'train', data_prefix='Flickr')
-    assert contents(NUSWIDE(root, 'train', on_missing='keep')) == LABELS['train']
+        build(root, 'train', data_prefix='Flickr')
+    assert contents(build(root, 'train', on_missing='keep')) == LABELS['train']
 
 
 # Bad input
@@ -283,7 +288,7 @@ GOOD = lines(LABELS['train'])
 def test_wrong_lists_name_file_line_value_and_cure(tmp_path: Path, rows: list[str], message: str) -> None:
     (tmp_path / 'list.txt').write_bytes('\n'.join(rows).encode('latin-1'))
     with pytest.raises(ValueError, match=message):
-        NUSWIDE(str(tmp_path), ann_file='list.txt', on_missing='keep')
+        build(str(tmp_path), ann_file='list.txt', on_missing='keep')
 
 
 @pytest.mark.parametrize(
@@ -313,7 +318,7 @@ def test_wrong_files_name_file_line_value_and_cure(tmp_path: Path, name: str, te
     root = miniature(tmp_path / 'nus')
     (tmp_path / 'nus' / name.format('Groundtruth/TrainTestLabels')).write_text(text)
     with pytest.raises(ValueError, match=message):
-        NUSWIDE(root, 'train')
+        build(root, 'train')
 
 
 def test_a_list_that_does_not_go_with_the_labels(tmp_path: Path) -> None:
@@ -321,7 +326,7 @@ def test_a_list_that_does_not_go_with_the_labels(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / 'nus' / 'Groundtruth' / 'TrainTestLabels')
     (tmp_path / 'nus' / 'ImageList' / 'TestImagelist.txt').write_text('actor\\0005_262041423.jpg\nzoos\\1.jpg\n')
     with pytest.raises(ValueError, match=r"TestImagelist\.txt:2: 'zoos/1\.jpg' is not in .*Imagelist\.txt; take both"):
-        NUSWIDE(root, 'test')
+        build(root, 'test')
 
 
 @pytest.mark.parametrize(
@@ -337,7 +342,7 @@ def test_missing_files_show_the_layout(tmp_path: Path, gone: str, options: dict)
     root = miniature(tmp_path / 'nus')
     (tmp_path / 'nus' / gone).unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError, match=rf'(?s){gone} not found.*TrainImagelist.*lms\.comp\.nus\.edu\.sg'):
-        NUSWIDE(root, **options)
+        build(root, **options)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +358,7 @@ def test_missing_files_show_the_layout(tmp_path: Path, gone: str, options: dict)
 )
 def test_wrong_options(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        NUSWIDE(miniature(tmp_path / 'nus'), **options)
+        build(miniature(tmp_path / 'nus'), **options)
 
 
 # The cache
@@ -371,19 +376,19 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize('source', [{'split': 'train'}, {'split': 'all'}, {'ann_file': 'list.txt'}])
 def test_kept_labels_are_used_and_equal(settled: Path, cache: Path, source: dict) -> None:
-    first = contents(NUSWIDE(str(settled), **source))
+    first = contents(build(str(settled), **source))
     (entry,) = cache.iterdir()
-    assert contents(NUSWIDE(str(settled), **source)) == first
+    assert contents(build(str(settled), **source)) == first
     with np.load(entry, allow_pickle=False) as arrays:
         changed = {**arrays, 'labels': np.zeros_like(arrays['labels'])}
     np.savez(entry, **changed)
-    assert set(contents(NUSWIDE(str(settled), **source)).values()) == {''}  # so it was read
-    assert contents(NUSWIDE(str(settled), cache=False, **source)) == first
+    assert set(contents(build(str(settled), **source)).values()) == {''}  # so it was read
+    assert contents(build(str(settled), cache=False, **source)) == first
 
 
 def test_nothing_is_written_beside_the_data(settled: Path) -> None:
     before = sorted(settled.rglob('*'))
-    NUSWIDE(str(settled), 'train')
+    build(str(settled), 'train')
     assert sorted(settled.rglob('*')) == before
 
 
@@ -391,41 +396,70 @@ def test_a_changed_file_is_noticed(tmp_path: Path, cache: Path) -> None:
     """Also where its size and modification time stay as they were."""
     root = miniature(tmp_path / 'nus')
     flags = tmp_path / 'nus' / 'Groundtruth' / 'TrainTestLabels' / 'Labels_bear_Train.txt'
-    assert contents(NUSWIDE(root, 'train')) == LABELS['train']
+    assert contents(build(root, 'train')) == LABELS['train']
     assert not cache.exists()  # too young to be kept
     settle(root)
-    NUSWIDE(root, 'train')
+    build(root, 'train')
     assert len(list(cache.iterdir())) == 1
     state = flags.stat()
     flags.write_text('1\n0\n0\n0\n')
     os.utime(flags, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert (flags.stat().st_size, flags.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
-    assert contents(NUSWIDE(root, 'train'))['actor/0001_2124494179.jpg'] == 'bear person'
+    assert contents(build(root, 'train'))['actor/0001_2124494179.jpg'] == 'bear person'
     shutil.copytree(tmp_path / 'nus', tmp_path / 'other')
-    assert contents(NUSWIDE(str(tmp_path / 'other'), 'train'))['actor/0001_2124494179.jpg'] == 'bear person'
+    assert contents(build(str(tmp_path / 'other'), 'train'))['actor/0001_2124494179.jpg'] == 'bear person'
     flags.unlink()
     with pytest.raises(FileNotFoundError, match='Labels_bear_Train'):
-        NUSWIDE(root, 'train')
+        build(root, 'train')
 
 
 def test_a_damaged_entry_is_parsed_again(settled: Path, cache: Path) -> None:
-    NUSWIDE(str(settled), 'train')
+    result = ['a/1.jpg', 'ü/2.jpg'], np.eye(2, 81) > 0
+    sources = [str(settled / 'list.txt')]
+    cached_labels(sources, lambda: result)
     (entry,) = cache.iterdir()
     good = entry.read_bytes()
     pickled = cache.parent / 'pickled.npz'
-    np.savez(pickled, names=np.array([print], object), labels=np.zeros((4, 11), np.uint8), num_classes=81)
+    np.savez(pickled, names=np.array([print], object), labels=np.zeros((2, 11), np.uint8), num_classes=81)
+    wrong = cache.parent / 'wrong.npz'
+    np.savez(wrong, names=np.frombuffer(b'a', np.uint8), labels=np.zeros((2, 11), np.uint8), num_classes=81)
+    damaged = [b'', good[:-1], good[: len(good) // 2], b'x' * len(good), pickled.read_bytes(), wrong.read_bytes()]
     rng = np.random.default_rng(0)
-    damaged = [b'', good[:-1], good[: len(good) // 2], b'x' * len(good), good + b'x', pickled.read_bytes()]
-    for position in rng.integers(0, len(good), 150).tolist():
+    for position in range(0, len(good), 3):
         damaged.append(good[:position] + bytes([good[position] ^ 1 << int(rng.integers(8))]) + good[position + 1 :])
-    heard = 0
+    reparsed = 0
     for raw in damaged:
         entry.write_bytes(raw)
-        with Log() as messages:
-            assert contents(NUSWIDE(str(settled), 'train', on_missing='keep')) == LABELS['train']
-        heard += any('damaged' in message and str(entry) in message for message in messages)
-    assert heard > 100  # in the others the bit had no meaning
+        parsed: list[int] = []
+        names, labels = cached_labels(sources, lambda parsed=parsed: parsed.append(1) or result)
+        assert names == result[0]
+        np.testing.assert_array_equal(labels, result[1])
+        reparsed += len(parsed)
+        assert not parsed or entry.read_bytes() == good or len(entry.read_bytes()) == len(good)
+    assert reparsed > 0.6 * len(damaged)  # the other bits mean nothing, such as dates
     assert list(cache.iterdir()) == [entry]
+
+
+def test_damage_is_said(settled: Path, cache: Path) -> None:
+    build(str(settled), 'train')
+    (entry,) = cache.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-100])
+    with Log() as messages:
+        assert contents(build(str(settled), 'train')) == LABELS['train']
+    assert any(f'{entry}: damaged' in message and 'again' in message for message in messages)
+
+
+def test_files_that_change_while_they_are_parsed_are_not_kept(settled: Path, tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / 'list.txt'
+    shutil.copy(settled / 'list.txt', path)
+    settle(tmp_path)
+
+    def parse() -> tuple[list[str], np.ndarray]:
+        os.utime(path, (1, 1))
+        return ['a'], np.ones((1, 81), bool)
+
+    cached_labels([str(path)], parse)
+    assert not cache.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said_once(
@@ -437,39 +471,40 @@ def test_a_folder_that_cannot_be_written_is_said_once(
     MMLogger.get_instance('nuswide', log_file=str(tmp_path / 'log'))
     try:
         for _ in range(3):
-            assert contents(NUSWIDE(str(settled), 'train')) == LABELS['train']
+            assert contents(build(str(settled), 'train')) == LABELS['train']
     finally:
         MMLogger.get_instance(before)
     assert (tmp_path / 'log').read_text().count('parsed labels cannot be kept') == 1
     monkeypatch.setenv('XDG_CACHE_HOME', 'relative')  # to be ignored by the standard, and no such folder is made
-    assert contents(NUSWIDE(str(settled), 'train')) == LABELS['train']
+    assert contents(build(str(settled), 'train')) == LABELS['train']
     assert not Path('relative').exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
 def test_read_only_folder(settled: Path, tmp_path: Path) -> None:
     (tmp_path / 'cache').mkdir(mode=0o500)
-    assert contents(NUSWIDE(str(settled), 'train')) == LABELS['train']
+    assert contents(build(str(settled), 'train')) == LABELS['train']
 
 
-def test_processes_share_the_cache(settled: Path, cache: Path) -> None:
+def test_processes_share_the_cache(settled: Path, tmp_path: Path, cache: Path) -> None:
     """Two processes build the same data set time and again while the entry is deleted and damaged under them."""
     code = (
         'import sys\n'
         'from mlic_mm.datasets import NUSWIDE\n'
         'print("ready", flush=True)\n'
         'sys.stdin.readline()\n'
-        'for _ in range(40):\n'
-        '    dataset = NUSWIDE(sys.argv[1], "train")\n'
+        'for _ in range(50):\n'
+        '    dataset = NUSWIDE(sys.argv[1], "train", serialize_data=False)\n'
         '    print([dataset.get_data_info(i)["gt_label"] for i in range(len(dataset))])\n'
     )
+    errors = (tmp_path / 'errors').open('w')
     processes = [
         subprocess.Popen(
             [sys.executable, '-c', code, str(settled)],
             cwd=REPO,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             text=True,
         )
         for _ in range(2)
@@ -483,16 +518,17 @@ def test_processes_share_the_cache(settled: Path, cache: Path) -> None:
         process.stdin.write('\n')
         process.stdin.flush()
     turn = 0
-    while any(process.poll() is None for process in processes) and turn < 2000:
+    while any(process.poll() is None for process in processes):
         for entry in cache.glob('*.npz'):
             entry.unlink() if turn % 2 else entry.write_bytes(b'PK')
         turn += 1
         time.sleep(0.01)
     expected = str([[CONCEPTS.index(name) for name in labels.split()] for labels in LABELS['train'].values()])
+    errors.close()
     for process in processes:
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert out.splitlines() == [expected] * 40
+        out, _ = process.communicate()
+        assert process.returncode == 0, (tmp_path / 'errors').read_text()
+        assert [line for line in out.splitlines() if line.startswith('[[')] == [expected] * 50  # others are logs
     assert turn > 1
     assert not list(cache.glob('*.tmp'))
 
@@ -552,7 +588,7 @@ def test_official_test_split_has_the_published_size(data_root: Path, tmp_path: P
         flags[2 * k :: 2 * 81] = ord('1')
         (folder / f'Labels_{concept}_Test.txt').write_bytes(flags.tobytes())
     assert len(parse_names(raw, 'TestImagelist.txt')) == 107_859
-    dataset = NUSWIDE(str(tmp_path), 'test', on_missing='keep')
+    dataset = build(str(tmp_path), 'test', on_missing='keep', cache=False)
     assert len(dataset) == 107_859
     for i in (0, 1, 80, 81, 50_000, 107_858):
         info = dataset.get_data_info(i)
@@ -561,7 +597,7 @@ def test_official_test_split_has_the_published_size(data_root: Path, tmp_path: P
 
 def published(data_root: Path, tmp_path: Path, split: str) -> NUSWIDE:
     (tmp_path / f'{split}.txt').write_bytes(unzipped(data_root, f'deephash_{split}.txt'))
-    return NUSWIDE(str(tmp_path), ann_file=f'{split}.txt', on_missing='keep')
+    return build(str(tmp_path), ann_file=f'{split}.txt', on_missing='keep')
 
 
 MOST_FREQUENT = ['sky', 'clouds', 'person', 'water', 'animal', 'grass', 'buildings', 'window', 'plants', 'lake']
