@@ -40,7 +40,7 @@ from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_ta
 
 REPO = Path(__file__).resolve().parents[1]
 MINI_NOTE = (
-    '**Small data, small backbone** (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini, own split; coco_mini): these '
+    'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini, own split; coco_mini): these '
     'figures say nothing about the published ones beside them. They show that a row runs, and how rows compare.'
 )
 
@@ -201,19 +201,21 @@ def fuse(paths: Sequence[Path]) -> ScoreDump:
 def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> None:
     """Write the table with what is done."""
     outcomes, dumps = {}, {}
+    chosen = table.select(args.rows)
     for row in table.rows:
         found = collect(root, paper, table, row, args.seeds, args.data)
         if isinstance(found, list):
             dumps[row.name] = found
             found = Outcome(table_figures(found, table.columns, table.preset, args.resamples), len(found))
-        outcomes[row.name] = found
+        if found.figures or row in chosen:
+            outcomes[row.name] = found
     differences = [
         Difference(a, b, table_difference(dumps[a], dumps[b], table.columns, table.preset, args.resamples))
         for a, b in table.compare
         if a in dumps and b in dumps and len(dumps[a]) == len(dumps[b])
     ]
-    notes = [MINI_NOTE] if args.data == 'mini' else []
-    text, page = write_table(paper, table, outcomes, differences, root / paper.name, notes=notes)
+    warnings = [MINI_NOTE] if args.data == 'mini' else []
+    text, page = write_table(paper, table, outcomes, differences, root / paper.name, warnings=warnings)
     print(text.read_text(encoding='utf-8'))
     print(f'written: {text}, {page}')
 

@@ -44,8 +44,8 @@ def cell(published: float | None, ours: Figure | None) -> dict[str, str]:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign."""
-    return f'{value:+.1f}'.replace('-', '−')
+    """A difference with its sign; what rounds to zero has a plus."""
+    return f'{round(value, 1) + 0.0:+.1f}'.replace('-', '−')
 
 
 def write_table(
@@ -55,7 +55,7 @@ def write_table(
     differences: Sequence[Difference],
     folder: Path,
     *,
-    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> tuple[Path, Path]:
     """Write ``table_<name>.md`` and ``.html`` into a folder; earlier ones are replaced.
 
@@ -65,14 +65,15 @@ def write_table(
         outcomes: By row name.
         differences: Between rows.
         folder: Made where it does not exist.
-        notes: Lines that say what the figures are of.
+        warnings: What has to be known before the figures are read.
     """
     rows = [row for row in table.rows if row.name in outcomes]
     context = {
         'title': f'Table {table.name}: {table.title}',
         'about': f'{paper.about["authors"]} ({paper.about["year"]}), {paper.about["title"]}',
+        'warnings': len(warnings),
         'notes': [
-            *notes,
+            *warnings,
             f'Ours: mean over seeds, 95 % bootstrap interval over test images. Protocol: {table.preset}.',
         ],
         'headings': list(table.columns),
@@ -113,7 +114,9 @@ def write_table(
 
 
 def _markdown(context: dict) -> str:
-    lines = [f'# {context["title"]}', '', context['about'], '', *context['notes'], '']
+    lines = [f'# {context["title"]}', '', context['about'], '']
+    for i, note in enumerate(context['notes']):
+        lines += [f'**{note}**' if i < context['warnings'] else note, '']
     lines.append('Each cell: paper → ours [interval] difference.')
     lines += [
         '',

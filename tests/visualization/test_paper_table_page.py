@@ -88,7 +88,7 @@ def written(tmp_path):
         'open': Outcome(reason='not run yet'),
     }
     differences = [Difference('x', 'y', {'mAP': Figure(-1.0, -2.0, 0.5, math.nan), 'F1': Figure(0, 0, 0, math.nan)})]
-    files = write_table(paper, table, outcomes, differences, tmp_path / 'out', notes=['Small.'])
+    files = write_table(paper, table, outcomes, differences, tmp_path / 'out', warnings=['Small.'])
     return [file.read_text(encoding='utf-8') for file in files]
 
 
@@ -98,11 +98,12 @@ def test_markdown(written):
     assert '| <b>&ours | 2 | 60.0 → **61.2** [60.0, 62.0] +1.2 | – → **50.0** [49.0, 51.0] |' in lines
     assert '| open | not run yet | 70.0 | 71.0 |' in lines
     assert '| x − y | −1.0 [−2.0, +0.5] | +0.0 [+0.0, +0.0] |' in lines
-    assert 'Small.' in lines
+    assert '**Small.**' in lines
 
 
 def test_page_escapes_names(written):
     assert '&lt;b&gt;&amp;ours' in written[1]
     assert '<b>&ours' not in written[1]
     assert 'A &amp; B (2000)' in written[1]
+    assert '<p class="warning">Small.</p>' in written[1]
     assert 'paper 60.0, +1.2' in written[1]
