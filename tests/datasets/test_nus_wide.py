@@ -561,6 +561,9 @@ def test_base_config_and_tools(
     assert 'labels per image: mean 2.00, median 2, most 3; 0 images without labels' in out
     load_tool('browse_dataset').main([config, '--out', str(tmp_path / 'sheet.jpg')])
     assert (tmp_path / 'sheet.jpg').stat().st_size > 1000
+    shutil.rmtree(tmp_path / 'nus' / 'Flickr')
+    load_tool('dataset_stats').main([config, '--cfg-options', 'train_dataloader.dataset.on_missing=keep'])
+    assert 'NUSWIDE (train): 3 images, 81 labels' in capsys.readouterr().out
 
 
 # The published lists
