@@ -11,8 +11,8 @@ _NUMBER = re.compile(r'(?:\d{1,6}_)?(\d{5,})(?=[_.])[^/]*\.(?:jpe?g|png|webp|bmp
 def find_images(root: str, entries: Sequence[str]) -> tuple[list[str | None], int]:
     """Return the path of every entry, None where there is none, and how many were found by their number only.
 
-    An entry is, in this order: the file of that path below ``root``; if its name has Flickr's number, the one file whose
-    path ends in the entry, else the first file with that number, which is the same photograph.
+    An entry is, in this order: the file of that path below ``root``; if its name has Flickr's number, the one file
+    whose path ends in the entry, else the first file with that number, which is the same photograph.
 
     Args:
         root (str): Folder to scan; links to folders are followed.
