@@ -6,6 +6,7 @@ import functools
 import pytest
 import torch
 from conftest import REPO
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
 
 import mlic_mm  # noqa: F401
@@ -168,3 +169,17 @@ def test_files_that_are_no_tables(tmp_path):
     )
     with pytest.raises(ValueError, match=r"no row '1/ac'; did you mean 'ab'\?"):
         load_papers(tmp_path)
+
+
+def test_rates_of_the_paper():
+    """0.1 for fully connected layers, 0.01 for convolutions, a tenth of both after 20 of 40 epochs."""
+    cfg = PAPERS['mixup_baseline'].build(PAPERS['mixup_baseline'].find('2/VOC/V/M1/384')[1].recipe)
+    model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2) for name in ('backbone', 'neck', 'head')})
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    rate_of = {id(p): group['lr'] for group in wrapper.param_groups for p in group['params']}
+    rates = {part: {rate_of[id(p)] for p in model[part].parameters()} for part in model}
+    assert {part: [round(x, 9) for x in found] for part, found in rates.items()} == dict(
+        backbone=[0.01], neck=[0.1], head=[0.1]
+    )
+    assert cfg.param_scheduler == [dict(type='MultiStepLR', by_epoch=True, milestones=[20], gamma=0.1)]
+    assert cfg.train_cfg.max_epochs == 40
