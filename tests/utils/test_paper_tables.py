@@ -5,9 +5,9 @@ import functools
 
 import pytest
 import torch
-from conftest import REPO
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, METRICS, MODELS, TRANSFORMS, init_default_scope
+from tiny_run import REPO
 
 import mlic_mm  # noqa: F401
 from mlic_mm.utils.paper_tables import Recipe, Row, Table, load_papers
