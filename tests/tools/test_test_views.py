@@ -86,8 +86,8 @@ def test_sizes_are_those_of_separate_tests(photos, trained):
         score(photos, 'tiny config.py', checkpoint, f's{size}', '--cfg-options', f'{option}=({size},{size})').scores
         for size in (48, 80)
     ]
-    words = ['tiny config.py', checkpoint, '--work-dir', 'sizes', '--out', 'sizes.npz', '--tta', 'flip', 48, 80]
-    run('test.py', *words[:-3], 48, 80, cwd=photos)
+    words = ['tiny config.py', checkpoint, '--work-dir', 'sizes', '--out', 'sizes.npz']
+    run('test.py', *words, '--tta', 48, 80, cwd=photos)
     np.testing.assert_allclose(ScoreDump.load(photos / 'sizes.npz').scores, sum(apart) / 2, rtol=0, atol=1e-6)
     assert (photos / 'sizes/report/index.html').stat().st_size > 1000
 

@@ -16,6 +16,7 @@ from mlic_mm.registry import MODELS
 from .trained_classifier import Labels, build_classifier, common_labels, read_config
 
 KEYS = ('config', 'model', 'checkpoint', 'sizes', 'flip', 'weight')
+SMALL_BATCH = 4  # up to here an image and its mirror image share a forward
 Size = tuple[int, int] | None  # (H, W); None is the size that the pipeline loads
 
 
@@ -37,8 +38,6 @@ class EnsembleClassifier(BaseClassifier):
     The pipeline loads each image once, at the largest size among the members' (enlarging makes no detail), unnormalised
     as ``PackInputs`` gives it. Views are made on the device: antialiased bilinear interpolation to ``sizes`` (none
     where the size is there already), mirror images, then the member's own normalisation.
-
-    A size's two mirror images go through the member in one forward of twice the batch.
 
     Called with a tensor, it gives logits ``(N, C)`` whose sigmoid is the mean probability, for export and whatever
     applies a sigmoid. ``mode='predict'`` sets ``pred_score`` to that sigmoid and ``pred_label`` by the threshold of
@@ -191,10 +190,18 @@ class EnsembleClassifier(BaseClassifier):
 
     @staticmethod
     def _score(member: BaseModel, image: Tensor, flip: bool) -> list[Tensor]:
-        """Logits of the image and, with ``flip``, of its mirror image; ``(N, C)`` each, in one forward."""
-        views = torch.cat([image, image.flip(-1)]) if flip else image
-        logits = member(member.data_preprocessor(dict(inputs=views), False)['inputs'])
-        return list(logits.unflatten(0, (2, -1))) if flip else [logits]
+        """Logits of the image and, with ``flip``, of its mirror image; ``(N, C)`` each."""
+
+        def logits(view: Tensor) -> Tensor:
+            return member(member.data_preprocessor(dict(inputs=view), False)['inputs'])
+
+        if not flip:
+            return [logits(image)]
+        mirrored = image.flip(-1)
+        # Small batches leave a device idle; twice as large ones only take memory and spill caches (bench_ensemble.py).
+        if torch.compiler.is_compiling() or len(image) <= SMALL_BATCH:  # a graph of any batch is half as large so
+            return list(logits(torch.cat([image, mirrored])).unflatten(0, (2, -1)))
+        return [logits(image), logits(mirrored)]
 
     def train(self, mode: bool = True) -> 'EnsembleClassifier':
         """Stays in eval mode: an ensemble is never trained, and batch statistics would change its scores."""
