@@ -71,7 +71,9 @@ class Run:
     def __init__(self, root: Path, paper: Paper, table: Table, row: Row, seed: int) -> None:
         self.name = f'{paper.name}/{table.name}/{row.name} seed {seed}'
         self.folder = root / paper.name / table.name / row.name.replace('/', '_').replace(' ', '_') / f'seed{seed}'
-        self.config, self.scores, self.log = (self.folder / name for name in ('config.py', 'scores.npz', 'log.txt'))
+        # Not in the folder itself, where the runner writes what it made of the config.
+        self.config = self.folder / 'given' / 'config.py'
+        self.scores, self.log = self.folder / 'scores.npz', self.folder / 'log.txt'
         self.paper, self.row, self.seed = paper, row, seed
 
     @property
@@ -85,14 +87,19 @@ class Run:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': self.seed}
         if gpus > 1:
             share_batch(cfg, gpus)
-        if self.config.exists():
-            if self.state != 'open' and not same(Config.fromfile(self.config), cfg):
+        if self.state == 'done' and not self.config.exists():
+            return
+        if self.state != 'open' and self.config.exists():
+            changed = differences(Config.fromfile(self.config), cfg)
+            if changed and self.state == 'done':
+                print(f'note: {self.name} was done with another config than now: {changed}')
+            elif changed:
                 raise ValueError(
-                    f'{self.config}: {self.name} was begun with another config than now; give another --work-dir, or '
-                    f'remove {self.folder} to run it anew'
+                    f'{self.config}: {self.name} was begun with another config than now ({changed}); give another '
+                    f'--work-dir, or remove {self.folder} to run it anew'
                 )
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config.parent.mkdir(parents=True, exist_ok=True)
         part = self.config.with_name('.config.py')
         part.write_text(cfg.pretty_text, encoding='utf-8')
         os.replace(part, self.config)
@@ -157,13 +164,18 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def same(a: Config, b: Config) -> bool:
-    """Whether two configs mean the same, whichever of them went through a file."""
+def differences(old: Config, new: Config) -> str:
+    """Name the first keys in which two configs differ, whichever of them went through a file."""
 
-    def plain(cfg: Config) -> str:
-        return json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    def flat(node: Any, key: str = '') -> dict[str, str]:
+        if isinstance(node, dict) and node:
+            return {k: v for name, part in node.items() for k, v in flat(part, f'{key}.{name}').items()}
+        return {key[1:]: json.dumps(node, default=str, sort_keys=True)}  # lists and tuples are written alike
 
-    return plain(a) == plain(b)
+    a, b = flat(old.to_dict()), flat(new.to_dict())
+    keys = [key for key in {**a, **b} if a.get(key) != b.get(key)]
+    shown = ', '.join(f'{key} was {a.get(key, "missing")}, is {b.get(key, "missing")}' for key in keys[:2])
+    return shown + (f' and {len(keys) - 2} more' if len(keys) > 2 else '')
 
 
 def sources(paper: Paper, table: Table, row: Row) -> list[tuple[Table, Row]]:
@@ -318,10 +330,13 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         for run, recipe in runs:
             with run.lock() as mine:
-                if not mine or run.state == 'done':
-                    print(f'{run.name}: {"done" if mine else "another process is at it"}')
+                if not mine:
+                    print(f'{run.name}: another process is at it')
                     continue
                 run.prepare(recipe, args.cfg_options, args.gpus)
+                if run.state == 'done':
+                    print(f'{run.name}: done')
+                    continue
                 print(f'{run.name}: {"goes on" if run.state == "started" else "starts"}, log in {run.log}', flush=True)
                 run.execute(args.gpus)
         render(args.work_dir / args.data, paper, table, args)

@@ -70,6 +70,7 @@ def test_what_is_done_is_not_run_again(done, data_root):
         'mixup_baseline/2', '--rows', 'COCO/R/M2/512', '--data', 'mini', *QUICK, cwd=folder, data_root=data_root
     )
     assert 'COCO/R/M2/512 seed 0: done' in log
+    assert 'another config' not in log
     assert (folder / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M2_512/seed0/scores.npz').stat() == before
 
 
@@ -91,12 +92,18 @@ def test_a_stopped_run_goes_on_and_gives_the_same(done, data_root, tmp_path):
     assert np.array_equal(again.scores, scores(done[0], 'COCO_R_M3_512').scores)
 
 
+def test_what_was_done_with_another_config_is_said(done, data_root):
+    words = ('mixup_baseline/2', '--rows', 'COCO/R/M2/512', '--data', 'mini', *QUICK[:-1], 'train_cfg.max_epochs=7')
+    log = reproduce(*words, cwd=done[0], data_root=data_root)
+    assert 'was done with another config than now: train_cfg.max_epochs was 2, is 7' in log
+
+
 def test_another_config_in_the_same_folder_is_an_error(done, data_root, tmp_path):
     shutil.copytree(done[0] / 'work_dirs', tmp_path / 'work_dirs')
     (tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_512/seed0/scores.npz').unlink()
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK, 'optim_wrapper.optimizer.lr=9')
     log = reproduce(*words, cwd=tmp_path, data_root=data_root, check=run_failing)
-    assert 'was begun with another config' in log
+    assert 'was begun with another config than now (optim_wrapper.optimizer.lr was 0.005, is 9)' in log
     assert 'another --work-dir' in log
 
 
@@ -108,6 +115,9 @@ def test_a_failing_run_shows_its_log(tmp_path, data_root):
     )
     assert 'COCO/R/M3/512 seed 0 failed with exit status 1' in log
     assert 'error' in log.lower()
+    # Nothing was trained, so the mended config takes its place.
+    reproduce(*words, *QUICK, cwd=tmp_path, data_root=data_root)
+    assert len(scores(tmp_path, 'COCO_R_M3_512').scores) == 40
 
 
 @pytest.mark.slow
@@ -115,7 +125,7 @@ def test_two_processes_share_the_batch(tmp_path, data_root):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/384', '--data', 'mini', '--gpus', '2', *QUICK)
     log = reproduce(*words, cwd=tmp_path, data_root=data_root)
     folder = tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_384/seed0'
-    assert Config.fromfile(folder / 'config.py').train_dataloader.batch_size == 8
+    assert Config.fromfile(folder / 'given/config.py').train_dataloader.batch_size == 8
     assert 'GPU number: 2' in (folder / 'log.txt').read_text()
     assert len(ScoreDump.load(folder / 'scores.npz').scores) == 40
     assert re.search(r'\| COCO/R/M3/384 \| 1 \| 79\.9 → \*\*', log)
