@@ -88,6 +88,7 @@ def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: st
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.setpgrp()  # a signal to the group reaches what the tool starts, as Ctrl-C in a terminal does
     os.chdir(cwd)
     os.environ.update(env)

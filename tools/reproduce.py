@@ -114,7 +114,9 @@ class Run:
         else:
             train = [sys.executable, str(REPO / 'tools/train.py'), str(self.config)]
             test = [sys.executable, str(REPO / 'tools/test.py'), str(self.config), '{checkpoint}']
-        return [*train, *rest, '--resume'], [*test, *rest, '--no-report', '--out', scores]
+        # Without a whole checkpoint there is nothing to go on from; train.py moves what is there aside.
+        resume = ['--resume'] if self.state == 'started' else []
+        return [*train, *rest, *resume], [*test, *rest, '--no-report', '--out', scores]
 
     def execute(self, gpus: int) -> None:
         """Train and test, with the output in the log."""

@@ -79,7 +79,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same(done, data_root, tmp_path):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK)
     process = ToolProcess('reproduce.py', *words, cwd=tmp_path, COCO_ROOT=str(data_root / 'coco_mini'))
     folder = tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_512/seed0'
-    while not (folder / 'epoch_1.pth').exists():
+    while not (folder / 'last_checkpoint').exists():
         assert process.process.is_alive(), process.output[-2000:]
     process.signal_group(signal.SIGINT)
     assert process.wait() == 130
