@@ -15,8 +15,8 @@ class AlternateBatchAugmentHook(Hook):
     counted from 1, because the first epoch is then plain. Whether an epoch mixes depends on its number alone, so a
     resumed run continues the same alternation.
 
-    A training that ends on a mixing epoch keeps batch-normalisation statistics of mixed images; choose ``start`` so that
-    the last epoch is plain if the model has such layers.
+    A training that ends on a mixing epoch keeps batch-normalisation statistics of mixed images; choose ``start`` so
+    that the last epoch is plain if the model has such layers.
 
     Args:
         start (int): First epoch with batch augments, counted from 1. ``1`` is the odd-numbered epochs.
