@@ -35,7 +35,7 @@ from mmengine.config import Config, DictAction
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.evaluation.table_figures import table_difference, table_figures
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
-from mlic_mm.utils.pretrained import cached_path
+from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
 
 REPO = Path(__file__).resolve().parents[1]
@@ -87,9 +87,7 @@ class Run:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': self.seed}
         if gpus > 1:
             share_batch(cfg, gpus)
-        if self.state == 'done' and not self.config.exists():
-            return
-        if self.state != 'open' and self.config.exists():
+        if self.state != 'open':
             changed = differences(Config.fromfile(self.config), cfg)
             if changed and self.state == 'done':
                 print(f'note: {self.name} was done with another config than now: {changed}')
@@ -223,13 +221,13 @@ def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> 
             found = Outcome(table_figures(found, table.columns, table.preset, args.resamples), len(found))
         if found.figures or row in chosen:
             outcomes[row.name] = found
-    differences = [
+    pairs = [
         Difference(a, b, table_difference(dumps[a], dumps[b], table.columns, table.preset, args.resamples))
         for a, b in table.compare
         if a in dumps and b in dumps and len(dumps[a]) == len(dumps[b])
     ]
     warnings = [MINI_NOTE] if args.data == 'mini' else []
-    text, page = write_table(paper, table, outcomes, differences, root / paper.name, warnings=warnings)
+    text, page = write_table(paper, table, outcomes, pairs, root / paper.name, warnings=warnings)
     print(text.read_text(encoding='utf-8'))
     print(f'written: {text}, {page}')
 
@@ -241,11 +239,9 @@ def needs(cfg: Config) -> list[str]:
     graph = cfg.model.head.get('label_graph', {}).get('graph')
     if graph:
         found.append((f'label graph {graph}', Path(graph)))
-    for part in ('backbone', 'neck'):
-        weights = ((cfg.model.get(part) or {}).get('init_cfg') or {}).get('checkpoint')
-        if weights:
-            file = cached_path(weights) if '://' in weights else Path(weights)
-            found.append((f'weights {weights if len(weights) < 60 else file.name}', file))
+    for weights in pretrained_sources(cfg):
+        file = cached_path(weights) if '://' in weights else Path(weights)
+        found.append((f'weights {weights if len(weights) < 60 else file.name}', file))
     return list(dict.fromkeys(f'{text} ({"there" if path.exists() else "not there"})' for text, path in found))
 
 

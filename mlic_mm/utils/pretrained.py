@@ -43,6 +43,11 @@ def resolve_pretrained(cfg: Mapping[str, Any]) -> list[Path]:
     return [file for key, switch, source in named if (file := _resolve(key, switch, source)) is not None]
 
 
+def pretrained_sources(cfg: Mapping[str, Any]) -> list[str]:
+    """Return the files and URLs of every pretrained checkpoint below ``cfg['model']``, each once."""
+    return list(dict.fromkeys(source for _, _, source in _pretrained(cfg.get('model'), 'model')))
+
+
 def cached_path(url: str) -> Path:
     """Where torch and mmengine keep the file of ``url``."""
     return Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(url).path).name

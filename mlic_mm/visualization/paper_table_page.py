@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from mlic_mm.evaluation.table_figures import Figure
 from mlic_mm.utils.paper_tables import Paper, Table
 
-_TEMPLATES = Path(__file__).parent / 'templates'
+from .page import TEMPLATES, template_environment, write_text
 
 
 @dataclass(frozen=True)
@@ -97,19 +96,10 @@ def write_table(
             for d in differences
         ],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Markup((_TEMPLATES / 'report.css').read_text(encoding='utf-8'))
-    page = folder / f'table_{table.name}.html'
-    page.write_text(environment.get_template('paper_table.html').render(**context, style=style), encoding='utf-8')
-    text = folder / f'table_{table.name}.md'
-    text.write_text(_markdown(context), encoding='utf-8')
+    style = Markup((TEMPLATES / 'report.css').read_text(encoding='utf-8'))
+    text, page = (folder / f'table_{table.name}.{kind}' for kind in ('md', 'html'))
+    write_text(text, _markdown(context))
+    write_text(page, template_environment().get_template('paper_table.html').render(**context, style=style))
     return text, page
 
 

@@ -2,12 +2,10 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from mmpretrain.models import ImageClassifier
 
@@ -16,9 +14,9 @@ from mlic_mm.utils.checks import check_same_classes
 
 from . import charts
 from .figures_text import class_rows, metric_rows, percent, protocol_axes
+from .page import TEMPLATES, template_environment, write_text
 from .report_sections import curve_section, map_section, mistake_section, training_section
 
-_TEMPLATES = Path(__file__).parent / 'templates'
 _MARK = '<meta name="generator" content="mlic_mm report">'
 
 
@@ -82,12 +80,12 @@ def write_report(
         **mistake_section(dump, protocol, result, num_mistakes),
         **map_section(dump, model, dataset, num_maps),
     }
-    _write(page, _render(context))
+    write_text(page, _render(context))
     return page
 
 
 def _render(context: dict[str, Any]) -> str:
-    style, script = ((_TEMPLATES / name).read_text(encoding='utf-8') for name in ('report.css', 'report.js'))
+    style, script = ((TEMPLATES / name).read_text(encoding='utf-8') for name in ('report.css', 'report.js'))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     drawn: Sequence[charts.LineChart] = [context['curve_chart'], *context['training_charts']]
     data = {
@@ -97,14 +95,7 @@ def _render(context: dict[str, Any]) -> str:
         'overall': {'pos': context['histogram'].positive, 'neg': context['histogram'].negative},
         'classes': context['classes'],
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = template_environment(keep_trailing_newline=True)
     # Compact; tojson writes every '<' as an escape, so that no name can end the block.
     environment.policies['json.dumps_kwargs'] = {'sort_keys': True, 'separators': (',', ':')}
     return environment.get_template('report.html').render(
@@ -116,13 +107,3 @@ def _render(context: dict[str, Any]) -> str:
         script_hash=digest,
         data=data,
     )
-
-
-def _write(page: Path, text: str) -> None:
-    page.parent.mkdir(parents=True, exist_ok=True)
-    part = page.with_name(f'.{page.name}.{os.getpid()}')
-    try:
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, page)
-    finally:
-        part.unlink(missing_ok=True)

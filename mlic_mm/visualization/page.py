@@ -1,0 +1,32 @@
+"""What all pages share: templates, and a write that is whole or not at all."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+TEMPLATES = Path(__file__).parent / 'templates'
+
+
+def template_environment(**options: Any) -> jinja2.Environment:
+    """Return the environment of the templates: everything escaped, unknown names are errors."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all of it or nothing; a file of that name is replaced, its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        part.write_text(text, encoding='utf-8')
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
