@@ -5,11 +5,13 @@ from .csv_multi_label import CSVMultiLabel
 from .digit_scenes_dataset import DigitScenes
 from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
+from .pa100k import PA100K
 from .transforms import LoadImage
 from .voc import VOCMultiLabel
 
 __all__ = [
     'NUSWIDE',
+    'PA100K',
     'COCOMultiLabel',
     'CSVMultiLabel',
     'DigitScenes',

@@ -21,7 +21,7 @@ def find_images(root: str, entries: Sequence[str]) -> tuple[list[str | None], in
     Raises:
         ValueError: Several files end in an entry, as with two copies of the images.
     """
-    found = _scan(root)
+    found = scan(root)
     if all(entry in found for entry in entries):
         return [os.path.join(root, entry) for entry in entries], 0
     files: dict[str, list[str]] = {}
@@ -47,7 +47,7 @@ def _number(path: str) -> str:
     return match[1] if match else ''
 
 
-def _scan(root: str) -> set[str]:
+def scan(root: str) -> set[str]:
     """Return the paths of all files below ``root``, relative to it, with ``/``."""
     found = set()
     stack: list[tuple[str, frozenset]] = [('', frozenset())]

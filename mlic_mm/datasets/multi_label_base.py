@@ -54,7 +54,8 @@ class MultiLabelBase(MultiLabelDataset):
         loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)
         if loader is None:
             return self.data_list
-        paths = [info['img_path'] for info in self.data_list]
+        # Several samples may share a photograph.
+        paths = list(dict.fromkeys(info['img_path'] for info in self.data_list))
         print_log(f'{type(self).__name__}: reading {len(paths)} images once ({loader})', logger='current')
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             reasons = list(pool.map(loader.check, paths))
@@ -65,7 +66,7 @@ class MultiLabelBase(MultiLabelDataset):
             )
         if self.skipped:
             print_log(self.skip_report(), logger='current', level=30)
-        return [info for info, reason in zip(self.data_list, reasons, strict=True) if not reason]
+        return [info for info in self.data_list if info['img_path'] not in self.skipped]
 
     def skip_report(self) -> str:
         """Return how many images were left out, and the first ten reasons."""

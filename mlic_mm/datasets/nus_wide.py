@@ -11,6 +11,7 @@ from mlic_mm.registry import DATASETS
 from .find_images import find_images
 from .label_cache import cached_labels
 from .labels import select_classes
+from .missing_images import check_on_missing, report_missing
 from .multi_label_base import MultiLabelBase
 from .nus_wide_lists import CONCEPTS, parse_flags, parse_list, parse_names
 
@@ -87,8 +88,7 @@ class NUSWIDE(MultiLabelBase):
             raise ValueError(f'NUSWIDE: split={split!r} and ann_file={ann_file!r}; set one of the two')
         if split and split not in _LISTS:
             raise ValueError(f"NUSWIDE: split={split!r} must be 'train', 'test' or 'all'; ann_file takes other lists")
-        if on_missing not in ('skip', 'raise', 'keep'):
-            raise ValueError(f"NUSWIDE: on_missing={on_missing!r} must be 'skip', 'raise' or 'keep'")
+        check_on_missing('NUSWIDE', on_missing)
         self.split = split
         self.drop_empty = drop_empty
         self.on_missing = on_missing
@@ -167,22 +167,8 @@ class NUSWIDE(MultiLabelBase):
         root = self.img_prefix or '.'
         self.require(root)
         paths, by_number = find_images(root, names)
-        gone = tuple(name for name, path in zip(names, paths, strict=True) if path is None)
         layout = self.LAYOUT.format(root=self.data_root or '.')
-        if len(gone) == len(names):
-            raise FileNotFoundError(
-                f'NUSWIDE: none of the {len(names)} images is below {root}, not {gone[0]}.\n{layout}'
-            )
-        if gone and self.on_missing == 'raise':
-            raise FileNotFoundError(
-                f'NUSWIDE: {len(gone)} of {len(names)} images are not below {root}, the first {gone[0]}; get them or '
-                f"set on_missing='skip' to leave them out.\n{layout}"
-            )
+        self.missing = report_missing('NUSWIDE', root, names, paths, self.on_missing, layout)
         if by_number:
             print_log(f"NUSWIDE: {by_number} images have other names and were found by Flickr's number", 'current')
-        if gone:
-            first = ', '.join(gone[:3])
-            message = f'NUSWIDE: {len(gone)} of {len(names)} images are not below {root} and are left out: {first} …'
-            print_log(message, 'current', level=30)
-        self.missing = gone
         return paths
