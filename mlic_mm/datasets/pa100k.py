@@ -83,6 +83,9 @@ class PA100K(MultiLabelBase):
         self.images = images
         self.missing: tuple[str, ...] = ()
         root = os.path.expanduser(data_root)
+        if not ann_file:
+            there = (name for name in _ANNOTATIONS if os.path.exists(os.path.join(root, name)))
+            ann_file = next(there, _ANNOTATIONS[0])
         super().__init__(ann_file=ann_file, data_root=root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -113,10 +116,6 @@ class PA100K(MultiLabelBase):
         return slice(numbers[0] - 1, numbers[1])
 
     def _read(self) -> Splits:
-        """Return the annotation, and keep its path."""
-        if not self.ann_file:
-            paths = [os.path.join(self.data_root, name) for name in _ANNOTATIONS]
-            self.ann_file = next((path for path in paths if os.path.exists(path)), paths[0])
         self.require(self.ann_file)
         reader = dict(mat=read_mat, npz=read_npz).get(self.ann_file.rsplit('.', 1)[-1].lower())
         if reader is None:

@@ -1,6 +1,6 @@
-# The first 2,000 crops of PA-100K at 128 × 128, kept in memory, for machines without a GPU. Not the official split but our
-# own: 1,400 for training and 600 for testing, two blocks of the published order, since neighbouring crops may show one
-# person. No other images are needed, and of a complete copy no others are used.
+# The first 2,000 crops of PA-100K at 128 × 128, kept in memory, for machines without a GPU. Not the official split but
+# our own: 1,400 for training and 600 for testing, two blocks of the published order, since neighbouring crops may show
+# one person. No other images are needed, and of a complete copy no others are used.
 data_root = '{{$PA100K_ROOT:data/pa100k}}'
 
 # The ImageNet weights of EfficientNet-Lite were made for (x − 127) / 128.
