@@ -6,16 +6,19 @@ from .digit_scenes_dataset import DigitScenes
 from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
 from .pa100k import PA100K
-from .transforms import LoadImage
+from .transforms import CropBox, LoadImage
 from .voc import VOCMultiLabel
+from .wider_attribute import WIDERAttribute
 
 __all__ = [
     'NUSWIDE',
     'PA100K',
     'COCOMultiLabel',
     'CSVMultiLabel',
+    'CropBox',
     'DigitScenes',
     'LoadImage',
     'MultiLabelBase',
     'VOCMultiLabel',
+    'WIDERAttribute',
 ]

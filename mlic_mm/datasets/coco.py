@@ -2,12 +2,12 @@
 
 import contextlib
 import io
-import json
 import os
 from typing import Any
 
 from mlic_mm.registry import DATASETS
 
+from .json_file import read_json
 from .labels import select_classes
 from .multi_label_base import MultiLabelBase
 
@@ -110,15 +110,7 @@ def _load_coco(path: str) -> Any:
     """Return pycocotools' index of an instances JSON, after checking what the index takes for granted."""
     from pycocotools.coco import COCO
 
-    with open(path, 'rb') as file:
-        raw = file.read()
-    try:
-        content = json.loads(raw)
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: not UTF-8 at byte {error.start}; save the JSON as UTF-8') from None
-    except json.JSONDecodeError as error:
-        where = f'line {error.lineno}, column {error.colno}'
-        raise ValueError(f'{path}: not valid JSON ({error.msg} at {where}); download or write it again') from None
+    content = read_json(path)
     kinds = dict(images={'id', 'file_name'}, annotations={'image_id', 'category_id'}, categories={'id', 'name'})
     for key, fields in kinds.items():
         entries = content.get(key) if isinstance(content, dict) else None

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.datasets import MultiLabelDataset
 
+from .missing_images import find_in_folders, report_missing
 from .transforms.load_image import LoadImage
 
 
@@ -25,7 +26,9 @@ class MultiLabelBase(MultiLabelDataset):
     image. The same pass fills the loader's cache where one is set, before workers are forked, so that they share it.
 
     Attributes:
-        skipped (dict[str, str]): Path of every image left out, and why.
+        skipped (dict[str, str]): Path of every unreadable image left out, and why.
+        missing (tuple[str, ...]): Listed images left out because they are not there, in the data sets with
+            ``on_missing``.
     """
 
     LAYOUT = ''
@@ -33,6 +36,7 @@ class MultiLabelBase(MultiLabelDataset):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.skipped: dict[str, str] = {}
+        self.missing: tuple[str, ...] = ()
         super().__init__(*args, **kwargs)
 
     def get_data_info(self, idx: int) -> dict:
@@ -84,6 +88,26 @@ class MultiLabelBase(MultiLabelDataset):
         if not os.path.exists(path):
             layout = self.LAYOUT.format(root=self.data_root or '.')
             raise FileNotFoundError(f'{type(self).__name__}: {path} not found.\n{layout}'.rstrip())
+
+    def find_listed(self, names: Sequence[str], folders: Sequence[str], on_missing: str) -> list[str | None]:
+        """Return the path of every listed image, None for those to leave out, whose names ``missing`` keeps.
+
+        Args:
+            names (Sequence[str]): Paths with ``/`` below one of ``folders``.
+            folders (Sequence[str]): Where archives unpack them, below ``img_prefix``; see :func:`find_in_folders`.
+            on_missing (str): ``'raise'``, ``'skip'`` or ``'keep'``: do not look.
+
+        Raises:
+            FileNotFoundError: All images are missing, or some are under ``'raise'``; the message shows the layout.
+        """
+        root = self.img_prefix or '.'
+        if on_missing == 'keep':
+            return [os.path.join(root, name) for name in names]
+        self.require(root)
+        paths = find_in_folders(root, folders, names)
+        layout = self.LAYOUT.format(root=self.data_root or '.')
+        self.missing = report_missing(type(self).__name__, root, names, paths, on_missing, layout)
+        return paths
 
     @staticmethod
     def make_info(

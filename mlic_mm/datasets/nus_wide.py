@@ -93,7 +93,6 @@ class NUSWIDE(MultiLabelBase):
         self.drop_empty = drop_empty
         self.on_missing = on_missing
         self.cache = cache
-        self.missing: tuple[str, ...] = ()
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -8,7 +8,7 @@ import numpy as np
 from mlic_mm.registry import DATASETS
 
 from .labels import select_classes
-from .missing_images import check_on_missing, find_in_folders, report_missing
+from .missing_images import check_on_missing
 from .multi_label_base import MultiLabelBase
 from .pa100k_annotation import ATTRIBUTES, Splits, read_mat, read_npz
 
@@ -81,7 +81,6 @@ class PA100K(MultiLabelBase):
         self.split = split
         self.on_missing = on_missing
         self.images = images
-        self.missing: tuple[str, ...] = ()
         root = os.path.expanduser(data_root)
         if not ann_file:
             there = (name for name in _ANNOTATIONS if os.path.exists(os.path.join(root, name)))
@@ -100,7 +99,7 @@ class PA100K(MultiLabelBase):
             names, labels = names[block], labels[block]
         return [
             self.make_info(path, name, np.flatnonzero(row).tolist())
-            for path, name, row in zip(self._find(names), names, labels, strict=True)
+            for path, name, row in zip(self.find_listed(names, _FOLDERS, self.on_missing), names, labels, strict=True)
             if path is not None
         ]
 
@@ -121,14 +120,3 @@ class PA100K(MultiLabelBase):
         if reader is None:
             raise ValueError(f'{self.ann_file}: ann_file of PA100K must end in .mat or .npz')
         return reader(self.ann_file)
-
-    def _find(self, names: list[str]) -> list[str | None]:
-        """Return the path of every image, None for those to leave out."""
-        root = self.img_prefix or '.'
-        if self.on_missing == 'keep':
-            return [os.path.join(root, name) for name in names]
-        self.require(root)
-        paths = find_in_folders(root, _FOLDERS, names)
-        layout = self.LAYOUT.format(root=self.data_root or '.')
-        self.missing = report_missing('PA100K', root, names, paths, self.on_missing, layout)
-        return paths
