@@ -13,6 +13,9 @@ TRANSFORMS = root.Registry(
 )
 MODELS = root.Registry('model', parent=root.MODELS, scope='mlic_mm', locations=['mlic_mm.models'])
 METRICS = root.Registry('metric', parent=root.METRICS, scope='mlic_mm', locations=['mlic_mm.evaluation'])
+TASK_UTILS = root.Registry(
+    'task util', parent=root.TASK_UTILS, scope='mlic_mm', locations=['mlic_mm.models.view_transforms']
+)
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mlic_mm', locations=['mlic_mm.engine'])
 OPTIM_WRAPPERS = root.Registry(
     'optim_wrapper', parent=root.OPTIM_WRAPPERS, scope='mlic_mm', locations=['mlic_mm.engine']

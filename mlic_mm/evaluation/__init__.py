@@ -9,7 +9,7 @@ from .functional import (
     paired_bootstrap,
     tune_threshold,
 )
-from .metrics import DumpScores, MLICMetric
+from .metrics import AttentionInconsistency, DumpScores, MLICMetric
 from .result_pickle import read_result_pickle
 from .score_aligner import ScoreAligner
 from .score_dump import ScoreDump
@@ -18,6 +18,7 @@ from .score_fusion import fuse_scores, select_members
 
 __all__ = [
     'PRESETS',
+    'AttentionInconsistency',
     'DumpScores',
     'MLICMetric',
     'Protocol',

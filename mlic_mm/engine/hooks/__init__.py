@@ -4,7 +4,10 @@ from .corrupt_image_hook import CorruptImageHook
 from .early_stopping_hook import EarlyStoppingHook
 from .exact_resume_hook import ExactResumeHook
 from .label_check_hook import LabelCheckHook
+from .loss_warmup_hook import LossWarmupHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .positive_ratio_hook import PositiveRatioHook
+from .unfreeze_hook import UnfreezeHook
 
 __all__ = [
     'AlternateBatchAugmentHook',
@@ -13,5 +16,8 @@ __all__ = [
     'EarlyStoppingHook',
     'ExactResumeHook',
     'LabelCheckHook',
+    'LossWarmupHook',
     'NonFiniteLossHook',
+    'PositiveRatioHook',
+    'UnfreezeHook',
 ]

@@ -52,7 +52,8 @@ class LabelCheckHook(Hook):
         # mmengine leaves a tensor of another shape as it was initialised, with only a warning.
         own = _unwrap(runner).state_dict()
         for key, value in checkpoint.get('state_dict', checkpoint).items():
-            if key in own and own[key].shape != value.shape:
+            # What is empty, such as ratios yet to be counted, takes any shape.
+            if key in own and own[key].shape != value.shape and own[key].numel():
                 raise ValueError(
                     f'{source} has {key} of shape {tuple(value.shape)}, the model of the config has '
                     f'{tuple(own[key].shape)}: use the config that the checkpoint was trained with'

@@ -170,10 +170,15 @@ class DeepLIFTHead(MultiLabelClsHead):
             score = score + peak
         return score
 
+    def forward_with_maps(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """The attended maps ``(N, C, H, W)``, and the logits ``(N, C)`` from them."""
+        attended = self.pre_logits(feats)
+        return attended, self.logits(attended)
+
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The attended maps ``(N, C, H, W)``."""
         return self.maps(feats).attended
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Stages of the backbone to logits ``(N, C)``."""
-        return self.logits(self.pre_logits(feats))
+        return self.forward_with_maps(feats)[1]

@@ -7,7 +7,12 @@ from mlic_mm.registry import MODELS
 
 
 def multi_label_bce(
-    cls_score: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | None = None
+    cls_score: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    avg_factor: float | None = None,
+    positive_weight: Tensor | None = None,
+    negative_weight: Tensor | None = None,
 ) -> Tensor:
     """Binary cross-entropy summed over labels, averaged over images (Deep-LIFT Eq. 8 with its sign mended).
 
@@ -16,6 +21,8 @@ def multi_label_bce(
         target: ``(N, C)`` in [0, 1], soft labels allowed; negative = ignored. Not changed.
         weight: ``(N,)`` image weights.
         avg_factor: Divisor of the sum; ``N`` by default.
+        positive_weight: ``(C,)`` weights of the part of ``target``.
+        negative_weight: ``(C,)`` weights of the part of ``1 - target``; both or none.
 
     Returns:
         Scalar. Images whose targets are all ignored still count in ``N``, so that a label's gradient does not depend on
@@ -30,7 +37,13 @@ def multi_label_bce(
             "the number of the data set's labels must agree"
         )
     known = target >= 0
-    loss = F.binary_cross_entropy_with_logits(cls_score, target.clamp(min=0).to(cls_score.dtype), reduction='none')
+    truth = target.clamp(min=0).to(cls_score.dtype)
+    if positive_weight is None or negative_weight is None:
+        loss = F.binary_cross_entropy_with_logits(cls_score, truth, reduction='none')
+    else:
+        ratio = positive_weight / negative_weight
+        loss = F.binary_cross_entropy_with_logits(cls_score, truth, pos_weight=ratio, reduction='none')
+        loss = loss * negative_weight
     loss = (loss * known).sum(dim=1)  # (N,)
     if weight is not None:
         loss = loss * weight

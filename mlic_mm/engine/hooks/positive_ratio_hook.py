@@ -1,0 +1,58 @@
+"""The share of positives of each label, counted for the losses that weight by it."""
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+
+from mlic_mm.datasets.from_config import target_row
+from mlic_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PositiveRatioHook(Hook):
+    """Give every loss with ``set_positive_ratio`` the share of positives in the training set, label by label.
+
+    Counted once, when a run starts, over the labels that are known: ignored ones (−1) count neither way, and a label
+    that is known nowhere has the share 0. A resumed run keeps what its checkpoint holds; one that starts from another
+    checkpoint's weights (``load_from``) counts its own data.
+
+    Raises:
+        ValueError: The model has no such loss.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that copy the model, such as EMAHook
+
+    def before_run(self, runner: Runner) -> None:
+        """Count, before a checkpoint is loaded."""
+        self._ratio: torch.Tensor | None = None
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        dataset = runner.train_dataloader.dataset
+        if hasattr(dataset, 'targets'):
+            targets = dataset.targets()
+        else:
+            size = len(dataset.metainfo['classes'])
+            targets = np.stack([target_row(dataset.get_data_info(i), size) for i in range(len(dataset))])
+        known = (targets >= 0).sum(0)
+        self._ratio = torch.from_numpy((targets == 1).sum(0) / np.maximum(known, 1)).float()
+        self._set(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        """Undo what weights of another training brought along."""
+        if self._ratio is not None and not runner._resume:
+            self._set(runner)
+
+    def _set(self, runner: Runner) -> None:
+        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        losses = [module for module in model.modules() if hasattr(module, 'set_positive_ratio')]
+        if not losses:
+            raise ValueError(
+                'PositiveRatioHook: no loss of the model weights by the share of positives; set '
+                "model.head.loss.type='mlic_mm.WeightedBCELoss' or drop the hook"
+            )
+        for loss in losses:
+            loss.set_positive_ratio(self._ratio)

@@ -1,0 +1,67 @@
+"""Binary cross-entropy that weights the rarer of present and absent up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlic_mm.registry import MODELS
+
+from .multi_label_bce_loss import MultiLabelBCELoss, multi_label_bce
+
+
+@MODELS.register_module()
+class WeightedBCELoss(MultiLabelBCELoss):
+    r"""Weighted sigmoid cross-entropy of DeepMAR (attention consistency, Eq. 2 and 3).
+
+    A label with the share :math:`p_j` of positives in the training set has the weight :math:`e^{1-p_j}` where it is
+    present and :math:`e^{p_j}` where it is absent. Summed over labels, averaged over images; soft labels have both
+    parts in their proportion, negative ones are ignored.
+
+    :class:`~mlic_mm.engine.hooks.PositiveRatioHook` counts :math:`p_j` before training; checkpoints hold it. Computed
+    in float32 whatever the logits are.
+
+    Args:
+        positive_ratio: :math:`p_j`, ``(C,)`` in [0, 1], to set it by hand; None leaves it to the hook.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: A ratio outside [0, 1]; when called without ratios, or with as many as there are not labels.
+    """
+
+    positive_ratio: Tensor
+
+    def __init__(self, positive_ratio: Sequence[float] | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.register_buffer('positive_ratio', torch.empty(0))
+        if positive_ratio is not None:
+            self.set_positive_ratio(torch.as_tensor(positive_ratio))
+
+    def set_positive_ratio(self, ratio: Tensor) -> None:
+        """Take over the share of positives of every label, ``(C,)``."""
+        if ratio.dim() != 1 or not ((ratio >= 0) & (ratio <= 1)).all():
+            raise ValueError(f'WeightedBCELoss: positive_ratio must be (C,) in [0, 1], got {ratio.tolist()}')
+        self.positive_ratio = ratio.to(self.positive_ratio)
+
+    def forward(
+        self, cls_score: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | None = None
+    ) -> Tensor:
+        """See :func:`multi_label_bce`."""
+        ratio = self.positive_ratio
+        if len(ratio) != cls_score.size(1):
+            cure = (
+                "add custom_hooks=[dict(type='mlic_mm.PositiveRatioHook')] or set positive_ratio"
+                if not len(ratio)
+                else 'take those of this training set'
+            )
+            raise ValueError(f'WeightedBCELoss has ratios of {len(ratio)} labels for {cls_score.size(1)}: {cure}')
+        loss = multi_label_bce(cls_score.float(), target.float(), weight, avg_factor, (1 - ratio).exp(), ratio.exp())
+        return self.loss_weight * loss
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Built without ratios, it takes those of any checkpoint.
+        stored = state_dict.get(f'{prefix}positive_ratio')
+        if stored is not None and not len(self.positive_ratio):
+            self.positive_ratio = self.positive_ratio.new_zeros(len(stored))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,39 @@
+"""Scaled images."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlic_mm.registry import TASK_UTILS
+
+from .view_transform import Size, ViewTransform
+
+
+@TASK_UTILS.register_module()
+class ScaleView(ViewTransform):
+    """Image at another size, by antialiased bilinear interpolation; the whole picture, so maps stay where they are.
+
+    Args:
+        size (int | tuple[int, int]): Side of a square, or ``(H, W)``, in pixels.
+
+    Raises:
+        ValueError: A size that is none.
+    """
+
+    def __init__(self, size: int | tuple[int, int] = 192) -> None:
+        sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+            raise ValueError(f'ScaleView: size={size!r} is neither the side of a square in pixels nor (H, W)')
+        self.size: Size = sides
+        self.name = f'scale_{sides[0]}' if sides[0] == sides[1] else f'scale_{sides[0]}x{sides[1]}'
+
+    def image(self, images: Tensor) -> Tensor:
+        """See :class:`ViewTransform`."""
+        return F.interpolate(images, size=self.size, mode='bilinear', antialias=True)
+
+    def move(self, maps: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        return maps
+
+    def view_size(self, size: Size) -> Size:
+        """See :class:`ViewTransform`."""
+        return self.size

@@ -1,0 +1,55 @@
+"""Translations by whole cells of the map."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlic_mm.registry import TASK_UTILS
+
+from .view_transform import Size, ViewTransform
+
+
+@TASK_UTILS.register_module()
+class TranslateView(ViewTransform):
+    """Translation by whole cells. Places that enter the picture are 0, the mean colour, and are not compared.
+
+    Args:
+        x (int): Pixels to the right; a multiple of the backbone's stride, as the sizes of image and map give it.
+        y (int): Pixels downwards, likewise.
+
+    Raises:
+        ValueError: No translation; or, when used, by a fraction of a cell, or out of the picture.
+    """
+
+    leaves_gaps = True
+
+    def __init__(self, x: int = 32, y: int = 0) -> None:
+        if not (x or y):
+            raise ValueError('TranslateView: x and y are 0; give the pixels to translate by')
+        self.x, self.y = x, y
+        self.name = f'translate_{x}_{y}'
+
+    def image(self, images: Tensor) -> Tensor:
+        """See :class:`ViewTransform`."""
+        height, width = images.shape[-2:]
+        if abs(self.x) >= width or abs(self.y) >= height:
+            raise ValueError(f'TranslateView: ({self.x}, {self.y}) px moves all out of a picture of {width} × {height}')
+        return _shift(images, self.x, self.y)
+
+    def move(self, maps: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        height, width = maps.shape[-2:]
+        return _shift(maps, self._cells('x', self.x, width, size[1]), self._cells('y', self.y, height, size[0]))
+
+    @staticmethod
+    def _cells(axis: str, pixels: int, cells: int, length: int) -> int:
+        if pixels * cells % length:
+            raise ValueError(
+                f'TranslateView: {axis}={pixels} px is {pixels * cells / length:.2f} cells of a map with {cells} cells '
+                f'for {length} px: translate by a multiple of the stride, in images whose size is one; in a ComposeView '
+                'translate before scaling'
+            )
+        return pixels * cells // length
+
+
+def _shift(maps: Tensor, x: int, y: int) -> Tensor:
+    return F.pad(maps, (x, -x, y, -y))  # a negative pad crops
