@@ -1,6 +1,7 @@
 """PA-100K: 26 attributes of 100,000 cropped pedestrians."""
 
 import os
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -105,7 +106,7 @@ class PA100K(MultiLabelBase):
 
     def _block(self, num_images: int) -> slice:
         """Return where ``images`` lie in the split."""
-        numbers = list(self.images or ())
+        numbers = list(self.images) if isinstance(self.images, Sequence) else []
         ints = len(numbers) == 2 and all(isinstance(n, int) for n in numbers)
         if not ints or not 1 <= numbers[0] <= numbers[1] <= num_images:
             raise ValueError(
