@@ -33,14 +33,15 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
-from mlic_mm.evaluation.table_figures import table_difference, table_figures
+from mlic_mm.evaluation.table_figures import measured_figures, table_difference, table_figures
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
 from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
 
 REPO = Path(__file__).resolve().parents[1]
 MINI_NOTE = (
-    'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini, own split; coco_mini): these '
+    'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini and PA-100K-mini, own splits; '
+    'coco_mini): these '
     'figures say nothing about the published ones beside them. They show that a row runs, and how rows compare.'
 )
 
@@ -73,7 +74,9 @@ class Run:
         self.folder = root / paper.name / table.name / row.name.replace('/', '_').replace(' ', '_') / f'seed{seed}'
         # Not in the folder itself, where the runner writes what it made of the config.
         self.config = self.folder / 'given' / 'config.py'
+        self.test_config = self.config.with_name('test_config.py')
         self.scores, self.log = self.folder / 'scores.npz', self.folder / 'log.txt'
+        self.figures = self.folder / 'figures.json'
         self.paper, self.row, self.seed = paper, row, seed
 
     @property
@@ -98,9 +101,9 @@ class Run:
                 )
             return
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        part = self.config.with_name('.config.py')
-        part.write_text(cfg.pretty_text, encoding='utf-8')
-        os.replace(part, self.config)
+        write_config(cfg, self.config)
+        cfg.merge_from_dict(dict(recipe.test_options))
+        write_config(cfg, self.test_config)
 
     def commands(self, gpus: int) -> tuple[list[str], list[str]]:
         """Return how to train and how to test; the checkpoint is known only after training."""
@@ -108,13 +111,13 @@ class Run:
         rest = ['--work-dir', folder]
         if gpus > 1:
             train = [str(REPO / 'tools/dist_train.sh'), str(self.config), str(gpus)]
-            test = [str(REPO / 'tools/dist_test.sh'), str(self.config), '{checkpoint}', str(gpus)]
+            test = [str(REPO / 'tools/dist_test.sh'), str(self.test_config), '{checkpoint}', str(gpus)]
         else:
             train = [sys.executable, str(REPO / 'tools/train.py'), str(self.config)]
-            test = [sys.executable, str(REPO / 'tools/test.py'), str(self.config), '{checkpoint}']
+            test = [sys.executable, str(REPO / 'tools/test.py'), str(self.test_config), '{checkpoint}']
         # Without a whole checkpoint there is nothing to go on from; train.py moves what is there aside.
         resume = ['--resume'] if self.state == 'started' else []
-        return [*train, *rest, *resume], [*test, *rest, '--no-report', '--out', scores]
+        return [*train, *rest, *resume], [*test, *rest, '--no-report', '--figures', str(self.figures), '--out', scores]
 
     def execute(self, gpus: int) -> None:
         """Train and test, with the output in the log."""
@@ -145,6 +148,13 @@ class Run:
                 yield False
             else:
                 yield True
+
+
+def write_config(cfg: Config, path: Path) -> None:
+    """Write a config, whole or not at all."""
+    part = path.with_name(f'.{path.name}')
+    part.write_text(cfg.pretty_text, encoding='utf-8')
+    os.replace(part, path)
 
 
 def share_batch(cfg: Config, gpus: int) -> None:
@@ -212,20 +222,26 @@ def fuse(paths: Sequence[Path]) -> ScoreDump:
 
 def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> None:
     """Write the table with what is done."""
-    outcomes, dumps = {}, {}
+    outcomes, pairs = {}, []
+    dumps: dict[str, list[ScoreDump]] = {}
     chosen = table.select(args.rows)
     for row in table.rows:
         found = collect(root, paper, table, row, args.seeds, args.data)
         if isinstance(found, list):
             dumps[row.name] = found
-            found = Outcome(table_figures(found, table.columns, table.preset, args.resamples), len(found))
+            if table.preset is None:
+                runs = [Run(root, paper, *paper.find(f'{table.name}/{row.name}'), seed) for seed in range(args.seeds)]
+                measured = [json.loads(run.figures.read_text()) for run in runs if run.state == 'done']
+                figures = measured_figures(measured, table.columns)
+            else:
+                figures = table_figures(found, table.columns, table.preset, args.resamples)
+            found = Outcome(figures, len(found))
         if found.figures or row in chosen:
             outcomes[row.name] = found
-    pairs = [
-        Difference(a, b, table_difference(dumps[a], dumps[b], table.columns, table.preset, args.resamples))
-        for a, b in table.compare
-        if a in dumps and b in dumps and len(dumps[a]) == len(dumps[b])
-    ]
+    for a, b in table.compare:
+        if table.preset and a in dumps and b in dumps and len(dumps[a]) == len(dumps[b]):
+            difference = table_difference(dumps[a], dumps[b], table.columns, table.preset, args.resamples)
+            pairs.append(Difference(a, b, difference))
     warnings = [MINI_NOTE] if args.data == 'mini' else []
     text, page = write_table(paper, table, outcomes, pairs, root / paper.name, warnings=warnings)
     print(text.read_text(encoding='utf-8'))

@@ -4,6 +4,7 @@ With test-time views: ``… --tta`` (mirror images), ``… --tta flip 384 448`` 
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; not for an ensemble whose members have theirs')
     parser.add_argument('--work-dir', help='folder for logs and the report (default: work_dirs/<name of the config>)')
     parser.add_argument('--out', type=Path, help='write scores, targets and image ids to this .npz file')
+    parser.add_argument('--figures', type=Path, help='write the figures of all metrics to this .json file')
     parser.add_argument('--preset', help='evaluation protocol for metrics and report (default: the one of the config)')
     parser.add_argument(
         '--report',
@@ -125,7 +127,10 @@ def main(argv: list[str] | None = None) -> None:
             check_same_classes(classes, model.classes, 'the test data', 'the members of the ensemble')
     if args.tta is not None:
         runner.register_hook(AverageViewsHook(cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')))
-    runner.test()
+    figures = runner.test()
+    if args.figures and is_main_process():
+        args.figures.parent.mkdir(parents=True, exist_ok=True)
+        args.figures.write_text(json.dumps(figures, indent=2) + '\n')
 
     if args.report and is_main_process():
         from mlic_mm.evaluation import ScoreDump

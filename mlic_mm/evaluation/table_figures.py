@@ -1,5 +1,6 @@
 """The figures of a table's rows from the scores of their runs."""
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,11 @@ from .score_dump import ScoreDump
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in percent.
+    """A figure, in percent where it is one of :func:`evaluate_scores`.
 
     Args:
         mean: Over the runs.
-        low, high: 95 % bootstrap interval of that mean over test images.
+        low, high: 95 % bootstrap interval of that mean over test images, NaN where there is none.
         spread: Standard deviation over the runs, NaN for a single one.
     """
 
@@ -53,6 +54,29 @@ def table_figures(
     spread = each.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(names), np.nan)
     values = zip(columns, each.mean(axis=0), low, high, spread, strict=True)
     return {heading: Figure(float(mean), float(a), float(b), float(sd)) for heading, mean, a, b, sd in values}
+
+
+def measured_figures(runs: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> dict[str, Figure]:
+    """Average what a test's metrics measured besides scores.
+
+    Args:
+        runs: Figures by name, one dictionary a seed.
+        columns: Heading to the pattern of one name.
+
+    Raises:
+        ValueError: No name or several match a pattern.
+    """
+    figures = {}
+    for heading, pattern in columns.items():
+        names = fnmatch.filter(runs[0], pattern)
+        if len(names) != 1:
+            raise ValueError(
+                f'{pattern!r} is {" and ".join(names) or "none"} of what was measured: {", ".join(runs[0])}'
+            )
+        values = np.array([run[names[0]] for run in runs])
+        spread = values.std(ddof=1) if len(runs) > 1 else np.nan
+        figures[heading] = Figure(float(values.mean()), float('nan'), float('nan'), float(spread))
+    return figures
 
 
 def table_difference(

@@ -27,10 +27,12 @@ class Recipe:
     Args:
         config (str): File below ``configs/``.
         options (dict): As for ``--cfg-options``: dotted keys, ``None`` drops a part, ``_delete_`` works.
+        test_options (dict): Those of the test alone, such as what it measures besides the scores.
     """
 
     config: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    test_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ class Table:
         name (str): As printed: ``'2'``, ``'IV'``.
         title (str): What it compares, in our words.
         columns (dict[str, str]): Heading to a figure of :func:`mlic_mm.evaluation.evaluate_scores`, or ``AP/<class>``.
-        preset (str): Evaluation protocol.
+        preset (str | None): Evaluation protocol. None: the columns are what other metrics of the test measure, named
+            by a shell pattern, such as ``inconsistency_scale_*``.
         rows (Sequence[Row]): In the order of the paper.
         compare (Sequence[tuple[str, str]]): Pairs of this table's rows whose difference is of interest.
     """
@@ -79,7 +82,7 @@ class Table:
     name: str
     title: str
     columns: Mapping[str, str]
-    preset: str
+    preset: str | None
     rows: Sequence[Row]
     compare: Sequence[tuple[str, str]] = ()
 

@@ -37,7 +37,7 @@ def cell(published: float | None, ours: Figure | None) -> dict[str, str]:
     return {
         'published': '–' if published is None else f'{published:.1f}',
         'ours': '' if ours is None else f'{ours.mean:.1f}',
-        'interval': '' if ours is None else f'[{ours.low:.1f}, {ours.high:.1f}]',
+        'interval': '' if ours is None or math.isnan(ours.low) else f'[{ours.low:.1f}, {ours.high:.1f}]',
         'difference': '' if math.isnan(difference) else signed(difference),
     }
 
@@ -73,7 +73,9 @@ def write_table(
         'warnings': len(warnings),
         'notes': [
             *warnings,
-            f'Ours: mean over seeds, 95 % bootstrap interval over test images. Protocol: {table.preset}.',
+            f'Ours: mean over seeds, 95 % bootstrap interval over test images. Protocol: {table.preset}.'
+            if table.preset
+            else 'Ours: mean over seeds.',
         ],
         'headings': list(table.columns),
         'rows': [

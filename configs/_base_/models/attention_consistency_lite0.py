@@ -12,5 +12,5 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='MultiLabelLinearClsHead', in_channels=1280, loss=dict(type='mlic_mm.WeightedBCELoss')),
     views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
-    consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=10.0),
+    consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=1.0),
 )

@@ -35,7 +35,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
     Args:
         backbone: As for ``ImageClassifier``.
         views: Transforms: configs of :mod:`mlic_mm.models.view_transforms`. With :class:`ComposeView` for the flipped
-            and scaled image, flip and scaling have four views.
+            and scaled image, flip and scaling have four views. Without any, training is plain too.
         consistency: Config of :class:`AttentionConsistencyLoss`; None is that loss with its defaults. ``False`` leaves
             it out: the views are augmentation then, all of them in every step.
         neck: As for ``ImageClassifier``.
@@ -45,7 +45,8 @@ class AttentionConsistencyClassifier(ImageClassifier):
         **kwargs: As for ``ImageClassifier``: ``pretrained, train_cfg, data_preprocessor, init_cfg``.
 
     Raises:
-        ValueError: No view, or two alike; a head without maps; an unknown option of ``test_cfg``.
+        ValueError: Two views alike, or none to be consistent with; a head without maps; an unknown option of
+            ``test_cfg``.
     """
 
     def __init__(
@@ -61,13 +62,15 @@ class AttentionConsistencyClassifier(ImageClassifier):
         super().__init__(backbone, neck=neck, head=head, **kwargs)
         self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
         names = [view.name for view in self.views]
-        if len(set(names)) < len(names) or not names:
-            raise ValueError(f'AttentionConsistencyClassifier: views are {names}; give one or more, each once')
+        if len(set(names)) < len(names):
+            raise ValueError(f'AttentionConsistencyClassifier: views are {", ".join(names)}; give each once')
         if consistency is None or consistency is True:
             consistency = dict(type='mlic_mm.AttentionConsistencyLoss')
-        self.consistency: nn.Module | None = (
-            MODELS.build(consistency) if isinstance(consistency, dict) else (consistency or None)
-        )
+        self.consistency: Any = MODELS.build(consistency) if isinstance(consistency, dict) else consistency or None
+        if self.consistency is not None and not names:
+            raise ValueError(
+                'AttentionConsistencyClassifier: there are no views to be consistent with; give some, or consistency=False'
+            )
         test_cfg = dict(test_cfg or {})
         self.measure = test_cfg.pop('inconsistency', False)
         if test_cfg:
@@ -119,9 +122,9 @@ class AttentionConsistencyClassifier(ImageClassifier):
             outputs |= {i: _Outputs(*(part[k] for part in parts)) for k, i in enumerate(same)}
         return [outputs[i] for i in range(len(images))]
 
-    def _pairs(self, outputs: list[_Outputs], level: str, size: torch.Size) -> list[MapPair]:
+    def _pairs(self, outputs: list[_Outputs], level: str, size: tuple[int, int]) -> list[MapPair]:
         """Pair what the image gives at a level with what each view gives."""
         first, *others = (getattr(view, level) for view in outputs)
         if level == 'label':
             return [MapPair(first[:, :, None, None], other[:, :, None, None]) for other in others]
-        return [view.pair(first, other, tuple(size)) for view, other in zip(self.views, others, strict=True)]
+        return [view.pair(first, other, size) for view, other in zip(self.views, others, strict=True)]

@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/datasets/voc07_128.py',
     '../_base_/models/attention_consistency_lite0.py',
-    '../_base_/schedules/attention_consistency_adamw_3e.py',
+    '../_base_/schedules/attention_consistency_adamw_2e.py',
     '../_base_/default_runtime.py',
 ]
 
