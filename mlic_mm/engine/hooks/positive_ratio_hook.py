@@ -1,5 +1,7 @@
 """The share of positives of each label, counted for the losses that weight by it."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmengine.hooks import Hook
@@ -48,7 +50,7 @@ class PositiveRatioHook(Hook):
 
     def _set(self, runner: Runner) -> None:
         model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        losses = [module for module in model.modules() if hasattr(module, 'set_positive_ratio')]
+        losses: list[Any] = [module for module in model.modules() if hasattr(module, 'set_positive_ratio')]
         if not losses:
             raise ValueError(
                 'PositiveRatioHook: no loss of the model weights by the share of positives; set '

@@ -16,8 +16,8 @@ class UnfreezeHook(Hook):
 
     Frozen means: no gradients, and evaluation mode, so that batch normalisation keeps its statistics and dropout is
     off. Nothing is computed for them in the backward pass. The optimiser knows their parameters from the start but has
-    neither state for them nor decays them until they are released. The number of the epoch decides, so a resumed run
-    goes on in its phase.
+    neither state for them nor decays them until they are released. Parameters that were fixed before stay so. The
+    number of the epoch decides, so a resumed run goes on in its phase.
 
     Args:
         modules (Sequence[str]): Names of modules in the model, such as ``'backbone'``.
@@ -57,6 +57,8 @@ class UnfreezeHook(Hook):
                 self._frozen.append(model.get_submodule(name))
             except AttributeError as error:
                 raise ValueError(f'UnfreezeHook: the model has no module {name!r} ({error})') from None
+        # A module within another has its parameters listed twice, which does no harm.
+        self._held = [p for module in self._frozen for p in module.parameters() if p.requires_grad]
         self._apply(frozen=self.epoch is None or runner.epoch + 1 < self.epoch)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -77,6 +79,5 @@ class UnfreezeHook(Hook):
 
     def _apply(self, frozen: bool) -> None:
         self._is_frozen = frozen
-        for module in self._frozen:
-            module.requires_grad_(not frozen)
-            module.train(not frozen)
+        for parameter in self._held:
+            parameter.requires_grad_(not frozen)

@@ -37,11 +37,12 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
         feats: Stages of the backbone, the last one ``(N, D, h, w)``.
     """
     after_neck = neck(feats) if neck is not None else feats
-    if hasattr(head, 'forward_with_maps'):
-        return head.forward_with_maps(after_neck)
+    own = getattr(head, 'forward_with_maps', None)
+    if own is not None:
+        return own(after_neck)
     logits = head(after_neck)
     if isinstance(head, CSRAClsHead):
         kernels = [branch.head.weight for branch in head.csra_heads]  # (C, D, 1, 1)
         kernel = sum(weight / weight.norm(dim=1, keepdim=True) for weight in kernels)
         return nn.functional.conv2d(after_neck[-1], kernel), logits
-    return nn.functional.conv2d(feats[-1], head.fc.weight[:, :, None, None]), logits
+    return nn.functional.conv2d(feats[-1], head.get_parameter('fc.weight')[:, :, None, None]), logits

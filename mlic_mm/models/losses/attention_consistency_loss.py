@@ -26,19 +26,21 @@ def attention_distance(moved: Tensor, seen: Tensor, weight: Tensor | None = None
         distance: ``'mse'`` or ``'norm'``.
 
     Returns:
-        ``(N,)``, float32.
+        ``(N,)``, float32, or float64 of float64 maps.
 
     Raises:
         ValueError: The maps differ in shape.
     """
     if moved.shape != seen.shape or moved.dim() != 4:
         raise ValueError(f'maps of shapes {tuple(moved.shape)} and {tuple(seen.shape)}; both must be (N, C, H, W)')
-    difference = moved.float() - seen.float()  # squares of half-precision maps overflow
+    dtype = torch.promote_types(moved.dtype, torch.float32)  # squares of half-precision maps overflow
+    difference = moved.to(dtype) - seen.to(dtype)
     if weight is None:
         cells: Tensor | int = moved.size(2) * moved.size(3)
     else:
-        cells = weight.sum().float()
-        difference = difference * weight.float().sqrt()
+        weight = weight.to(dtype)
+        cells = weight.sum()
+        difference = difference * weight.sqrt()
     difference = difference.flatten(2)  # (N, C, HW)
     if distance == 'norm':
         return torch.linalg.vector_norm(difference, dim=2).mean(1) / cells

@@ -48,7 +48,7 @@ class WeightedBCELoss(MultiLabelBCELoss):
         self, cls_score: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | None = None
     ) -> Tensor:
         """See :func:`multi_label_bce`."""
-        ratio = self.positive_ratio
+        ratio = self.positive_ratio.float()  # half in a model that is
         if len(ratio) != cls_score.size(1):
             cure = (
                 "add custom_hooks=[dict(type='mlic_mm.PositiveRatioHook')] or set positive_ratio"

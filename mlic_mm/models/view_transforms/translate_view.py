@@ -45,8 +45,8 @@ class TranslateView(ViewTransform):
         if pixels * cells % length:
             raise ValueError(
                 f'TranslateView: {axis}={pixels} px is {pixels * cells / length:.2f} cells of a map with {cells} cells '
-                f'for {length} px: translate by a multiple of the stride, in images whose size is one; in a ComposeView '
-                'translate before scaling'
+                f'for {length} px: translate by a multiple of the stride, in images whose size is one; in a '
+                'ComposeView translate before scaling'
             )
         return pixels * cells // length
 

@@ -65,7 +65,10 @@ class ViewTransform(ABC):
             ValueError: The transform moves images of this size by a fraction of a cell.
         """
         moved = self.move(maps, size)
-        weight = self.move(maps.new_ones(1, 1, *maps.shape[2:]), size)[0, 0] if self.leaves_gaps else None
+        weight = None
+        if self.leaves_gaps:
+            # Half precision cannot count the cells of a common grid.
+            weight = self.move(maps.new_ones(1, 1, *maps.shape[2:], dtype=torch.float32), size)[0, 0]
         if moved.shape == view_maps.shape:
             return MapPair(moved, view_maps, weight)
         (y, x), (view_y, view_x), area = _common_grid(moved.shape[2:], view_maps.shape[2:], maps.device)
@@ -75,6 +78,7 @@ class ViewTransform(ABC):
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # kept tensors serve later training too
 def _common_grid(
     first: Size, second: Size, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
