@@ -96,13 +96,12 @@ def _check_names(names: Any, path: str) -> None:
     if names is None:
         return
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(ATTRIBUTES))}:
-        raise ValueError(
-            f'{path}: attribute_id_map = {str(names)[:80]} must name the attributes "0" to "13"; correct it'
-        )
-    known = {_plain(name): name for name in ATTRIBUTES}
+        raise ValueError(f'{path}: attribute_id_map = {str(names)[:80]} must name attributes "0" to "13"; correct it')
     for index, expected in enumerate(ATTRIBUTES):
         name = str(names[str(index)])
-        found = known.get(_plain(name))
+        plain = _plain(name)
+        # 'Long Sleeves' and 'longSleeve' are the same: one begins with the other.
+        found = next((a for a in ATTRIBUTES if plain.startswith(_plain(a)) or _plain(a).startswith(plain)), None)
         if found is None:
             print_log(f'{path}: attribute {index}, {name!r}, is taken for {expected!r}', 'current', level=30)
         elif found != expected:
@@ -113,5 +112,5 @@ def _check_names(names: Any, path: str) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name without case, spaces, hyphens and plural: 'Long Sleeves' and 'longSleeve' are the same."""
-    return ''.join(c for c in name.lower() if c.isalnum()).rstrip('s')
+    """Return a name without case, spaces and hyphens."""
+    return ''.join(c for c in name.lower() if c.isalnum())

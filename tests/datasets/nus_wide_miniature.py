@@ -1,19 +1,13 @@
 """NUS-WIDE in small: the published layout with seven images, shared by the tests of the data set and its cache."""
 
-import importlib.util
-import logging
 import time
 from pathlib import Path
-from types import ModuleType
 
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.label_cache import SETTLED
 from mlic_mm.datasets.nus_wide_lists import CONCEPTS
-
-REPO = Path(__file__).resolve().parents[2]
 
 LABELS = {
     'train': {
@@ -83,26 +77,3 @@ def settle(root: str | Path) -> None:
     """Wait until the files below ``root`` are old enough for the cache."""
     newest = max(path.stat().st_ctime for path in Path(root).rglob('*'))
     time.sleep(max(0.0, newest + SETTLED + 0.1 - time.time()))
-
-
-class Log:
-    """The messages of mmengine's current logger."""
-
-    def __enter__(self) -> list[str]:
-        messages: list[str] = []
-        self.handler = logging.Handler(logging.INFO)
-        self.handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-        MMLogger.get_current_instance().addHandler(self.handler)
-        return messages
-
-    def __exit__(self, *exc: object) -> None:
-        MMLogger.get_current_instance().removeHandler(self.handler)
-
-
-def load_tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPO / 'tools' / f'{name}.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

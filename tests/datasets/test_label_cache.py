@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_helpers import REPO, Log
 from mmengine.logging import MMLogger
-from nus_wide_miniature import LABELS, REPO, Log, build, contents, lines, miniature, settle
+from nus_wide_miniature import LABELS, build, contents, lines, miniature, settle
 
 from mlic_mm.datasets.label_cache import cached_labels
 from mlic_mm.datasets.nus_wide_lists import CONCEPTS

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_helpers import REPO, Log, load_tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nus_wide_miniature import ALL, LABELS, ORDER, REPO, Log, build, contents, lines, load_tool, miniature, picture
+from nus_wide_miniature import ALL, LABELS, ORDER, build, contents, lines, miniature, picture
 
 from mlic_mm.datasets.find_images import find_images
 from mlic_mm.datasets.from_config import dataset_from_config

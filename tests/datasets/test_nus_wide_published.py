@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nus_wide_miniature import build, load_tool
+from dataset_helpers import load_tool
+from nus_wide_miniature import build
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.find_images import find_images

@@ -1,12 +1,11 @@
 """PA-100K: the table of labels, the published annotation, real crops, missing ones, and damaged files."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import scipy.io
+from dataset_helpers import REPO, load_tool
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
@@ -15,7 +14,6 @@ from mlic_mm.datasets import PA100K
 from mlic_mm.datasets.pa100k_annotation import ATTRIBUTES
 from mlic_mm.registry import DATASETS
 
-REPO = Path(__file__).resolve().parents[2]
 NUMBERS = dict(train=[1, 2, 3], val=[4], test=[5, 6])
 LABELS = np.zeros((6, 26), np.uint8)
 LABELS[[0, 0, 1, 3, 4], [0, 25, 3, 7, 25]] = 1  # image 3 and 6 have none
@@ -81,12 +79,15 @@ def test_official_split_of_the_table_is_by_order(table: str) -> None:
         labels, names = archive['labels'], archive['attributes'].tolist()
     assert tuple(names) == ATTRIBUTES
     for split, start, end in (('train', 0, 80_000), ('val', 80_000, 90_000), ('test', 90_000, 100_000)):
-        dataset = build(table, split=split, on_missing='keep')
-        assert len(dataset) == end - start
-        assert dataset.get_data_info(0)['img_id'] == f'{start + 1:06d}.jpg'
-        for i in range(0, end - start, 997):
-            np.testing.assert_array_equal(dataset.get_data_info(i)['gt_score'], labels[start + i])
-    assert len(build(table, split='trainval', on_missing='keep')) == 90_000
+        for images in ((1, 300), (end - start - 300, end - start)):
+            dataset = build(table, split=split, on_missing='keep', images=images)
+            rows = start + np.arange(images[0] - 1, images[1])
+            np.testing.assert_array_equal(dataset.targets(), labels[rows])
+            assert [info['img_id'] for info in dataset.data_list] == [f'{row + 1:06d}.jpg' for row in rows]
+    assert len(build(table, split='test', on_missing='keep')) == 10_000
+    for split, number in (('train', 80_000), ('trainval', 90_000)):
+        with pytest.raises(ValueError, match=f'from 1 to {number}'):
+            build(table, split=split, on_missing='keep', images=(1, number + 1))
 
 
 def test_both_annotations_agree(table: str, tmp_path: Path) -> None:
@@ -198,9 +199,7 @@ def test_wrong_tables(tmp_path: Path) -> None:
     short = dict(labels=labels[1:], attributes=ATTRIBUTES)
     wrong = {
         "no 'labels', only attributes": dict(attributes=ATTRIBUTES),
-        r'labels is uint8 \(99999, 26\), expected numbers \(100000, 26\)': dict(
-            labels=labels[1:], attributes=ATTRIBUTES
-        ),
+        r'labels is uint8 \(99999, 26\), expected numbers \(100000, 26\)': short,
         'not a whole npz file': dict(labels=labels.astype(object)[:1], attributes=ATTRIBUTES),  # would need pickle
     }
     for message, arrays in wrong.items():
@@ -220,26 +219,17 @@ def test_half_written_files(tmp_path: Path, name: str, kept: int) -> None:
         build(str(tmp_path), ann_file=name, on_missing='keep')
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPO / 'tools' / f'{name}.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_tools(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv('PA100K_ROOT', table)
-    config = str(REPO / 'configs/_base_/datasets/pa100k_128.py')
-    load('dataset_stats').main([config, '--split', 'test', '--out', str(tmp_path / 'stats.png')])
+    config = str(REPO / 'configs/_base_/datasets/pa100k_224.py')
+    keep = 'test_dataloader.dataset.on_missing=keep'
+    load_tool('dataset_stats').main([config, '--split', 'test', '--cfg-options', keep])
     text = capsys.readouterr().out
-    assert 'PA100K (test): 600 images, 26 labels' in text
+    assert 'PA100K (test): 10000 images, 26 labels' in text
     assert 'never present' not in text
+    block = 'train_dataloader.dataset.images=[1401,2000]'
     for stage in ('before', 'after'):
         out = tmp_path / f'{stage}.jpg'
-        load('browse_dataset').main([config, '--out', str(out), '--stage', stage, '--number', '3'])
+        words = [config, '--out', str(out), '--stage', stage, '--number', '3', '--cfg-options', block]
+        load_tool('browse_dataset').main(words)
         assert Image.open(out).width == 3 * 232 + 8
-    labels = str(REPO / 'configs/_base_/datasets/pa100k_224.py')
-    load('dataset_stats').main([labels, '--split', 'test', '--cfg-options', 'test_dataloader.dataset.on_missing=keep'])
-    assert 'PA100K (test): 10000 images, 26 labels' in capsys.readouterr().out

@@ -1,0 +1,33 @@
+"""What the tests of several data sets need."""
+
+import importlib.util
+import logging
+from pathlib import Path
+from types import ModuleType
+
+from mmengine.logging import MMLogger
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+class Log:
+    """The messages of mmengine's current logger."""
+
+    def __enter__(self) -> list[str]:
+        messages: list[str] = []
+        self.handler = logging.Handler(logging.INFO)
+        self.handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+        MMLogger.get_current_instance().addHandler(self.handler)
+        return messages
+
+    def __exit__(self, *exc: object) -> None:
+        MMLogger.get_current_instance().removeHandler(self.handler)
+
+
+def load_tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, REPO / 'tools' / f'{name}.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,148 @@
+"""The presets of the attribute data sets, ``guo`` and ``pedestrian``, worked by hand and against scikit-learn."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
+
+from mlic_mm.evaluation import evaluate_scores
+
+# Five images, four attributes a b c d; * is predicted (above 0.5), + present, ? ignored.
+#
+#            a      b      c      d
+# image 0    .9*+   .6*    .2     .3+
+# image 1    .8*    .5+    .4     .1     0.5 itself is not above the threshold
+# image 2    .7*+   .3     .6*?   .2     its prediction of c does not count
+# image 3    .4     .2     .1     .3            nothing present or predicted
+# image 4    .2+    .1     .3+    .4            nothing predicted
+SCORES = np.array(
+    [[0.9, 0.6, 0.2, 0.3], [0.8, 0.5, 0.4, 0.1], [0.7, 0.3, 0.6, 0.2], [0.4, 0.2, 0.1, 0.3], [0.2, 0.1, 0.3, 0.4]],
+    np.float32,
+)
+TARGETS = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [1, 0, -1, 0], [0, 0, 0, 0], [1, 0, 1, 0]])
+
+# Class by class: hits / predicted / positives of negatives known:
+#   a: 2 / 3 / 3 of 2    P 2/3  R 2/3  F 2/3   TNR 1/2 (image 1)
+#   b: 0 / 1 / 1 of 4    P 0    R 0    F 0     TNR 3/4 (image 0)
+#   c: 0 / 0 / 1 of 3    P 0    R 0    F 0     TNR 1, image 2 is left out
+#   d: 0 / 0 / 1 of 4    P 0    R 0    F 0     TNR 1
+HAND = {
+    'mA': ((2 / 3 + 1 / 2) / 2 + (0 + 3 / 4) / 2 + (0 + 1) / 2 + (0 + 1) / 2) / 4,
+    'CP': (2 / 3) / 4,
+    'CR': (2 / 3) / 4,
+    'CF1': (2 / 3) / 4,
+    'OP': 2 / 4,
+    'OR': 2 / 6,
+    'OF1': 2 * 2 / (4 + 6),
+    # Image by image: hits / predicted / present: 1/2/2, 0/1/1, 1/1/1, 0/0/0, 0/0/2; unions 3, 2, 1, 0, 2. An empty one
+    # gives 0, so image 2 alone is right, and image 0 in part.
+    'Acc': (1 / 3 + 0 + 1 + 0 + 0) / 5,
+    'Prec': (1 / 2 + 0 + 1 + 0 + 0) / 5,
+    'Rec': (1 / 2 + 0 + 1 + 0 + 0) / 5,
+    'F1': 3 / 10,  # of equal precision and recall
+    # Ranked: a: .9+ .8 .7+ .4 .2+; b: .6 .5+; c (without image 2): .4 .3+; d: .4, then .3+ and .3 together: 1 of 3.
+    'mAP': ((1 + 2 / 3 + 3 / 5) / 3 + 1 / 2 + 1 / 2 + 1 / 3) / 4,
+}
+# The best three of every image, whatever they score, are all but the lowest: without c, d, d, c, b. Image 2's c is taken
+# and does not count.
+#   a: 3 / 5 / 3    P 3/5  R 1    F 3/4
+#   b: 1 / 4 / 1    P 1/4  R 1    F 2/5
+#   c: 1 / 2 / 1    P 1/2  R 1    F 2/3     images 1 and 4
+#   d: 1 / 3 / 1    P 1/3  R 1    F 1/2     images 0, 3 and 4
+TOP3 = {
+    'CP_top3': (3 / 5 + 1 / 4 + 1 / 2 + 1 / 3) / 4,
+    'CR_top3': 1.0,
+    'CF1_top3': (3 / 4 + 2 / 5 + 2 / 3 + 1 / 2) / 4,
+    'OP_top3': 6 / 14,
+    'OR_top3': 1.0,
+    'OF1_top3': 2 * 6 / (14 + 6),
+}
+
+
+@pytest.mark.parametrize(('preset', 'expected'), [('guo', HAND | TOP3), ('pedestrian', HAND)])
+def test_worked_by_hand(preset: str, expected: dict[str, float]) -> None:
+    found = evaluate_scores(SCORES, TARGETS, preset)
+    assert found.pop('threshold') == 0.5
+    assert found == pytest.approx({name: 100 * value for name, value in expected.items()})
+
+
+def test_a_class_without_positives_is_left_out() -> None:
+    """Without d's only positive, every mean over classes is over a, b and c."""
+    targets = TARGETS.copy()
+    targets[0, 3] = 0
+    found = evaluate_scores(SCORES, targets, 'pedestrian')
+    assert found['mA'] == pytest.approx(100 * ((2 / 3 + 1 / 2) / 2 + 3 / 8 + 1 / 2) / 3)
+    assert found['CR'] == pytest.approx(100 * (2 / 3) / 3)
+    assert found['mAP'] == pytest.approx(100 * ((1 + 2 / 3 + 3 / 5) / 3 + 1 / 2 + 1 / 2) / 3)
+    assert found['Acc'] == pytest.approx(100 * (1 / 2 + 1) / 5)  # image 0: a of a and b
+
+
+def test_all_ignored_attributes_change_nothing() -> None:
+    """An attribute that nobody specified is like one that is not there."""
+    scores = np.concatenate([SCORES, np.full((5, 1), 0.05, np.float32)], axis=1)
+    targets = np.concatenate([TARGETS, np.full((5, 1), -1)], axis=1)
+    for preset in ('guo', 'pedestrian'):
+        assert evaluate_scores(scores, targets, preset) == evaluate_scores(SCORES, TARGETS, preset)
+
+
+def reference(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """The figures from scikit-learn's, class by class and image by image."""
+    best = np.zeros(scores.shape, bool)
+    for row, values in zip(best, scores, strict=True):
+        row[sorted(range(len(values)), key=lambda c: (-values[c], c))[:3]] = True
+    result: dict[str, float] = {}
+    for suffix, predicted in (('', scores > 0.5), ('_top3', best)):
+        rows = []
+        for c in range(scores.shape[1]):
+            known = targets[:, c] >= 0
+            if (targets[:, c] == 1).any():
+                truth, guess = targets[known, c], predicted[known, c].astype(int)
+                figures = sk.precision_recall_fscore_support(truth, guess, average='binary', zero_division=0)[:3]
+                rows.append((*figures, sk.average_precision_score(truth, scores[known, c])))
+        names = [f'{name}{suffix}' for name in ('CP', 'CR', 'CF1')]
+        result |= dict(zip(names, np.mean(rows, 0), strict=False))
+        if not suffix:
+            result['mAP'] = np.mean(rows, 0)[3]
+        known = targets >= 0
+        overall = sk.precision_recall_fscore_support(
+            targets[known], predicted[known].astype(int), average='binary', zero_division=0
+        )
+        result |= {f'{name}{suffix}': value for name, value in zip(('OP', 'OR', 'OF1'), overall[:3], strict=True)}
+    balanced = []
+    for c in range(scores.shape[1]):
+        known = targets[:, c] >= 0
+        if set(targets[known, c]) == {0, 1}:
+            balanced.append(sk.balanced_accuracy_score(targets[known, c], scores[known, c] > 0.5))
+    result['mA'] = np.mean(balanced) if balanced else np.nan
+    per_image = []
+    for row, truth in zip(scores > 0.5, targets, strict=True):
+        guess, truth = (row & (truth >= 0)).astype(int)[None], (truth == 1).astype(int)[None]
+        options = dict(average='samples', zero_division=0)
+        per_image.append([f(truth, guess, **options) for f in (sk.jaccard_score, sk.precision_score, sk.recall_score)])
+    result |= dict(zip(('Acc', 'Prec', 'Rec'), np.mean(per_image, 0), strict=True))
+    total = result['Prec'] + result['Rec']
+    result['F1'] = 2 * result['Prec'] * result['Rec'] / total if total else 0.0
+    return {name: 100 * float(value) for name, value in result.items()}
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_against_scikit_learn(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 12), st.integers(2, 6)))
+    # Few levels, so that ties and scores of exactly 0.5 are common.
+    scores = data.draw(arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])))
+    targets = data.draw(arrays(np.int64, shape, elements=st.sampled_from([-1, 0, 0, 1])))
+    targets[0, 0] = 1  # figures without any positive are not numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        expected = reference(scores, targets)
+    guo, pedestrian = (evaluate_scores(scores, targets, preset) for preset in ('guo', 'pedestrian'))
+    for name, value in expected.items():
+        assert guo[name] == pytest.approx(value, abs=1e-6, nan_ok=True), name
+    assert pedestrian.keys() == {name for name in guo if 'top' not in name}
+    for name, value in pedestrian.items():
+        assert value == pytest.approx(guo[name], nan_ok=True), name
