@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from dataset_helpers import REPO, Log, load_tool
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -141,6 +141,7 @@ def test_a_shrunk_photograph_is_cropped_at_the_same_place(tmp_path: Path) -> Non
     assert abs(int(img[-1, -1, 1]) - 32.5) <= 1
 
 
+@settings(deadline=None)
 @given(
     box=st.tuples(*[st.floats(-50, 150, width=32)] * 2, *[st.floats(0.5, 100, width=32)] * 2),
     context=st.floats(0, 2),

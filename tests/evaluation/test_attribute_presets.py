@@ -47,8 +47,8 @@ HAND = {
     # Ranked: a: .9+ .8 .7+ .4 .2+; b: .6 .5+; c (without image 2): .4 .3+; d: .4, then .3+ and .3 together: 1 of 3.
     'mAP': ((1 + 2 / 3 + 3 / 5) / 3 + 1 / 2 + 1 / 2 + 1 / 3) / 4,
 }
-# The best three of every image, whatever they score, are all but the lowest: without c, d, d, c, b. Image 2's c is taken
-# and does not count.
+# The best three of every image, whatever they score, are all but the lowest: without c, d, d, c, b. Image 2's c is
+# among them and does not count.
 #   a: 3 / 5 / 3    P 3/5  R 1    F 3/4
 #   b: 1 / 4 / 1    P 1/4  R 1    F 2/5
 #   c: 1 / 2 / 1    P 1/2  R 1    F 2/3     images 1 and 4
@@ -118,18 +118,15 @@ def reference(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         if set(targets[known, c]) == {0, 1}:
             balanced.append(sk.balanced_accuracy_score(targets[known, c], scores[known, c] > 0.5))
     result['mA'] = np.mean(balanced) if balanced else np.nan
-    per_image = []
-    for row, truth in zip(scores > 0.5, targets, strict=True):
-        guess, truth = (row & (truth >= 0)).astype(int)[None], (truth == 1).astype(int)[None]
-        options = dict(average='samples', zero_division=0)
-        per_image.append([f(truth, guess, **options) for f in (sk.jaccard_score, sk.precision_score, sk.recall_score)])
-    result |= dict(zip(('Acc', 'Prec', 'Rec'), np.mean(per_image, 0), strict=True))
+    guess, truth = ((scores > 0.5) & (targets >= 0)).astype(int), (targets == 1).astype(int)
+    for name, figure in (('Acc', sk.jaccard_score), ('Prec', sk.precision_score), ('Rec', sk.recall_score)):
+        result[name] = figure(truth, guess, average='samples', zero_division=0)
     total = result['Prec'] + result['Rec']
     result['F1'] = 2 * result['Prec'] * result['Rec'] / total if total else 0.0
     return {name: 100 * float(value) for name, value in result.items()}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_against_scikit_learn(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(st.integers(1, 12), st.integers(2, 6)))
