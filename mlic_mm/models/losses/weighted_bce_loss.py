@@ -42,7 +42,8 @@ class WeightedBCELoss(MultiLabelBCELoss):
         """Take over the share of positives of every label, ``(C,)``."""
         if ratio.dim() != 1 or not ((ratio >= 0) & (ratio <= 1)).all():
             raise ValueError(f'WeightedBCELoss: positive_ratio must be (C,) in [0, 1], got {ratio.tolist()}')
-        self.positive_ratio = ratio.to(self.positive_ratio)
+        # A copy, since loading a checkpoint writes into it.
+        self.positive_ratio = ratio.to(self.positive_ratio, copy=True)
 
     def forward(
         self, cls_score: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | None = None

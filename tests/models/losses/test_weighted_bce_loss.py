@@ -148,7 +148,7 @@ def test_checkpoint_holds_the_ratios(built: dict, loader: str) -> None:
 
 
 def test_ratios_of_other_labels_are_refused_by_loading() -> None:
-    with pytest.raises(RuntimeError, match='size mismatch for loss_module.positive_ratio'):
+    with pytest.raises(RuntimeError, match=r'size mismatch for loss_module\.positive_ratio'):
         head(positive_ratio=[0.5] * 3).load_state_dict(head(positive_ratio=[0.25, 0.75]).state_dict())
 
 
@@ -163,6 +163,14 @@ def test_copies_are_their_own() -> None:
     twin = copy.deepcopy(module)
     module.set_positive_ratio(torch.tensor([0.5, 0.5]))
     assert twin.positive_ratio.tolist() == [0.25, 0.75]
+
+
+def test_loading_leaves_what_was_given_as_it_is() -> None:
+    given = torch.tensor([0.5, 0.5])
+    other = head()
+    other.loss_module.set_positive_ratio(given)
+    other.load_state_dict(head(positive_ratio=[0.25, 0.75]).state_dict())
+    assert given.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize('update_buffers', [False, True])
