@@ -1,7 +1,7 @@
 """Tables 1 to 6 of attention consistency: published figures and the config of every row.
 
-``t, r, s, f``: translation by 32 px, rotation by 90°, scaling, flip; ``fs``: the last two. ``+s`` trains on the views as
-augmentation, ``+ACs`` asks for consistent attention as well; nothing else differs between the two.
+``t, r, s, f``: translation by 32 px, rotation by 90°, scaling, flip; ``fs``: the last two. ``+s`` trains on the views
+as augmentation, ``+ACs`` asks for consistent attention as well; nothing else differs between the two.
 """
 
 from mlic_mm.utils.paper_tables import Recipe, Row, Table

@@ -69,7 +69,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         self.consistency: Any = MODELS.build(consistency) if isinstance(consistency, dict) else consistency or None
         if self.consistency is not None and not names:
             raise ValueError(
-                'AttentionConsistencyClassifier: there are no views to be consistent with; give some, or consistency=False'
+                'AttentionConsistencyClassifier: no views to be consistent with; give some, or consistency=False'
             )
         test_cfg = dict(test_cfg or {})
         self.measure = test_cfg.pop('inconsistency', False)
@@ -88,9 +88,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         logits = torch.cat([view.label for view in outputs])  # (V·N, C)
         losses = self.head._get_loss(logits, list(data_samples) * len(outputs))
         if self.consistency is not None:
-            losses['loss_consistency'] = self.consistency(
-                self._pairs(outputs, self.consistency.level, inputs.shape[-2:])
-            )
+            losses['loss_consistency'] = self.consistency(self._pairs(inputs, outputs, self.consistency.level))
         return losses
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
@@ -99,7 +97,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
             return super().predict(inputs, data_samples, **kwargs)
         outputs = self._look(inputs)
         samples = self.head._get_predictions(outputs[0].label, data_samples)
-        pairs = self._pairs(outputs, 'attention', inputs.shape[-2:])
+        pairs = self._pairs(inputs, outputs, 'attention')
         spreads = [view.attention.float().var((2, 3), correction=0).mean(1) for view in outputs]  # (N,) each
         measured = {}
         for view, pair, spread in zip(self.views, pairs, spreads[1:], strict=True):
@@ -122,9 +120,10 @@ class AttentionConsistencyClassifier(ImageClassifier):
             outputs |= {i: _Outputs(*(part[k] for part in parts)) for k, i in enumerate(same)}
         return [outputs[i] for i in range(len(images))]
 
-    def _pairs(self, outputs: list[_Outputs], level: str, size: tuple[int, int]) -> list[MapPair]:
+    def _pairs(self, inputs: Tensor, outputs: list[_Outputs], level: str) -> list[MapPair]:
         """Pair what the image gives at a level with what each view gives."""
         first, *others = (getattr(view, level) for view in outputs)
         if level == 'label':
             return [MapPair(first[:, :, None, None], other[:, :, None, None]) for other in others]
+        size = inputs.size(-2), inputs.size(-1)
         return [view.pair(first, other, size) for view, other in zip(self.views, others, strict=True)]
