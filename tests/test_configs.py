@@ -20,7 +20,7 @@ CONFIGS = sorted(
     if '_base_' not in path.parts and path.name != 'tables.py'
 )
 
-NUM_CLASSES = {'coco': 80, 'voc': 20, 'nuswide': 81}
+NUM_CLASSES = {'coco': 80, 'voc': 20, 'nuswide': 81, 'pa100k': 26, 'wider': 14}
 
 
 def load(name: str, graphs: dict[int, str]) -> Config:

@@ -95,6 +95,8 @@ def tile(dataset: Any, index: int, stage: str) -> Image.Image:
         try:
             bgr, _ = read_image(info['img_path'])
             boxes = info.get('instances', [])
+            if 'box' in info:  # the person that the pipeline crops
+                boxes = [dict(bbox=info['box'], ignore_flag=0)]
         except (BadImageError, FileNotFoundError) as error:
             bgr = np.full((EDGE, EDGE, 3), 225, np.uint8)
             problem = '\n'.join(textwrap.wrap(str(error), 36))

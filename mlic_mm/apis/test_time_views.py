@@ -37,7 +37,7 @@ def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequenc
     first = len(steps) - 1
     if sizes:
         # Another scale before a crop would be another field of view, not another size.
-        if kinds.count('Resize') != 1 or any('Crop' in kind for kind in kinds):
+        if kinds.count('Resize') != 1 or any('Crop' in kind and kind != 'CropBox' for kind in kinds):
             raise ValueError(
                 'views of several sizes need a test pipeline with one Resize and no crop, found '
                 f'{", ".join(kinds)}: {cure}'

@@ -1,5 +1,6 @@
 """One command per table: real rows on the small COCO, a fusion, a stop, and the pages."""
 
+import json
 import re
 import shutil
 import signal
@@ -156,6 +157,18 @@ def test_list_of_one_table_shows_its_rows(tmp_path, done, data_root):
     assert re.search(r'COCO/R/DistrEn +mAP 82\.4  2 of 2 runs done', log)
     assert re.search(r'VOC/V/RLSD +mAP 87\.3  cited', log)
     assert re.search(r'COCO/V/ScaleEn +mAP 76\.5  one small backbone', log)
+
+
+def test_a_table_of_what_the_test_measures(tmp_path, data_root):
+    words = ('attention_consistency/2', '--rows', 'R50 on PA-100K', '--data', 'mini', *QUICK)
+    log = run('reproduce.py', *words, cwd=tmp_path, PA100K_ROOT=str(data_root / 'pa100k'))
+    folder = tmp_path / 'work_dirs/reproduce/mini/attention_consistency/5/R50/seed0'
+    measured = json.loads((folder / 'figures.json').read_text())
+    flip, scale = measured['inconsistency_flip'], measured['inconsistency_scale_96']
+    assert f'| R50 on PA-100K | 1 | – → **{flip:.1f}** | – → **{scale:.1f}** |' in log
+    # Trained without views, tested with them.
+    assert Config.fromfile(folder / 'given/config.py').model.views == []
+    assert len(Config.fromfile(folder / 'given/test_config.py').model.views) == 3
 
 
 @pytest.mark.parametrize(
