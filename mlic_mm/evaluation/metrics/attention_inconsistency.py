@@ -14,9 +14,9 @@ class AttentionInconsistency(BaseMetric):
     """Attention inconsistency under each transform (attention consistency, Table 2), lower is better.
 
     ``inconsistency_<view>`` is Eq. 5 over the images tested: the mean square of the difference between the moved maps
-    of an image and the maps of its view, in squared logits. It falls also where maps merely shrink, so
-    ``relative_inconsistency_<view>`` divides it by the mean variance of the maps over their places: 0 is
-    perfect, and unrelated maps of equal mean have 2.
+    of an image and the maps of its view, in squared logits. It falls also where maps merely shrink.
+    ``relative_inconsistency_<view>`` asks whether they look at the same places: the same of maps less their means over
+    places, divided by their mean variance. 0 is perfect, unrelated maps have 2, one the negative of the other 4.
 
     Needs :class:`AttentionConsistencyClassifier` with ``test_cfg=dict(inconsistency=True)``, which also takes the
     weights of an ``ImageClassifier``.
@@ -49,7 +49,7 @@ class AttentionInconsistency(BaseMetric):
         """Return both figures of every view."""
         figures = {}
         for view in results[0]:
-            distance, spread = np.array([result[view] for result in results]).mean(0).tolist()
+            distance, pattern, spread = np.array([result[view] for result in results]).mean(0).tolist()
             figures[f'inconsistency_{view}'] = distance
-            figures[f'relative_inconsistency_{view}'] = distance / spread if spread else float('nan')
+            figures[f'relative_inconsistency_{view}'] = pattern / spread if spread else float('nan')
         return figures

@@ -9,8 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models.heads import check_gives_maps, forward_with_maps
-from mlic_mm.models.losses import attention_distance
-from mlic_mm.models.view_transforms import MapPair, ViewTransform
+from mlic_mm.models.view_transforms import MapPair, ViewTransform, inconsistency
 from mlic_mm.registry import MODELS, TASK_UTILS
 
 
@@ -97,12 +96,11 @@ class AttentionConsistencyClassifier(ImageClassifier):
             return super().predict(inputs, data_samples, **kwargs)
         outputs = self._look(inputs)
         samples = self.head._get_predictions(outputs[0].label, data_samples)
-        pairs = self._pairs(inputs, outputs, 'attention')
-        spreads = [view.attention.float().var((2, 3), correction=0).mean(1) for view in outputs]  # (N,) each
-        measured = {}
-        for view, pair, spread in zip(self.views, pairs, spreads[1:], strict=True):
-            distance = attention_distance(*pair)
-            measured[view.name] = torch.stack([distance, (spreads[0] + spread) / 2], 1).tolist()  # (N, 2)
+        size = inputs.size(-2), inputs.size(-1)
+        measured = {
+            view.name: inconsistency(view, outputs[0].attention, other.attention, size).tolist()  # (N, 3)
+            for view, other in zip(self.views, outputs[1:], strict=True)
+        }
         for i, sample in enumerate(samples):
             sample.set_field({name: rows[i] for name, rows in measured.items()}, 'attention_inconsistency')
         return samples

@@ -210,15 +210,19 @@ class TestMeasuring:
         first, flipped = cam(model, images), cam(model, images.flip(-1))
         distance = (first.flip(-1) - flipped).square().mean((1, 2, 3))
         spread = (first.var((2, 3), correction=0).mean(1) + flipped.var((2, 3), correction=0).mean(1)) / 2
+        first, flipped = (maps - maps.mean((2, 3), keepdim=True) for maps in (first, flipped))
+        pattern = (first.flip(-1) - flipped).square().mean((1, 2, 3))
         for i, sample in enumerate(predicted):
             assert list(sample.attention_inconsistency) == ['flip', 'scale_64']
-            assert sample.attention_inconsistency['flip'] == pytest.approx([distance[i].item(), spread[i].item()])
+            assert sample.attention_inconsistency['flip'] == pytest.approx(
+                [distance[i].item(), pattern[i].item(), spread[i].item()]
+            )
         plain = build([FLIP, SCALE])(images, mode='predict')
         for a, b in zip(predicted, plain, strict=True):
             torch.testing.assert_close(a.pred_score, b.pred_score)
 
     def test_unknown_option(self) -> None:
-        with pytest.raises(ValueError, match="'inconsistent'.*'inconsistency'"):
+        with pytest.raises(ValueError, match=r"'inconsistent'.*'inconsistency'"):
             build([FLIP], test_cfg=dict(inconsistent=True))
 
 
