@@ -10,11 +10,16 @@ from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
 from .cam import grad_cam
+from .inputs import (
+    backbone_maps,
+    check_image_classifier,
+    check_num_classes,
+    displayable,
+    evaluating,
+    load_samples,
+    preprocess,
+)
 from .pictures import Picture, embed, fit, overlay
-
-
-class NoFeatureMapError(ValueError):
-    """The model has no map to lay over an image; the message names its backbone."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,7 @@ def forward_with_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, l
     Raises:
         NoFeatureMapError: The backbone's last output is no map.
     """
-    with torch.no_grad():
-        feats = model.extract_feat(inputs, stage='backbone')
-    feats = tuple(feats) if isinstance(feats, (tuple, list)) else (feats,)
-    if not isinstance(feats[-1], Tensor) or feats[-1].dim() != 4:
-        raise NoFeatureMapError(
-            f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} '
-            f'gives {tuple(feats[-1].shape) if isinstance(feats[-1], Tensor) else type(feats[-1]).__name__}'
-        )
+    feats = backbone_maps(model, inputs)
     with torch.enable_grad():
         last = feats[-1].detach().requires_grad_()
         feats = (*feats[:-1], last)
@@ -116,39 +114,21 @@ def class_maps(
         NoFeatureMapError: The model is of another kind, or its backbone gives no map.
         ValueError: The model gives another number of labels.
     """
-    if not isinstance(model, ImageClassifier):
-        raise NoFeatureMapError(f'class maps need an ImageClassifier of mmpretrain, got {type(model).__name__}')
-    index = _rows_in_dataset(dataset, rows, image_ids)
-    training = model.training
-    model.eval()
-    try:
-        cards = []
-        for row in rows:
-            if row not in index:
-                cards.append(MapCard(row, problem=f'{image_ids[row]} is not in the data set that was given'))
-                continue
-            try:
-                sample = dataset[index[row]]
-            except (OSError, ValueError) as error:
-                cards.append(MapCard(row, problem=str(error)))
-                continue
-            cards.append(_explain(model, sample, row, num_classes, top, longest))
-        return cards
-    finally:
-        model.train(training)
+    check_image_classifier(model)
+    with evaluating(model):
+        return [
+            MapCard(row, problem=problem) if sample is None else _explain(model, sample, row, num_classes, top, longest)
+            for row, sample, problem in load_samples(dataset, rows, image_ids)
+        ]
 
 
 def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:
-    batch = model.data_preprocessor({'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}, False)
-    logits, layers = forward_with_maps(model, batch['inputs'])
-    if logits.size(1) != num_classes:
-        raise ValueError(
-            f'the model gives {logits.size(1)} labels and the scores have {num_classes}: give the model that was scored'
-        )
+    logits, layers = forward_with_maps(model, preprocess(model, sample))
+    check_num_classes(logits, num_classes)
     best = logits[0].detach().topk(min(top, logits.size(1))).indices
     scores = logits[0, best].detach().sigmoid().tolist()
     cams = [grad_cam(logits[:, best], layer)[0].cpu().numpy() for layer in layers]  # each (L, h, w)
-    photo = fit(_displayable(sample['inputs']), longest)
+    photo = fit(displayable(sample['inputs']), longest)
     columns = [
         LabelColumn(
             label,
@@ -159,25 +139,3 @@ def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, t
         for i, label in enumerate(best.tolist())
     ]
     return MapCard(row, embed(photo), columns)
-
-
-def _displayable(image: Tensor) -> np.ndarray:
-    """Return what the network saw, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; floats are stretched to fit."""
-    array = image.detach().cpu().permute(1, 2, 0).numpy()  # (H, W, 3), BGR as every OpenMMLab loader gives it
-    if array.dtype != np.uint8:
-        low, high = float(array.min()), float(array.max())
-        array = ((array - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
-
-
-def _rows_in_dataset(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, int]:
-    """Find each row's sample by its id; the data set is only searched when it is not in the order of the scores."""
-
-    def identity(i: int) -> str:
-        info = dataset.get_data_info(i)
-        return str(info['img_id'] if 'img_id' in info else info['img_path'])
-
-    if all(row < len(dataset) and identity(row) == image_ids[row] for row in rows):
-        return {row: row for row in rows}
-    place = {identity(i): i for i in range(len(dataset))}
-    return {row: place[str(image_ids[row])] for row in rows if str(image_ids[row]) in place}

@@ -49,14 +49,15 @@ def thumbnail(path: str, longest: int = 224) -> Picture:
     return embed(fit(image, longest))
 
 
-def overlay(bgr: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def overlay(bgr: np.ndarray, heat: np.ndarray, peak: float | None = None) -> np.ndarray:
     """Lay a map over an image: the map is scaled to its maximum, enlarged smoothly and coloured from blue to red.
 
     Args:
         bgr: uint8 ``(H, W, 3)``.
         heat: Not negative, ``(h, w)``; all zero leaves the image in the colour of zero.
+        peak: What is red, where several maps are to be compared; by default the map's own maximum.
     """
-    peak = float(heat.max())
+    peak = float(heat.max()) if peak is None else peak
     level = heat.astype(np.float32) / peak if peak > 0 else np.zeros(heat.shape, np.float32)
     level = cv2.resize(level, (bgr.shape[1], bgr.shape[0]), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     colours = cv2.applyColorMap((level * 255).round().astype(np.uint8), cv2.COLORMAP_TURBO)

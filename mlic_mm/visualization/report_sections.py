@@ -10,8 +10,9 @@ from mlic_mm.evaluation import Protocol, ScoreDump
 from mlic_mm.evaluation.functional.predictions import above_threshold, top_k
 
 from . import charts
-from .class_maps import MapCard, NoFeatureMapError, choose_images, class_maps, layers_of
+from .class_maps import MapCard, choose_images, class_maps, layers_of
 from .curves import RECALL_GRID, precision_at, precision_recall, score_histograms, thin
+from .inputs import NoFeatureMapError
 from .mistakes import Mistake, select_mistakes
 from .pictures import Picture, thumbnail
 from .training_log import TrainingLog, read_training_log, smooth

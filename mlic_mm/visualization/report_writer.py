@@ -16,6 +16,7 @@ from . import charts
 from .figures_text import class_rows, metric_rows, percent, protocol_axes
 from .page import TEMPLATES, template_environment, write_text
 from .report_sections import curve_section, map_section, mistake_section, training_section
+from .view_section import view_section
 
 _MARK = '<meta name="generator" content="mlic_mm report">'
 
@@ -41,10 +42,10 @@ def write_report(
         out_dir: Folder, made where it does not exist. An earlier report in it is replaced.
         preset: Evaluation protocol; see :func:`mlic_mm.evaluation.evaluate_scores`.
         scalars: mmengine's ``vis_data/scalars.json`` of the training run.
-        model: The classifier that was scored, for the class maps.
-        dataset: The mmengine data set that was scored, with its test pipeline, for the class maps.
+        model: The classifier that was scored, for the maps.
+        dataset: The mmengine data set that was scored, with its test pipeline, for the maps.
         num_mistakes: Mistakes shown, half of them false positives, half false negatives.
-        num_maps: Images with class maps.
+        num_maps: Images with class maps, and, up to six, with maps of views.
         title: Heading; by default the type of ``dataset``.
 
     Returns:
@@ -79,6 +80,7 @@ def write_report(
         **training_section(scalars),
         **mistake_section(dump, protocol, result, num_mistakes),
         **map_section(dump, model, dataset, num_maps),
+        **view_section(dump, model, dataset, num_maps),
     }
     write_text(page, _render(context))
     return page

@@ -1,6 +1,8 @@
-"""Small real models, data sets and scores to draw reports from."""
+"""Small real models, data sets and scores to draw reports from, and a headless browser to look at them."""
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,8 @@ from mmpretrain.registry import DATASETS, MODELS
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.utils.label_graph import LabelGraphData
 
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+DRIVER = shutil.which('chromedriver')
 _PIPELINE = [
     dict(type='mlic_mm.LoadImage'),
     dict(type='Resize', scale=(64, 64)),
@@ -104,3 +108,46 @@ def make_dump() -> Callable:
         return ScoreDump(scores.astype(np.float32), targets, ids, np.array(paths), classes)
 
     return make
+
+
+@pytest.fixture(scope='session')
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is missing: pip install selenium')
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip('no chromium with chromedriver found: apt-get install chromium chromium-driver')
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync'):
+        options.add_argument(f'--{flag}')
+    options.add_argument('--disable-background-networking')
+    options.add_argument('--disable-component-update')
+    options.add_argument(f'--user-data-dir={tmp_path_factory.mktemp("chromium")}')
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def visit(browser) -> Callable:
+    """Open a page at a width, in light or dark; nothing may be logged or fetched by the end of the test."""
+    opened = []
+
+    def go(page: Path, width: int = 1400, scheme: str = 'light', media: str = 'screen') -> object:
+        browser.get_log('browser')
+        browser.get_log('performance')
+        metrics = dict(width=width, height=900, deviceScaleFactor=1, mobile=False)
+        browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
+        features = [{'name': 'prefers-color-scheme', 'value': scheme}]
+        features.append({'name': 'prefers-reduced-motion', 'value': 'reduce'})  # clicks need a page at rest
+        browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {'media': media, 'features': features})
+        browser.get(page.as_uri())
+        opened.append(page.as_uri())
+        return browser
+
+    yield go
+    assert browser.get_log('browser') == []
+    events = [json.loads(entry['message'])['message'] for entry in browser.get_log('performance')]
+    urls = [e['params']['request']['url'] for e in events if e['method'] == 'Network.requestWillBeSent']
+    assert opened[-1] in urls
+    assert [url for url in urls if url != opened[-1] and not url.startswith('data:')] == []

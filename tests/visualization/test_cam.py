@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mlic_mm.visualization import grad_cam
-from mlic_mm.visualization.class_maps import NoFeatureMapError, forward_with_maps, layers_of
+from mlic_mm.visualization.class_maps import forward_with_maps, layers_of
+from mlic_mm.visualization.inputs import NoFeatureMapError
 
 CLASSES = ('cat', 'dog', 'bird')
 

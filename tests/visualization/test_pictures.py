@@ -57,3 +57,13 @@ def test_overlay_colours_the_peak_red_and_the_rest_blue() -> None:
     # Far from the peak there is the colour of zero, the same as under a map without any evidence.
     np.testing.assert_array_equal(found[30, 30], overlay(gray, np.zeros((4, 4)))[0, 0])
     np.testing.assert_array_equal(overlay(gray, heat), overlay(gray, heat * 7))
+
+
+def test_overlays_of_one_peak_compare() -> None:
+    gray = np.full((40, 40, 3), 128, np.uint8)
+    half, whole = np.full((4, 4), 1.5, np.float32), np.full((4, 4), 3.0, np.float32)
+    np.testing.assert_array_equal(overlay(gray, whole, 3.0), overlay(gray, whole))
+    assert (overlay(gray, half, 3.0) != overlay(gray, half)).any()
+    np.testing.assert_array_equal(overlay(gray, half, 3.0), overlay(gray, half * 7, 21.0))
+    # Nothing positive anywhere in the row: the colour of zero.
+    np.testing.assert_array_equal(overlay(gray, half * 0, -2.0), overlay(gray, half * 0))

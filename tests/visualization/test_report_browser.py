@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,27 +12,7 @@ import pytest
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.visualization import write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-DRIVER = shutil.which('chromedriver')
 EVIL = '</script><script>window.hacked = 1</script>'
-
-
-@pytest.fixture(scope='module')
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is missing: pip install selenium')
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip('no chromium with chromedriver found: apt-get install chromium chromium-driver')
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic', 'no-first-run', 'disable-sync'):
-        options.add_argument(f'--{flag}')
-    options.add_argument('--disable-background-networking')
-    options.add_argument('--disable-component-update')
-    options.add_argument(f'--user-data-dir={tmp_path_factory.mktemp("chromium")}')
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope='module')
@@ -59,31 +37,6 @@ def page(tmp_path_factory: pytest.TempPathFactory, build_dataset, build_model, s
     log.write_text('\n'.join(map(json.dumps, records)) + '\n{"loss": 1, "le')
     dump = ScoreDump(scores, targets, dump.image_ids, dump.image_paths, classes)
     return write_report(dump, folder / 'out', scalars=log, model=model, dataset=scenes, num_maps=2)
-
-
-@pytest.fixture
-def visit(browser) -> Callable:
-    """Open a page at a width, in light or dark; nothing may be logged or fetched by the end of the test."""
-    opened = []
-
-    def go(page: Path, width: int = 1400, scheme: str = 'light', media: str = 'screen') -> object:
-        browser.get_log('browser')
-        browser.get_log('performance')
-        metrics = dict(width=width, height=900, deviceScaleFactor=1, mobile=False)
-        browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
-        features = [{'name': 'prefers-color-scheme', 'value': scheme}]
-        features.append({'name': 'prefers-reduced-motion', 'value': 'reduce'})  # clicks need a page at rest
-        browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {'media': media, 'features': features})
-        browser.get(page.as_uri())
-        opened.append(page.as_uri())
-        return browser
-
-    yield go
-    assert browser.get_log('browser') == []
-    events = [json.loads(entry['message'])['message'] for entry in browser.get_log('performance')]
-    urls = [e['params']['request']['url'] for e in events if e['method'] == 'Network.requestWillBeSent']
-    assert opened[-1] in urls
-    assert [url for url in urls if url != opened[-1] and not url.startswith('data:')] == []
 
 
 def _column(driver, place: int) -> list[str]:

@@ -1,0 +1,129 @@
+"""Test images as the network sees them, and its backbone's last map of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmpretrain.models import ImageClassifier
+from torch import Tensor, nn
+
+
+class NoFeatureMapError(ValueError):
+    """The model has no map to lay over an image; the message names its backbone or head."""
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode and restore its mode afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def check_image_classifier(model: nn.Module) -> None:
+    """Check that a model has a backbone and a head to look between.
+
+    Raises:
+        NoFeatureMapError: It is of another kind.
+    """
+    if not isinstance(model, ImageClassifier):
+        raise NoFeatureMapError(f'class maps need an ImageClassifier of mmpretrain, got {type(model).__name__}')
+
+
+def check_num_classes(logits: Tensor, num_classes: int) -> None:
+    """Check that a model has the labels of the scores.
+
+    Raises:
+        ValueError: It gives another number of labels.
+    """
+    if logits.size(1) != num_classes:
+        raise ValueError(
+            f'the model gives {logits.size(1)} labels and the scores have {num_classes}: give the model that was scored'
+        )
+
+
+def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> Iterator[tuple[int, dict | None, str]]:
+    """Yield each row with its sample, or with None and why there is none.
+
+    Args:
+        dataset: The data set that was scored, with its test pipeline.
+        rows: Rows of the scores.
+        image_ids: Identity of every row, ``(N,)``.
+    """
+    index = _rows_in_dataset(dataset, rows, image_ids)
+    for row in rows:
+        if row not in index:
+            yield row, None, f'{image_ids[row]} is not in the data set that was given'
+            continue
+        try:
+            sample = dataset[index[row]]
+        except (OSError, ValueError) as error:
+            yield row, None, str(error)
+            continue
+        yield row, sample, ''
+
+
+def preprocess(model: ImageClassifier, sample: dict) -> Tensor:
+    """Return a sample as the batch ``(1, 3, H, W)`` that the backbone takes."""
+    batch = {'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}
+    return model.data_preprocessor(batch, False)['inputs']
+
+
+@torch.no_grad()
+def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Return the backbone's stages, the last one a map ``(N, K, h, w)``.
+
+    Raises:
+        NoFeatureMapError: The last one is no map.
+    """
+    feats = model.extract_feat(inputs, stage='backbone')
+    feats = tuple(feats) if isinstance(feats, (tuple, list)) else (feats,)
+    if not isinstance(feats[-1], Tensor) or feats[-1].dim() != 4:
+        raise NoFeatureMapError(
+            f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} '
+            f'gives {tuple(feats[-1].shape) if isinstance(feats[-1], Tensor) else type(feats[-1]).__name__}'
+        )
+    return feats
+
+
+def displayable(image: Tensor) -> np.ndarray:
+    """Return an image as loaded, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; floats are stretched to fit."""
+    array = image.detach().cpu().permute(1, 2, 0).numpy()  # (H, W, 3), BGR as every OpenMMLab loader gives it
+    if array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        array = ((array - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def before_preprocessing(image: Tensor, preprocessor: nn.Module, dtype: torch.dtype) -> Tensor:
+    """Undo the normalisation of an image of a batch, ``(3, H, W)``, and of views made of it.
+
+    Args:
+        image: What the backbone takes.
+        preprocessor: The model's.
+        dtype: Of the image as it was loaded. If it is uint8, so is what is returned.
+    """
+    mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
+    if mean is not None and std is not None:
+        image = image * std + mean
+    if getattr(preprocessor, 'to_rgb', False) and image.size(0) == 3:
+        image = image.flip(0)
+    return image.round().clip(0, 255).byte() if dtype == torch.uint8 else image
+
+
+def _rows_in_dataset(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, int]:
+    """Find each row's sample by its id; the data set is only searched when it is not in the order of the scores."""
+
+    def identity(i: int) -> str:
+        info = dataset.get_data_info(i)
+        return str(info['img_id'] if 'img_id' in info else info['img_path'])
+
+    if all(row < len(dataset) and identity(row) == image_ids[row] for row in rows):
+        return {row: row for row in rows}
+    place = {identity(i): i for i in range(len(dataset))}
+    return {row: place[str(image_ids[row])] for row in rows if str(image_ids[row]) in place}
