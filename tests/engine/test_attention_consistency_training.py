@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tiny_run import CLASSES, ToolProcess, write_config
 
 from mlic_mm.engine.launch import use_amp
+from mlic_mm.registry import MODELS
 from mlic_mm.utils.label_graph import LabelGraphData
-
-FLIP = dict(type='mlic_mm.FlipView')
-SCALE = dict(type='mlic_mm.ScaleView', size=32)
 
 # Pictures of 64 pixels have maps of 2 × 2 and, scaled, of 1 × 1.
 CONSISTENCY = """
@@ -150,20 +149,27 @@ def test_its_inconsistency_is_measured_and_the_plain_classifier_takes_its_weight
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    """Each process has half of every batch; what they learn is the same."""
-    write_config(tmp_path / 'data', extra=CONSISTENCY)
+    """Each process has half of every batch; ratios are those of all images; what is frozen stays as it was."""
+    freeze = "custom_hooks.append(dict(type='mlic_mm.UnfreezeHook', modules=['backbone.layer1']))\n"
+    config = write_config(tmp_path / 'data', extra=f'{CONSISTENCY}{freeze}find_unused_parameters = True\n')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(Config.fromfile(config).model)
+    start = model.state_dict()
+    torch.save(dict(state_dict=start), tmp_path / 'start.pth')
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
     world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port, CUDA_VISIBLE_DEVICES='')
-    words = ['data/tiny config.py', '--launcher', 'pytorch', '--work-dir', 'two']
-    words += ['--cfg-options', 'train_dataloader.batch_size=2', 'train_cfg.max_epochs=1']
+    words = ['data/tiny config.py', '--launcher', 'pytorch', '--work-dir', 'two', '--cfg-options']
+    words += ['train_dataloader.batch_size=2', 'train_cfg.max_epochs=1', 'load_from=start.pth']
     ranks = [
         ToolProcess('train.py', *words, cwd=tmp_path, RANK=str(rank), LOCAL_RANK=str(rank), **world) for rank in (0, 1)
     ]
     assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].output[-3000:] + ranks[1].output[-3000:]
     assert len(losses(tmp_path / 'two')) == 3
-    stored = torch.load(tmp_path / 'two/epoch_1.pth', weights_only=False)['state_dict']
+    end = torch.load(tmp_path / 'two/epoch_1.pth', weights_only=False)['state_dict']
     labels = [sample['gt_label'] for sample in json.loads((tmp_path / 'data/labels.json').read_text())['data_list']]
     shares = [sum(c in label for label in labels) / len(labels) for c in range(4)]
-    assert stored['head.loss_module.positive_ratio'].tolist() == pytest.approx(shares)  # of all images, not of half
+    assert end['head.loss_module.positive_ratio'].tolist() == pytest.approx(shares)
+    assert all(torch.equal(start[key], end[key]) for key in start if key.startswith('backbone.layer1.'))
+    assert not torch.equal(start['backbone.layer2.0.conv1.weight'], end['backbone.layer2.0.conv1.weight'])
