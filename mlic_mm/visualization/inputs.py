@@ -68,6 +68,13 @@ def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) ->
         yield row, sample, ''
 
 
+def boxes_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, Sequence[float]]:
+    """Return the ``box`` of each row's sample, in pixels of the file, where samples are parts of images."""
+    if dataset is None or not len(dataset) or 'box' not in dataset.get_data_info(0):
+        return {}
+    return {row: dataset.get_data_info(i)['box'] for row, i in _rows_in_dataset(dataset, rows, image_ids).items()}
+
+
 def preprocess(model: ImageClassifier, sample: dict) -> Tensor:
     """Return a sample as the batch ``(1, 3, H, W)`` that the backbone takes."""
     batch = {'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}

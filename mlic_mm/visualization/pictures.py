@@ -1,11 +1,13 @@
 """Pictures inside a page: small JPEGs as ``data:`` addresses."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from mlic_mm.datasets.transforms.crop_box import CropBox
 from mlic_mm.datasets.transforms.image_io import read_image
 
 _QUALITY = 80
@@ -38,12 +40,18 @@ def fit(bgr: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
 
 
-def thumbnail(path: str, longest: int = 224) -> Picture:
-    """Read, shrink and embed an image file; a file that is missing or damaged is told of, not raised."""
+def thumbnail(path: str, longest: int = 224, box: Sequence[float] | None = None) -> Picture:
+    """Read, shrink and embed an image file, or the ``box`` [x1, y1, x2, y2] in it, in pixels of the file.
+
+    A file that is missing or damaged is told of, not raised.
+    """
     if not path:
         return Picture(problem='the scores do not say where it lies')
     try:
-        image, _ = read_image(path, short_side=longest)
+        image, ori_shape = read_image(path, short_side=longest if box is None else None)
+        if box is not None:
+            sample = dict(img=image, ori_shape=ori_shape, box=box)
+            image = CropBox(outside='whole').transform(sample)['img']
     except (FileNotFoundError, ValueError) as error:
         return Picture(problem=str(error))
     return embed(fit(image, longest))

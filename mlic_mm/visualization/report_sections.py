@@ -12,7 +12,7 @@ from mlic_mm.evaluation.functional.predictions import above_threshold, top_k
 from . import charts
 from .class_maps import MapCard, choose_images, class_maps, layers_of
 from .curves import RECALL_GRID, precision_at, precision_recall, score_histograms, thin
-from .inputs import NoFeatureMapError
+from .inputs import NoFeatureMapError, boxes_of
 from .mistakes import Mistake, select_mistakes
 from .pictures import Picture, thumbnail
 from .training_log import TrainingLog, read_training_log, smooth
@@ -100,7 +100,9 @@ class _MistakeCard(NamedTuple):
     predicted: list[tuple[str, str]]
 
 
-def mistake_section(dump: ScoreDump, protocol: Protocol, result: dict[str, Any], limit: int) -> dict[str, Any]:
+def mistake_section(
+    dump: ScoreDump, protocol: Protocol, result: dict[str, Any], dataset: Any, limit: int
+) -> dict[str, Any]:
     """Return the cards of false positives and false negatives, half of ``limit`` each."""
     threshold = result.get('threshold_tuned_here', protocol.threshold)
     if threshold is None:
@@ -108,24 +110,26 @@ def mistake_section(dump: ScoreDump, protocol: Protocol, result: dict[str, Any],
         predicted = top_k(dump.scores.T, protocol.topk).T
     else:
         predicted = above_threshold(dump.scores.T, threshold).T
-    pictures: dict[str, Picture] = {}
+    # With an odd number the false positives get the one more: they are what may be missing in the ground truth.
+    wrong, missed = select_mistakes(dump.scores, dump.targets, predicted, (limit + 1) // 2)
+    ids = [str(i) for i in dump.image_ids]
+    boxes = boxes_of(dataset, [mistake.image for mistake in (*wrong, *missed)], ids)
+    pictures: dict[int, Picture] = {}
 
     def card(mistake: Mistake) -> _MistakeCard:
-        row, path = mistake.image, str(dump.image_paths[mistake.image])
-        if path not in pictures:
-            pictures[path] = thumbnail(path)
+        row = mistake.image
+        if row not in pictures:
+            pictures[row] = thumbnail(str(dump.image_paths[row]), box=boxes.get(row))
         best = sorted(np.flatnonzero(predicted[row]), key=lambda c: -dump.scores[row, c])
         return _MistakeCard(
             dump.classes[mistake.label],
             _score(mistake.score),
-            str(dump.image_ids[row]),
-            pictures[path],
+            ids[row],
+            pictures[row],
             [dump.classes[c] for c in np.flatnonzero(dump.targets[row] == 1)],
             [(dump.classes[c], _score(dump.scores[row, c])) for c in best],
         )
 
-    # With an odd number the false positives get the one more: they are what may be missing in the ground truth.
-    wrong, missed = select_mistakes(dump.scores, dump.targets, predicted, (limit + 1) // 2)
     groups = [
         (
             'False positives',

@@ -78,7 +78,7 @@ def write_report(
         'rows': class_rows(result['per_class']),
         **curve_section(dump),
         **training_section(scalars),
-        **mistake_section(dump, protocol, result, num_mistakes),
+        **mistake_section(dump, protocol, result, dataset, num_mistakes),
         **map_section(dump, model, dataset, num_maps),
         **view_section(dump, model, dataset, num_maps),
     }

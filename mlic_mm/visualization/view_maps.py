@@ -11,8 +11,7 @@ from torch import Tensor
 
 from mlic_mm.models import AttentionConsistencyClassifier
 from mlic_mm.models.heads import check_gives_maps, forward_with_maps
-from mlic_mm.models.losses import attention_distance
-from mlic_mm.models.view_transforms import FlipView, ScaleView, ViewTransform
+from mlic_mm.models.view_transforms import FlipView, ScaleView, ViewTransform, inconsistency
 
 from .inputs import (
     NoFeatureMapError,
@@ -45,7 +44,7 @@ class ViewCell:
     distance: float = math.nan
     """Attention inconsistency under the view, in squared logits; not a number for the image itself."""
     relative: float = math.nan
-    """The same in variances of the maps over their places; not a number where both maps are constant."""
+    """That of the maps less their means, in variances over places; not a number where both maps are constant."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +189,7 @@ def _see(model: ImageClassifier, image: Tensor) -> _Seen:
 def _inconsistency(
     view: ViewTransform, first: _Seen, seen: _Seen, label: int, size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return one label's share in the measure of :class:`AttentionInconsistency`, and it in variances of its maps."""
-    mine, theirs = (each.maps[:, label : label + 1].float() for each in (first, seen))
-    distance = float(attention_distance(*view.pair(mine, theirs, size)))
-    spread = float(mine.var(correction=0) + theirs.var(correction=0)) / 2
-    return distance, distance / spread if spread else math.nan
+    """Return one label's share in both figures of :class:`AttentionInconsistency`."""
+    mine, theirs = (each.maps[:, label : label + 1] for each in (first, seen))
+    distance, pattern, spread = inconsistency(view, mine, theirs, size)[0].tolist()
+    return distance, pattern / spread if spread else math.nan

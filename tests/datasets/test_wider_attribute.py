@@ -277,6 +277,10 @@ def test_a_box_beyond_the_photograph_names_the_person(tmp_path: Path) -> None:
     dataset = build(miniature(tmp_path, trainval=changed(bbox=[60, 0, 5, 5])), pipeline=PIPELINE)
     with pytest.raises(ValueError, match=rf"{PERSON}' has no area inside the image of 60 × 40 pixels; correct"):
         dataset[1]
+    sample = dict(img=np.zeros((40, 60, 3), np.uint8), ori_shape=(40, 60), box=[60.0, 0.0, 65.0, 5.0])
+    assert CropBox(outside='whole').transform(sample)['img'].shape == (40, 60, 3)
+    with pytest.raises(ValueError, match="outside='skip' must be 'raise' or 'whole'"):
+        CropBox(outside='skip')
 
 
 @pytest.mark.parametrize('kept', [0, 1, 100, -1])

@@ -47,6 +47,16 @@ def test_unreadable_files_are_told_of(tmp_path: Path) -> None:
     assert 'do not say' in thumbnail('').problem
 
 
+def test_a_box_in_a_file(tmp_path: Path) -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    image[100:200, 300:350] = 255
+    cv2.imwrite(str(tmp_path / 'a.png'), image)
+    picture = thumbnail(str(tmp_path / 'a.png'), box=[300, 100, 350, 200])
+    assert (picture.width, picture.height) == (50, 100)
+    outside = thumbnail(str(tmp_path / 'a.png'), box=[700, 100, 800, 200])
+    assert outside == thumbnail(str(tmp_path / 'a.png'))
+
+
 def test_overlay_colours_the_peak_red_and_the_rest_blue() -> None:
     gray = np.full((40, 40, 3), 128, np.uint8)
     heat = np.zeros((4, 4), np.float32)

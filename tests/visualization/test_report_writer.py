@@ -1,8 +1,11 @@
+import base64
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -258,3 +261,30 @@ def test_maps_of_photographs(data_root: Path, tmp_path: Path, build_dataset, bui
     renamed = ScoreDump(dump.scores, dump.targets, dump.image_ids, dump.image_paths, ('human', *classes[1:]))
     with pytest.raises(ValueError, match='human'):
         write_report(renamed, tmp_path, model=model, dataset=dataset)
+
+
+def test_mistakes_show_the_person_not_the_photograph(tmp_path: Path) -> None:
+    """Two persons of one photograph, the left one white and the right one black."""
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, :40] = 255
+    cv2.imwrite(str(tmp_path / 'a.png'), image)
+
+    class Persons:
+        metainfo: ClassVar[dict] = dict(classes=('hat',))
+
+        def __len__(self) -> int:
+            return 2
+
+        def get_data_info(self, i: int) -> dict:
+            return dict(img_id=f'a.png#{i}', img_path=str(tmp_path / 'a.png'), box=[40 * i, 0, 40 * i + 40, 40])
+
+    dump = ScoreDump(
+        scores=np.array([[0.9], [0.8]], np.float32),
+        targets=np.zeros((2, 1), np.int8),
+        image_ids=np.array(['a.png#0', 'a.png#1']),
+        image_paths=np.array([str(tmp_path / 'a.png')] * 2),
+        classes=('hat',),
+    )
+    page = write_report(dump, tmp_path / 'report', dataset=Persons()).read_text()
+    pictures = [base64.b64decode(uri) for uri in re.findall(r'data:image/jpeg;base64,([^"]+)', page)]
+    assert [int(cv2.imdecode(np.frombuffer(p, np.uint8), 0).mean()) for p in pictures] == [255, 0]

@@ -19,15 +19,16 @@ def inconsistency(view: ViewTransform, maps: Tensor, view_maps: Tensor, size: Si
 
     Returns:
         ``(N, 3)``, float32: the mean square of the difference; that of the maps less their means over places, which
-        leaves out that a view may score higher or lower as a whole; the mean variance of the maps over their places.
+        leaves out that a view may score higher or lower as a whole; the mean variance of the maps over places. All
+        three over the places that both show.
     """
-    centred = [each.float() - each.float().mean((2, 3), keepdim=True) for each in (maps, view_maps)]
-    spread = sum(each.square().mean((1, 2, 3)) for each in centred) / 2
-    return torch.stack(
-        [
-            attention_distance(*view.pair(maps, view_maps, size)),
-            attention_distance(*view.pair(*centred, size)),
-            spread,
-        ],
-        dim=1,
-    )
+    moved, seen, weight = view.pair(maps.float(), view_maps.float(), size)
+    area = moved.new_ones(moved.shape[2:]) if weight is None else weight
+
+    def centred(each: Tensor) -> Tensor:
+        return each - (each * area).sum((2, 3), keepdim=True) / area.sum()
+
+    patterns = centred(moved), centred(seen)
+    variances = [attention_distance(pattern, torch.zeros_like(pattern), area) for pattern in patterns]
+    distance, pattern = attention_distance(moved, seen, area), attention_distance(*patterns, area)
+    return torch.stack([distance, pattern, (variances[0] + variances[1]) / 2], dim=1)
