@@ -6,7 +6,8 @@ from .digit_scenes_dataset import DigitScenes
 from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
 from .pa100k import PA100K
-from .transforms import CropBox, LoadImage
+from .proposal_file import ProposalFile
+from .transforms import CropBox, LoadImage, LoadProposals, PackProposals
 from .voc import VOCMultiLabel
 from .wider_attribute import WIDERAttribute
 
@@ -18,7 +19,10 @@ __all__ = [
     'CropBox',
     'DigitScenes',
     'LoadImage',
+    'LoadProposals',
     'MultiLabelBase',
+    'PackProposals',
+    'ProposalFile',
     'VOCMultiLabel',
     'WIDERAttribute',
 ]

@@ -3,5 +3,7 @@
 from .crop_box import CropBox
 from .image_io import BadImageError, read_image
 from .load_image import LoadImage
+from .load_proposals import LoadProposals
+from .pack_proposals import PackProposals
 
-__all__ = ['BadImageError', 'CropBox', 'LoadImage', 'read_image']
+__all__ = ['BadImageError', 'CropBox', 'LoadImage', 'LoadProposals', 'PackProposals', 'read_image']

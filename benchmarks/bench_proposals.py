@@ -1,0 +1,77 @@
+"""Time of reading the proposals of one image, from a file of a full-sized data set.
+
+    python benchmarks/bench_proposals.py [--images 5000] [--num 500] [--limit 0.2]
+
+Writes drawn boxes for 5,000 images with 1,000 proposals each, then reads 500 of each image once, in random order: as
+boxes in pixels and scores (``ProposalFile.read``), and with all that ``LoadProposals`` does. The file is in the page
+cache of the system. Figures in milliseconds per image; in brackets the processor's, for a machine that has other work.
+The limit is for the median of reading and for the processor's mean.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+
+from mlic_mm.datasets import LoadProposals, ProposalFile
+from mlic_mm.datasets.proposal_file import Entry, write_proposal_file
+
+STORED, SIZE = 1000, (375, 500)
+
+
+def drawn(images: int) -> Iterator[Entry]:
+    """Yield boxes and scores of ``images`` images."""
+    rng = np.random.default_rng(0)
+    for number in range(images):
+        corners = rng.random((STORED, 2, 2)) * SIZE[::-1]
+        boxes = np.concatenate([corners.min(1), corners.max(1) + 2], 1)
+        yield f'{number:06d}', SIZE, boxes, np.sort(rng.random(STORED))[::-1]
+
+
+def measure(title: str, call: Callable[[str], object], ids: list[str]) -> float:
+    """Print the figures of ``call`` for each id and return the larger of median and mean processor time, in ms."""
+    taken = []
+    processor = time.process_time()
+    for img_id in ids:
+        begin = time.perf_counter()
+        call(img_id)
+        taken.append(1000 * (time.perf_counter() - begin))
+    processor = 1000 * (time.process_time() - processor) / len(ids)
+    median = float(np.median(taken))
+    print(f'{title}: median {median:.3f} ms, mean {np.mean(taken):.3f} ms (processor: {processor:.3f} ms)')
+    return max(median, processor)
+
+
+def main() -> int:
+    """Print the figures; 1 if the limit is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--images', type=int, default=5000)
+    parser.add_argument('--num', type=int, default=500)
+    parser.add_argument('--limit', type=float, default=0.2, help='milliseconds for reading (default: %(default)s)')
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'proposals.st'
+        begin = time.perf_counter()
+        write_proposal_file(path, drawn(args.images), dict(type='drawn'), dict(type='drawn'))
+        print(f'{args.images} images × {STORED} proposals: {path.stat().st_size / 2**20:.1f} MiB')
+        print(f'drawing and writing: {time.perf_counter() - begin:.1f} s')
+        file = ProposalFile(path)
+        begin = time.perf_counter()
+        ids = file.ids
+        print(f'opening: {1000 * (time.perf_counter() - begin):.1f} ms, once in each process')
+        np.random.default_rng(1).shuffle(ids)
+        taken = measure(f'reading {args.num}', lambda img_id: file.read(img_id, SIZE, args.num, SIZE), ids)
+        load = LoadProposals(str(path), args.num)
+        image = np.zeros((*SIZE, 3), np.uint8)
+        measure('LoadProposals', lambda img_id: load(dict(img=image, ori_shape=SIZE, img_id=img_id)), ids)
+    print('the limit is kept' if taken <= args.limit else f'the limit of {args.limit} ms is missed')
+    return 0 if taken <= args.limit else 1
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,264 @@
+"""Proposals of a whole data set in one file that loaders map into memory."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+FORMAT, VERSION = 'mlic_mm.proposals', 1
+STEPS = 65535
+"""Box coordinates are kept as whole steps of 1/65535 of the image's width or height."""
+MAKE = 'python tools/generate_proposals.py CONFIG --out FILE'
+Entry = tuple[str, tuple[int, int], np.ndarray, np.ndarray]
+"""Image id, size (H, W), boxes ``(R, 4)`` in pixels, scores ``(R,)``, best first."""
+
+
+class ProposalFile:
+    """Boxes and scores of each image, by image id.
+
+    ``file[img_id]`` gives boxes in pixels of the image at its own size; :meth:`read` in those of another size. The file
+    is opened on first use, in each process anew, so that an object can be pickled and passed to loaders; reading maps
+    the file, so that processes share its memory.
+
+    A file of safetensors with ``boxes`` uint16 ``(P, 4)`` ([x1, y1, x2, y2] over the image's size, times 65535),
+    ``scores`` float16 ``(P,)``, ``offsets`` int64 ``(N + 1,)``, ``sizes`` int32 ``(N, 2)`` as (H, W), ``ids`` uint8
+    (UTF-8, one to a line), and metadata: format, version, generator, data set, fingerprint. So a coordinate is off by
+    at most 1/131070 of the image's side (0.004 pixels of 500), a score by 1/2048 of itself (below 6e-5, by 3e-8).
+
+    Args:
+        path (str | Path): A file written by ``tools/generate_proposals.py``.
+        dataset (str, optional): Type of the data set that it must be of: ``'VOCMultiLabel'``. Defaults to None: any.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: On first use: it is no such file, was cut short or belongs to another data set.
+    """
+
+    def __init__(self, path: str | Path, dataset: str | None = None) -> None:
+        self.path = os.path.expanduser(path)
+        self.dataset = dataset
+        self._opened: _Opened | None = None
+        if not os.path.isfile(self.path):
+            raise FileNotFoundError(f'proposal file {self.path} not found; write it: {MAKE}')
+
+    @property
+    def ids(self) -> list[str]:
+        """Image ids, in the order of the data set."""
+        return list(self._open().index)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """``generator`` (settings), ``dataset`` (``type``, ``id_type``), ``fallback_score``, ``fingerprint``."""
+        return self._open().metadata
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all boxes, scores, ids and sizes; what depends on proposals can be named after it."""
+        return self.metadata['fingerprint']
+
+    def __len__(self) -> int:
+        return len(self._open().index)
+
+    def __contains__(self, img_id: object) -> bool:
+        return str(img_id) in self._open().index
+
+    def __getitem__(self, img_id: str | int) -> tuple[np.ndarray, np.ndarray]:
+        """Return boxes, float32 ``(R, 4)``, and scores, float32 ``(R,)``, best first."""
+        return self.read(img_id, self.size(img_id))
+
+    def size(self, img_id: str | int) -> tuple[int, int]:
+        """Return (H, W) of the image that the proposals were found in.
+
+        Raises:
+            ValueError: The file has no such image.
+        """
+        opened = self._open()
+        height, width = opened.sizes[self._row(opened, img_id)].tolist()
+        return height, width
+
+    def read(
+        self,
+        img_id: str | int,
+        size: tuple[int, int],
+        num: int | None = None,
+        ori_size: tuple[int, int] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best ``num`` (default: all) boxes of an image, in pixels of ``size`` (H, W), and their scores.
+
+        Boxes whose area the rounding to steps has taken are left out.
+
+        Args:
+            img_id (str | int): The image.
+            size (tuple): Size of the image as it is now.
+            num (int, optional): Most boxes.
+            ori_size (tuple, optional): Size of the image in the data set; compared with that of the file.
+
+        Raises:
+            ValueError: The file has no such image, or had it in another size than ``ori_size``.
+        """
+        opened = self._open()
+        row = self._row(opened, img_id)
+        if ori_size is not None and tuple(ori_size) != tuple(opened.sizes[row].tolist()):
+            height, width = opened.sizes[row].tolist()
+            raise ValueError(
+                f'{self.path}: the proposals of image {str(img_id)!r} were found in {width} × {height} pixels, but the '
+                f'image of the data set has {ori_size[1]} × {ori_size[0]}; its images have changed or are of another '
+                f'copy: write the file again: {MAKE}'
+            )
+        first, last = int(opened.offsets[row]), int(opened.offsets[row + 1])
+        if num is not None:
+            last = min(last, first + num)
+        if first == last:  # the library slices no empty tensor
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        boxes = opened.boxes[first:last].astype(np.float32)
+        scores = opened.scores[first:last].astype(np.float32)
+        height, width = size
+        boxes *= np.array([width, height, width, height], np.float32) / STEPS
+        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return (boxes, scores) if inside.all() else (boxes[inside], scores[inside])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {'_opened': None}
+
+    def __repr__(self) -> str:
+        return f'ProposalFile({self.path!r}, dataset={self.dataset!r})'
+
+    def _open(self) -> '_Opened':
+        if self._opened is None:
+            self._opened = _Opened(self.path)
+            kind = self._opened.metadata['dataset']['type']
+            if self.dataset is not None and kind != self.dataset:
+                self._opened = None
+                raise ValueError(
+                    f'{self.path}: holds proposals for the images of {kind}, not of {self.dataset}; name the file of '
+                    f'this data set, or write one: {MAKE}'
+                )
+        return self._opened
+
+    def _row(self, opened: '_Opened', img_id: str | int) -> int:
+        row = opened.index.get(str(img_id))
+        if row is None:
+            first = next(iter(opened.index), None)
+            raise ValueError(
+                f'{self.path}: has no proposals of image {str(img_id)!r}; it has {len(opened.index)} images of '
+                f'{opened.metadata["dataset"]["type"]}, the first {first!r}. Name the file of this data set and split, '
+                f'or write one: {MAKE} --split all'
+            )
+        return row
+
+
+class _Opened:
+    """The parts of a file; boxes and scores stay on disk until they are sliced."""
+
+    def __init__(self, path: str) -> None:
+        cure = f'delete it and write it again: {MAKE}'
+        try:
+            self.file = safe_open(path, framework='numpy')
+            metadata = self.file.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f'{path}: no proposal file, or cut short ({error}); {cure}') from None
+        if metadata.get('format') != FORMAT:
+            raise ValueError(f'{path}: a file of safetensors, but not of proposals; name the right one, or: {MAKE}')
+        if metadata.get('version') != str(VERSION):
+            raise ValueError(f'{path}: version {metadata.get("version")} of the format, known is {VERSION}; {cure}')
+        try:
+            self.metadata = {key: json.loads(metadata[key]) for key in ('generator', 'dataset', 'fallback_score')}
+            self.metadata['fingerprint'] = metadata['fingerprint']
+            self.boxes, self.scores = self.file.get_slice('boxes'), self.file.get_slice('scores')
+            self.offsets, self.sizes = self.file.get_tensor('offsets'), self.file.get_tensor('sizes')
+            ids = bytes(self.file.get_tensor('ids')).decode()
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(f'{path}: a part is missing or damaged ({error}); {cure}') from None
+        self.index = {name: row for row, name in enumerate(ids.split('\n') if len(self.sizes) else ())}
+        count = len(self.index)
+        total = int(self.offsets[-1]) if len(self.offsets) else -1
+        if (
+            self.sizes.shape != (count, 2)
+            or self.offsets.shape != (count + 1,)
+            or (np.diff(self.offsets, prepend=0) < 0).any()
+            or self.boxes.get_shape() != [total, 4]
+            or self.scores.get_shape() != [total]
+        ):
+            raise ValueError(f'{path}: its parts do not fit together; {cure}')
+
+
+def write_proposal_file(
+    path: str | Path, entries: Iterable[Entry], generator: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> None:
+    """Write a proposal file, complete or not at all.
+
+    Boxes are cut off at the image's edges, and those left without area by that or by the rounding are dropped.
+
+    Args:
+        path (str | Path): Replaced where it exists.
+        entries (Iterable): One :data:`Entry` for each image.
+        generator (Mapping): Settings, fit for JSON.
+        dataset (Mapping): ``type`` and whatever else tells data sets apart, fit for JSON.
+
+    Raises:
+        ValueError: An id occurs twice or has a line break; a size is not positive; boxes and scores differ in number,
+            are not finite, or a score does not fit into float16.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    all_boxes, all_scores, counts, best = [np.zeros((0, 4), np.uint16)], [np.zeros(0, np.float16)], [0], []
+    for img_id, size, boxes, scores in entries:
+        if img_id in sizes or '\n' in img_id:
+            raise ValueError(f'{path}: image id {img_id!r} occurs twice or has a line break; make ids unique')
+        if min(size) < 1:
+            raise ValueError(f'{path}: image {img_id!r} has size {size}; it must be (H, W), both positive')
+        steps, kept = _pack(f'{path}: image {img_id!r}', size, np.asarray(boxes), np.asarray(scores))
+        sizes[img_id] = size
+        all_boxes.append(steps)
+        all_scores.append(kept)
+        counts.append(len(kept))
+        best += kept[:1].tolist()
+    tensors: dict[str, np.ndarray] = {
+        'boxes': np.concatenate(all_boxes),
+        'scores': np.concatenate(all_scores),
+        'offsets': np.cumsum(counts, dtype=np.int64),
+        'sizes': np.array(list(sizes.values()), np.int32).reshape(-1, 2),
+        'ids': np.frombuffer('\n'.join(sizes).encode(), np.uint8),
+    }
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f'{name} {tensor.shape}'.encode() + tensor.tobytes())
+    metadata = {
+        'format': FORMAT,
+        'version': str(VERSION),
+        'generator': json.dumps(generator, sort_keys=True),
+        'dataset': json.dumps(dataset, sort_keys=True),
+        # For images without proposals: what the best box of an image has.
+        'fallback_score': json.dumps(float(np.median(best)) if best else 1.0),
+        'fingerprint': digest.hexdigest(),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask says; the library would let nobody else read
+        save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _pack(where: str, size: tuple[int, int], boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes as steps, uint16 ``(R, 4)``, and scores, float16 ``(R,)``, without the boxes that have no area."""
+    if boxes.shape != (len(scores), 4) or scores.ndim != 1:
+        raise ValueError(f'{where}: boxes {boxes.shape} and scores {scores.shape} must be (R, 4) and (R,)')
+    with np.errstate(over='ignore'):
+        half = scores.astype(np.float16)
+    if not (np.isfinite(boxes).all() and np.isfinite(half).all()):
+        raise ValueError(f'{where}: a box or score is not finite, or a score does not fit into float16 (65504)')
+    height, width = size
+    steps = np.rint(np.clip(boxes / np.array([width, height, width, height]), 0, 1) * STEPS).astype(np.uint16)
+    inside = (steps[:, 2] > steps[:, 0]) & (steps[:, 3] > steps[:, 1])
+    return steps[inside], half[inside]
