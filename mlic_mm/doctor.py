@@ -60,6 +60,7 @@ def examine() -> list[Finding]:
     findings.append(_probe('torchvision ops', 'missing', _torchvision_ops, SAME_BUILD))
     findings += [_probe('GPU', 'note', _gpu), _probe("mmcv's ops", 'absent', _mmcv_ops, OPS)]
     findings.append(_package('mmdet', 'absent', "pip install -e '.[detection]' (only region methods need it)"))
+    findings.append(_probe('cv2.ximgproc', 'absent', _ximgproc))
     findings.append(_package('timm', 'absent', "pip install -e '.[optional]' (timm backbones)"))
     return findings + _data()
 
@@ -136,6 +137,16 @@ def _mmcv_ops() -> tuple[str, str]:
     import torch  # noqa: F401  (its libraries must be there before the ops are)
 
     return f'compiled ({Path(mmcv._ext.__file__).name})', ''
+
+
+def _ximgproc() -> tuple[str, str]:
+    import cv2
+
+    if hasattr(getattr(cv2, 'ximgproc', None), 'createEdgeBoxes'):
+        return 'the contrib build of OpenCV', ''
+    from mlic_mm.models.patch_generators.contrib import contrib_command
+
+    return f'the plain build of OpenCV {cv2.__version__}', f'{contrib_command()} (proposals by EdgeBoxes)'
 
 
 def _resume() -> tuple[str, str]:

@@ -14,7 +14,10 @@ TRANSFORMS = root.Registry(
 MODELS = root.Registry('model', parent=root.MODELS, scope='mlic_mm', locations=['mlic_mm.models'])
 METRICS = root.Registry('metric', parent=root.METRICS, scope='mlic_mm', locations=['mlic_mm.evaluation'])
 TASK_UTILS = root.Registry(
-    'task util', parent=root.TASK_UTILS, scope='mlic_mm', locations=['mlic_mm.models.view_transforms']
+    'task util',
+    parent=root.TASK_UTILS,
+    scope='mlic_mm',
+    locations=['mlic_mm.models.view_transforms', 'mlic_mm.models.patch_generators'],
 )
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mlic_mm', locations=['mlic_mm.engine'])
 OPTIM_WRAPPERS = root.Registry(

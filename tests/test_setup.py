@@ -48,7 +48,7 @@ def without(folder: Path, *packages: str) -> list[str]:
 
 
 @pytest.mark.parametrize('python', PYTHONS)
-@pytest.mark.parametrize('name', ['runtime', 'mm', 'detection', 'optional', 'tests', 'build'])
+@pytest.mark.parametrize('name', ['runtime', 'mm', 'detection', 'optional', 'tests', 'build', 'proposals'])
 def test_every_requirement_is_pinned_once_and_within_its_range(name: str, python: str) -> None:
     here = {'python_version': python, 'python_full_version': f'{python}.9'}
     pins: dict[str, list[SpecifierSet]] = {}

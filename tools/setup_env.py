@@ -1,4 +1,4 @@
-"""Make ``.venv``: pinned packages for the demo, or those plus mmdet, mmcv's compiled ops and the test tools.
+"""Make ``.venv``: pinned packages for the demo, or those plus mmdet, mmcv's ops, OpenCV's contrib and the tests.
 
 Run by ``make demo`` and ``make test`` with any Python >= 3.10; standard library only. A stage leaves a stamp when it
 has succeeded, so an interrupted run goes on where it was and a second one does nothing; a change of what a stamp was
@@ -31,7 +31,7 @@ MMCV = next(
 )
 STAGES = {
     'demo': ('runtime', 'mm', 'build'),
-    'test': ('runtime', 'mm', 'build', 'optional', 'tests', 'detection'),
+    'test': ('runtime', 'mm', 'build', 'optional', 'tests', 'detection', 'proposals'),
 }
 IMPORTS = 'import cv2, torch, torchvision, mmengine, mmcv, mmpretrain, mlic_mm'
 
@@ -89,7 +89,7 @@ def install(level: str) -> None:
     if stamp.exists() and stamp.read_text('utf-8') == fingerprint(names):
         return
     stage(2, 3, 'pinned packages (about 5 GB with torch; kept in .venv)')
-    early = [name for name in names if name != 'detection']
+    early = [name for name in names if name not in ('detection', 'proposals')]
     pip('install', '--constraint', 'requirements/lock.txt', *requirement_options(early))
     pip('install', '--no-deps', '--no-build-isolation', '--editable', '.')
     opencv_without_libgl()
@@ -99,6 +99,12 @@ def install(level: str) -> None:
         pip('install', '--constraint', 'requirements/lock.txt', *requirement_options(['detection']))
         if not imports('import torch, mmcv._ext, mmdet.models'):
             raise SetupError(f'mmdet does not import. Details: {PYTHON} -c "import mmdet.models"')
+    if 'proposals' in names:
+        # Last and over what is there: OpenCV's builds share one folder, and the plain ones are dependencies of others.
+        alone = ('--no-deps', '--force-reinstall', '--constraint', 'requirements/lock.txt')
+        pip('install', *alone, *requirement_options(['proposals']))
+        if not imports('import cv2; cv2.ximgproc.createEdgeBoxes; import h5py'):
+            raise SetupError(f"OpenCV's contrib build does not import. Details: {PYTHON} -m mlic_mm.doctor")
     if not imports(IMPORTS):
         raise SetupError(f'The new environment does not import. Details: {PYTHON} -m mlic_mm.doctor')
     stamp.write_text(fingerprint(names), 'utf-8')

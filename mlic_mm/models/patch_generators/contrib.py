@@ -1,0 +1,40 @@
+"""The parts of OpenCV that only its contrib build has."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import cv2
+
+DISTRIBUTIONS = ('opencv-contrib-python-headless', 'opencv-contrib-python', 'opencv-python-headless', 'opencv-python')
+
+
+def contrib_command() -> str:
+    """The command that adds them to the OpenCV that is here.
+
+    Of the same version, since all builds share one folder; last and alone, since the other builds are dependencies of
+    the OpenMMLab packages and would be laid over it again.
+    """
+    for name in DISTRIBUTIONS:
+        try:
+            return f'pip install --force-reinstall --no-deps opencv-contrib-python-headless=={version(name)}'
+        except PackageNotFoundError:
+            continue
+    return f'pip install --force-reinstall --no-deps opencv-contrib-python-headless=={cv2.__version__}.*'
+
+
+def require_ximgproc(user: str) -> Any:
+    """Return ``cv2.ximgproc``.
+
+    Args:
+        user (str): Who asks, for the message.
+
+    Raises:
+        ImportError: This OpenCV is not the contrib build; the message has the command.
+    """
+    ximgproc = getattr(cv2, 'ximgproc', None)
+    if not hasattr(ximgproc, 'createEdgeBoxes'):
+        raise ImportError(
+            f'{user} needs the contrib build of OpenCV (cv2.ximgproc), this is the plain build {cv2.__version__}. '
+            f'Install it after all else: {contrib_command()}'
+        )
+    return ximgproc

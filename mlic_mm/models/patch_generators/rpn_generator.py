@@ -1,0 +1,136 @@
+"""Proposals by a trained detector's region proposal network."""
+
+import copy
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.checkpoint import load_checkpoint
+
+from .patch_generator import PatchGenerator
+
+INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
+
+
+@TASK_UTILS.register_module()
+class RPNGenerator(PatchGenerator):
+    """The proposals of an mmdet detector: an ``RPN``, or any two-stage detector that has an ``rpn_head``.
+
+    The image goes through the test pipeline and the preprocessor of the detector's config; ``test_cfg.rpn`` rules what
+    is kept (``nms_pre``, ``nms``, ``max_per_img``). Scores are objectness in [0, 1].
+
+    Paper: Table 5 takes the final detections of Faster R-CNN, 100 an image. Here: what its region proposal network
+    proposes; ``num=100`` gives as many.
+
+    Args:
+        config (str): The detector's config file.
+        checkpoint (str, optional): Its weights, read as plain data. None leaves the initial ones: for tests.
+        device (str): Where it runs. Defaults to ``'cpu'``.
+        num (int): Most boxes an image gives. Defaults to 1000.
+
+    Raises:
+        ImportError: mmdet or mmcv's ops are missing; the message has the command.
+        FileNotFoundError: ``config`` or ``checkpoint`` is missing.
+        ValueError: The detector has no region proposal network, or the weights do not fit it.
+    """
+
+    def __init__(self, config: str, checkpoint: str | None = None, device: str = 'cpu', num: int = 1000) -> None:
+        super().__init__(num)
+        if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
+            raise ImportError(f'RPNGenerator needs mmdet: {INSTALL}')
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'RPNGenerator: config {config} not found; name the config file of a detector')
+        from mmdet.registry import MODELS
+        from mmdet.utils import register_all_modules
+
+        self.config = config
+        self.checkpoint = checkpoint
+        self.device = device
+        cfg = Config.fromfile(config)
+        # Weights come from the checkpoint alone: nothing is to be downloaded for the backbone first.
+        _drop_init(cfg.model)
+        register_all_modules(init_default_scope=False)
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self._model: nn.Module = MODELS.build(cfg.model).eval()
+            self._pipeline = Compose(_pipeline(cfg, config))
+        if self._head() is None:
+            raise ValueError(
+                f'RPNGenerator: {cfg.model.type} of {config} has no region proposal network; name an RPN or a '
+                'two-stage detector, such as Faster R-CNN'
+            )
+        if checkpoint is not None:
+            self._load(checkpoint)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See the base class; of the files, their names."""
+        checkpoint = None if self.checkpoint is None else Path(self.checkpoint).name
+        return super().settings | dict(config=Path(self.config).name, checkpoint=checkpoint)
+
+    def propose(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See the base class."""
+        model: Any = self._model.to(self.device)
+        with DefaultScope.overwrite_default_scope('mmdet'), torch.inference_mode():
+            data = self._pipeline(dict(img=image, img_id=0))
+            batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+            batch = model.data_preprocessor(batch, False)
+            maps = model.extract_feat(batch['inputs'])
+            found = self._head().predict(maps, batch['data_samples'], rescale=True)[0]
+        return found.bboxes.cpu().numpy(), found.scores.cpu().numpy()
+
+    def _head(self) -> Any:
+        """The region proposal network: ``rpn_head``, which mmdet's ``RPN`` calls ``bbox_head``."""
+        head = getattr(self._model, 'rpn_head', None)
+        return head if head is not None or type(self._model).__name__ != 'RPN' else self._model.bbox_head
+
+    def _load(self, checkpoint: str) -> None:
+        read = load_checkpoint(checkpoint)
+        state = read.get('state_dict', read)
+        state = {name.removeprefix('module.'): value for name, value in state.items()}
+        wanted = {name for name in self._model.state_dict() if name.startswith(('backbone', 'neck', *self._names()))}
+        if lacking := sorted(wanted - set(state)):
+            raise ValueError(
+                f'RPNGenerator: {checkpoint} lacks {len(lacking)} weights of {self.config}, the first {lacking[0]}; '
+                'name the checkpoint of this detector'
+            )
+        try:
+            self._model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f'RPNGenerator: {checkpoint} does not fit {self.config}: {error}') from None
+
+    def _names(self) -> tuple[str, ...]:
+        return ('rpn_head',) if hasattr(self._model, 'rpn_head') else ('bbox_head',)
+
+
+def _pipeline(cfg: Config, config: str) -> list[dict]:
+    """Return the test pipeline for an image that is in memory, without annotations."""
+    node = (cfg.get('test_dataloader') or {}).get('dataset')
+    while node is not None and 'pipeline' not in node:
+        node = node.get('dataset') or next(iter(node.get('datasets', ())), None)
+    if node is None:
+        raise ValueError(f'RPNGenerator: {config} has no test_dataloader.dataset.pipeline; name a whole config')
+    steps = [dict(step) for step in copy.deepcopy(list(node.pipeline))]
+    kinds = [str(step['type']).rpartition('.')[2] for step in steps]
+    kept = [step for step, kind in zip(steps, kinds, strict=True) if not kind.startswith('Load')]
+    return [dict(type='mmdet.LoadImageFromNDArray'), *kept]
+
+
+def _drop_init(node: Any) -> None:
+    """Remove every ``init_cfg`` of pretrained weights."""
+    if isinstance(node, dict):
+        init = node.get('init_cfg')
+        if isinstance(init, dict) and str(init.get('type', '')).endswith('Pretrained'):
+            node['init_cfg'] = None
+        for child in node.values():
+            _drop_init(child)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            _drop_init(child)
