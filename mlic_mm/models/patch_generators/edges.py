@@ -14,9 +14,9 @@ def sobel_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     squared = dx * dx + dy * dy  # (H, W, 3)
     channel = squared.argmax(2)[..., None]
-    dx, dy, squared = (np.take_along_axis(part, channel, 2)[..., 0] for part in (dx, dy, squared))
-    magnitude = np.sqrt(squared)
-    return magnitude / max(float(magnitude.max()), 1e-6), np.arctan2(dy, dx)
+    x, y, most = (np.take_along_axis(part, channel, 2)[..., 0] for part in (dx, dy, squared))
+    magnitude = np.sqrt(most)
+    return magnitude / max(float(magnitude.max()), 1e-6), np.arctan2(y, x)
 
 
 def ridge_direction(edges: np.ndarray) -> np.ndarray:
