@@ -1,11 +1,12 @@
 """What every generator of proposals shares."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
 
-class PatchGenerator:
+class PatchGenerator(ABC):
     """Finds regions of an image that may hold an object; subclasses write :meth:`propose`.
 
     A call takes a uint8 BGR image ``(H, W, 3)`` and returns boxes, float32 ``(R, 4)`` as [x1, y1, x2, y2] in pixels,
@@ -33,9 +34,9 @@ class PatchGenerator:
         """Type and options, fit for JSON: what a proposal file says of its origin."""
         return dict(type=f'mlic_mm.{type(self).__name__}', num=self.num)
 
+    @abstractmethod
     def propose(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes ``(R, 4)`` and scores ``(R,)``, in any order and number."""
-        raise NotImplementedError
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the best ``num`` boxes of ``image`` and their scores."""
