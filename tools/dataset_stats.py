@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.config import DictAction
 
-from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_row
+from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
 
 MOST = 80
 """Labels in the plot; of more, the most frequent."""
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
         dataset = dataset_from_config(args.config, args.split, args.cfg_options)
         classes = tuple(dataset.metainfo['classes'])
-        targets = np.stack([target_row(dataset.get_data_info(i), len(classes)) for i in range(len(dataset))])
+        targets = target_rows(dataset)
         title = f'{type(dataset).__name__} ({args.split}): {len(targets)} images, {len(classes)} labels'
         print(report(title, targets, classes))
         if args.out is not None:

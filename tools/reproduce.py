@@ -99,9 +99,11 @@ class Run:
                     f'{self.config}: {self.name} was begun with another config than now ({changed}); give another '
                     f'--work-dir, or remove {self.folder} to run it anew'
                 )
+        if self.state == 'done':
             return
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        write_config(cfg, self.config)
+        if self.state == 'open':
+            write_config(cfg, self.config)
         cfg.merge_from_dict(dict(recipe.test_options))
         write_config(cfg, self.test_config)
 

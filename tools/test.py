@@ -15,11 +15,10 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 # isort: split
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
-from mmengine.model import is_model_wrapper
 from mmengine.registry import TRANSFORMS
-from torch import nn
 
 from mlic_mm.apis import AverageViewsHook, view_pipeline
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
@@ -120,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.tta is not None:
         set_views(cfg, args.tta)
     runner = build_runner(cfg, args.launcher)
-    model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner)
     if isinstance(model, EnsembleClassifier) and model.classes:
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes:

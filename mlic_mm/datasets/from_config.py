@@ -36,6 +36,12 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
     return dataset
 
 
+def target_rows(dataset: Any) -> np.ndarray:
+    """Return the labels of all samples of a data set, int8 ``(N, C)`` with 1, 0 and −1."""
+    num_classes = len(dataset.metainfo['classes'])
+    return np.stack([target_row(dataset.get_data_info(i), num_classes) for i in range(len(dataset))])
+
+
 def target_row(info: dict, num_classes: int) -> np.ndarray:
     """Return the labels of a sample, int8 ``(C,)`` with 1, 0 and −1, from ``gt_score`` or else ``gt_label``."""
     if 'gt_score' in info:

@@ -1,9 +1,11 @@
 """Batch augments that are on in some epochs only."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 
 
@@ -38,7 +40,7 @@ class AlternateBatchAugmentHook(Hook):
                 f'AlternateBatchAugmentHook alternates by epoch, but {type(runner.train_loop).__name__} has none: set '
                 'train_cfg=dict(by_epoch=True, max_epochs=…)'
             )
-        self._preprocessor = (runner.model.module if is_model_wrapper(runner.model) else runner.model).data_preprocessor
+        self._preprocessor: Any = bare_model(runner).data_preprocessor
         self._augments = getattr(self._preprocessor, 'batch_augments', None)
         if self._augments is None or not any(self._augments.augments):
             raise ValueError(

@@ -1,12 +1,12 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 from mlic_mm.utils.checks import check_same_classes
 
@@ -50,7 +50,7 @@ class LabelCheckHook(Hook):
         if found and classes:
             check_same_classes(classes, found, name, source)
         # mmengine leaves a tensor of another shape as it was initialised, with only a warning.
-        own = _unwrap(runner).state_dict()
+        own = bare_model(runner).state_dict()
         for key, value in checkpoint.get('state_dict', checkpoint).items():
             # What is empty, such as ratios yet to be counted, takes any shape.
             if key in own and own[key].shape != value.shape and own[key].numel():
@@ -60,7 +60,7 @@ class LabelCheckHook(Hook):
                 )
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
-        head = getattr(_unwrap(runner), 'head', None)
+        head = getattr(bare_model(runner), 'head', None)
         reference: tuple[str, tuple[str, ...]] | None = None
         for kind, loader in loaders.items():
             name, classes = _classes_of(loader)
@@ -109,7 +109,3 @@ def _classes_of(loader: DataLoader) -> tuple[str, tuple[str, ...] | None]:
     dataset = loader.dataset
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     return f'data set {type(dataset).__name__}', tuple(classes) if classes else None
-
-
-def _unwrap(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

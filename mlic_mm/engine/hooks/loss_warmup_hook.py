@@ -1,10 +1,9 @@
 """A loss that sets in slowly."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from mlic_mm.engine.bare_model import find_module
 from mlic_mm.registry import HOOKS
 
 
@@ -31,11 +30,7 @@ class LossWarmupHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the loss."""
-        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        try:
-            self._loss = model.get_submodule(self.module)
-        except AttributeError as error:
-            raise ValueError(f'LossWarmupHook: the model has no module {self.module!r} ({error})') from None
+        self._loss = find_module(runner, self.module, 'LossWarmupHook')
         if not isinstance(getattr(self._loss, 'loss_weight', None), float | int):
             raise ValueError(
                 f'LossWarmupHook: {self.module!r} is a {type(self._loss).__name__} without loss_weight; name a loss'

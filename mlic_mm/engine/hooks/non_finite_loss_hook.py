@@ -2,10 +2,10 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 
 
@@ -23,14 +23,13 @@ class NonFiniteLossHook(Hook):
     priority = 'VERY_LOW'
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
 
         def check(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             if kwargs.get('mode') == 'loss' and isinstance(output, dict):
                 self._check(runner, module, output)
 
         # A forward hook sees the losses of every kind of train_step, and before backward.
-        self._handle = model.register_forward_hook(check, with_kwargs=True)
+        self._handle = bare_model(runner).register_forward_hook(check, with_kwargs=True)
 
     def after_train(self, runner: Runner) -> None:
         self._handle.remove()

@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
-from torch import nn
 
-from mlic_mm.datasets.from_config import target_row
+from mlic_mm.datasets.from_config import target_rows
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 
 
@@ -34,11 +33,7 @@ class PositiveRatioHook(Hook):
         if not isinstance(runner._train_loop, BaseLoop):
             return
         dataset = runner.train_dataloader.dataset
-        if hasattr(dataset, 'targets'):
-            targets = dataset.targets()
-        else:
-            size = len(dataset.metainfo['classes'])
-            targets = np.stack([target_row(dataset.get_data_info(i), size) for i in range(len(dataset))])
+        targets = target_rows(dataset)
         known = (targets >= 0).sum(0)
         self._ratio = torch.from_numpy((targets == 1).sum(0) / np.maximum(known, 1)).float()
         self._set(runner)
@@ -49,8 +44,7 @@ class PositiveRatioHook(Hook):
             self._set(runner)
 
     def _set(self, runner: Runner) -> None:
-        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        losses: list[Any] = [module for module in model.modules() if hasattr(module, 'set_positive_ratio')]
+        losses: list[Any] = [module for module in bare_model(runner).modules() if hasattr(module, 'set_positive_ratio')]
         if not losses:
             raise ValueError(
                 'PositiveRatioHook: no loss of the model weights by the share of positives; set '

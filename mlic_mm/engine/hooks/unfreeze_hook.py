@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch import nn
 
+from mlic_mm.engine.bare_model import find_module
 from mlic_mm.registry import HOOKS
 
 
@@ -39,8 +39,7 @@ class UnfreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the modules."""
-        wrapped = is_model_wrapper(runner.model)
-        if wrapped and not getattr(runner.model, 'find_unused_parameters', True):
+        if is_model_wrapper(runner.model) and not getattr(runner.model, 'find_unused_parameters', True):
             raise ValueError(
                 'UnfreezeHook: several processes wait for gradients of every parameter, frozen or not; set '
                 'find_unused_parameters=True in the config'
@@ -50,13 +49,7 @@ class UnfreezeHook(Hook):
                 f'UnfreezeHook releases at an epoch, but {type(runner.train_loop).__name__} has none: set '
                 'train_cfg=dict(by_epoch=True, max_epochs=…)'
             )
-        model: nn.Module = runner.model.module if wrapped else runner.model
-        self._frozen = []
-        for name in self.modules:
-            try:
-                self._frozen.append(model.get_submodule(name))
-            except AttributeError as error:
-                raise ValueError(f'UnfreezeHook: the model has no module {name!r} ({error})') from None
+        self._frozen = [find_module(runner, name, 'UnfreezeHook') for name in self.modules]
         # A module within another has its parameters listed twice, which does no harm.
         self._held = [p for module in self._frozen for p in module.parameters() if p.requires_grad]
         self._apply(frozen=self.epoch is None or runner.epoch + 1 < self.epoch)
