@@ -1,0 +1,30 @@
+"""What a teacher shows and what a student is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class DistillOutputs:
+    """Outputs of a teacher, or of a student, for a batch of N images.
+
+    A student has ``logits`` and ``maps``; a teacher has what its kind gives and leaves the rest empty.
+
+    Attributes:
+        logits: ``(N, C)``, of the image; their sigmoid is the probability of a label. A teacher of regions gives the
+            logit of the probability that it sums up.
+        maps: By name of the layer, ``(N, D, h, w)`` each; ``''`` is the last map of the backbone.
+        cls_logits: ``(N, R, C)``, :math:`M^c`, the classification branch of a weakly supervised detector.
+        det_logits: ``(N, R, C)``, :math:`M^d`, its detection branch.
+        boxes: Regions after NMS, one ``(R', 4)`` an image, [x1, y1, x2, y2] as fractions of width and height.
+        box_scores: Objectness :math:`s'` of these regions, one ``(R',)`` an image.
+    """
+
+    logits: Tensor | None = None
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    cls_logits: Tensor | None = None
+    det_logits: Tensor | None = None
+    boxes: Sequence[Tensor] = ()
+    box_scores: Sequence[Tensor] = ()
