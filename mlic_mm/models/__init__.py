@@ -1,7 +1,7 @@
 from .batch_augments import MixupOR
 from .classifiers import AttentionConsistencyClassifier, EnsembleClassifier
 from .data_preprocessors import MultiLabelDataPreprocessor
-from .heads import DeepLIFTHead, DeepLIFTMaps
+from .heads import DeepLIFTHead, DeepLIFTMaps, WSDDNHead
 from .label_graphs import LabelGraph
 from .losses import AttentionConsistencyLoss, MultiLabelBCELoss, WeightedBCELoss, multi_label_bce
 from .necks import VGGNeck
@@ -24,6 +24,7 @@ __all__ = [
     'TranslateView',
     'VGGNeck',
     'ViewTransform',
+    'WSDDNHead',
     'WeightedBCELoss',
     'multi_label_bce',
 ]

@@ -2,6 +2,7 @@ from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
 from .channel_attention import POOLINGS, ChannelAttention
 from .graph_conv import GraphConv
+from .regions import fuse_branches, roi_pool, select_regions
 from .residual_graph_block import ResidualGraphBlock
 
 __all__ = [
@@ -11,5 +12,8 @@ __all__ = [
     'GraphConv',
     'ResidualGraphBlock',
     'aggregate',
+    'fuse_branches',
+    'roi_pool',
     'segment_softmax',
+    'select_regions',
 ]

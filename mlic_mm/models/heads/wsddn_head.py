@@ -1,0 +1,189 @@
+"""Labels of an image and of its regions, learnt from the labels of the image alone."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.structures import InstanceData
+from mmpretrain.models.heads import MultiLabelClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from mlic_mm.models.layers import fuse_branches, roi_pool, select_regions
+from mlic_mm.registry import MODELS
+
+Feats = tuple[Tensor, ...]
+TEST_CFG = dict(boxes=False, iou_threshold=0.4, score_thr=1e-4, max_per_img=100)
+
+
+class RegionLogits(NamedTuple):
+    """Of N images with at most R regions.
+
+    Attributes:
+        cls: ``(N, R, C)``, :math:`M^c`; 0 where an image has fewer regions.
+        det: ``(N, R, C)``, :math:`M^d`; −inf there.
+        boxes: N tensors ``(R_n, 4)``, in pixels of the input.
+    """
+
+    cls: Tensor
+    det: Tensor
+    boxes: list[Tensor]
+
+
+@MODELS.register_module()
+class WSDDNHead(MultiLabelClsHead):
+    r"""Weakly supervised detection (WSDDN, Bilen & Vedaldi 2016), the teacher T-WDet of KD from WSD, section 3.1.
+
+    Regions of the last map of any backbone are pooled to 7 × 7 and multiplied by their prior score :math:`s_R` (Eq. 2),
+    made vectors by ``region_neck``, and classified by two linear layers: a softmax over labels, a softmax over regions.
+    The sum over regions of their product is the probability :math:`p` of a label in the image. In a plain
+    ``ImageClassifier`` without a neck, on samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
+
+    The head's output is the logit of :math:`p`, clamped to [ε, 1 − ε], so that the multi-label losses, metrics,
+    ensembles and the inferencer treat it as any other; the loss is the binary cross-entropy of :math:`p`.
+
+    Args:
+        num_classes: C.
+        in_channels: Width of the vectors after ``region_neck``.
+        stride: Pixels of the input to a cell of the map: 16 for VGG's conv5_3, 32 for the last stage of most networks.
+        roi_size: Parts along each side of a region.
+        region_neck: What makes a vector of a region's map; average pooling by default, ``dict(type='mlic_mm.VGGNeck')``
+            for fc6 and fc7.
+        use_prior: Multiply by :math:`s_R`; without, the proposals need only be in a good order.
+        eps: ε.
+        loss: Config of a loss on logits.
+        test_cfg: ``boxes=True`` adds ``pred_instances`` (boxes in pixels of the image as it was loaded, scores, labels)
+            after NMS for each label at ``iou_threshold=0.4``, of at most ``max_per_img=100`` above ``score_thr=1e-4``,
+            which mmdet's metrics evaluate, and ``regions``, the best of all labels together by :math:`s'`.
+        **kwargs: Of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
+
+    Raises:
+        ValueError: An option out of range; samples without proposals; called without samples.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        stride: int,
+        roi_size: int = 7,
+        region_neck: dict | nn.Module | None = None,
+        use_prior: bool = True,
+        eps: float = 1e-6,
+        loss: dict | None = None,
+        test_cfg: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault('init_cfg', dict(type='Normal', layer='Linear', std=0.01))
+        super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), **kwargs)
+        for name, value in dict(
+            num_classes=num_classes, in_channels=in_channels, stride=stride, roi_size=roi_size
+        ).items():
+            if value < 1:
+                raise ValueError(f'WSDDNHead: {name}={value} must be at least 1')
+        self.test_cfg = TEST_CFG | (test_cfg or {})
+        if unknown := self.test_cfg.keys() - TEST_CFG.keys():
+            raise ValueError(f'WSDDNHead: test_cfg has {min(unknown)!r}; the options are {", ".join(TEST_CFG)}')
+        if not 0 < eps < 0.5:
+            raise ValueError(f'WSDDNHead: eps={eps} must lie between 0 and 0.5')
+        self.num_classes = num_classes
+        self.stride = stride
+        self.roi_size = roi_size
+        self.use_prior = use_prior
+        self.eps = eps
+        region_neck = region_neck or dict(type='mmpretrain.GlobalAveragePooling')
+        self.region_neck: Any = MODELS.build(region_neck) if isinstance(region_neck, dict) else region_neck
+        self.fc_cls = nn.Linear(in_channels, num_classes)
+        self.fc_det = nn.Linear(in_channels, num_classes)
+
+    def forward(self, feats: Feats, data_samples: Sequence[DataSample] | None = None) -> Tensor:
+        """Return the logits of the image probabilities, ``(N, C)``."""
+        return self.image_logits(self.region_logits(feats, data_samples))
+
+    def region_logits(self, feats: Feats, data_samples: Sequence[DataSample] | None) -> RegionLogits:
+        """Return the logits of both branches for every region.
+
+        Args:
+            feats: Stages of the backbone, the last one ``(N, D, h, w)``.
+            data_samples: With ``proposals`` ``(R_n, 4)`` in pixels of the input and ``proposal_scores`` ``(R_n,)``.
+
+        Raises:
+            ValueError: No samples, or one without proposals.
+        """
+        maps = feats[-1]
+        boxes, priors = _proposals(data_samples, maps.device)
+        counts = [len(box) for box in boxes]
+        regions = roi_pool(maps, [box / self.stride for box in boxes], self.roi_size)  # (ΣR, D, 7, 7)
+        if self.use_prior:
+            regions = regions * torch.cat(priors).to(regions.dtype)[:, None, None, None]
+        vectors = self.region_neck((regions,))[-1]  # (ΣR, F)
+        cls, det = self.fc_cls(vectors).float(), self.fc_det(vectors).float()  # (ΣR, C)
+        if len(set(counts)) == 1:
+            shape = (len(counts), counts[0], self.num_classes)
+            return RegionLogits(cls.view(shape), det.view(shape), boxes)
+        return RegionLogits(
+            nn.utils.rnn.pad_sequence(cls.split(counts), batch_first=True),
+            nn.utils.rnn.pad_sequence(det.split(counts), batch_first=True, padding_value=-torch.inf),
+            boxes,
+        )
+
+    def image_logits(self, regions: RegionLogits) -> Tensor:
+        """Return the logits of the probabilities that the regions of each image sum up to, ``(N, C)``."""
+        return fuse_branches(regions.cls, regions.det).sum(1).clamp(self.eps, 1 - self.eps).logit()
+
+    def loss(self, feats: Feats, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
+        """Return ``loss``, the cross-entropy of the image probabilities."""
+        return self._get_loss(self(feats, data_samples), data_samples, **kwargs)
+
+    def predict(self, feats: Feats, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+        """Predict the labels of images, and of regions with ``test_cfg=dict(boxes=True)``."""
+        regions = self.region_logits(feats, data_samples)
+        samples = self._get_predictions(self.image_logits(regions), data_samples)
+        if self.test_cfg['boxes']:
+            scores = fuse_branches(regions.cls, regions.det)  # (N, R, C)
+            for sample, boxes, score in zip(samples, regions.boxes, scores, strict=True):
+                self._add_boxes(sample, boxes, score[: len(boxes)])
+        return samples
+
+    def _add_boxes(self, sample: DataSample, boxes: Tensor, scores: Tensor) -> None:
+        iou, most = self.test_cfg['iou_threshold'], self.test_cfg['max_per_img']
+        boxes = boxes * _original_scale(sample, boxes)
+        objectness = scores.sum(1)
+        best = select_regions(boxes, objectness, iou, most)[: len(boxes)].unique_consecutive()
+        sample.set_field(InstanceData(bboxes=boxes[best], scores=objectness[best]), 'regions')
+        rows, labels = (scores > self.test_cfg['score_thr']).nonzero(as_tuple=True)
+        found = scores[rows, labels]
+        kept = batched_nms(boxes[rows], found, labels, iou)[:most]
+        sample.set_field(
+            InstanceData(bboxes=boxes[rows[kept]], scores=found[kept], labels=labels[kept]), 'pred_instances'
+        )
+
+
+def _proposals(data_samples: Sequence[DataSample] | None, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
+    """Return boxes and prior scores of each sample."""
+    cure = 'load them in the pipeline with mlic_mm.LoadProposals and mlic_mm.PackProposals'
+    if data_samples is None:
+        raise ValueError(f'WSDDNHead looks at regions, but was called without data samples: {cure}')
+    for i, sample in enumerate(data_samples):
+        if 'proposals' not in sample or 'proposal_scores' not in sample or not len(sample.proposals):
+            raise ValueError(
+                f'WSDDNHead: sample {sample.get("img_id", sample.get("img_path", i))} has no proposals: {cure}'
+            )
+    return (
+        [sample.proposals.to(device) for sample in data_samples],
+        [sample.proposal_scores.to(device) for sample in data_samples],
+    )
+
+
+def _original_scale(sample: DataSample, boxes: Tensor) -> Tensor:
+    """Factors ``(4,)`` from pixels of the input to pixels of the image as it was loaded."""
+    for key in ('ori_shape', 'img_shape'):
+        if key not in sample.metainfo_keys():
+            raise ValueError(
+                f'WSDDNHead: samples have no {key!r}, which boxes need: add it to meta_keys of the packing'
+            )
+    height, width = (
+        a / b for a, b in zip(sample.metainfo['ori_shape'][:2], sample.metainfo['img_shape'][:2], strict=True)
+    )
+    return boxes.new_tensor([width, height, width, height])
