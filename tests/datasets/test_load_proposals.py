@@ -187,3 +187,35 @@ def test_real_photographs(data_root: Path, tmp_path: Path) -> None:
         for index, (_, (height, width), boxes, _) in enumerate(entries):
             expected = boxes / [width, height, width, height] * 64
             np.testing.assert_allclose(dataset[index]['data_samples'].proposals, expected, atol=2e-2)
+
+
+def test_objects_of_the_data_set_stay_in_pixels_of_the_photograph(data_root: Path, tmp_path: Path) -> None:
+    voc = str(data_root / 'VOCdevkit' / 'VOC2007')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        infos = VOCMultiLabel(voc, 'test', with_boxes=True, pipeline=[])
+        hard = next(i for i in range(len(infos)) if any(o['ignore_flag'] for o in infos.get_data_info(i)['instances']))
+        info = infos.get_data_info(hard)
+        entry = (info['img_id'], cv2.imread(info['img_path']).shape[:2], np.array([[0, 0, 9, 9]]), np.ones(1))
+        write_proposal_file(tmp_path / 'p.st', [entry], dict(type='x'), dict(type='VOCMultiLabel'))
+        flip = dict(type='RandomFlip', prob=1.0)
+        load = dict(type='mlic_mm.LoadProposals', file=str(tmp_path / 'p.st'))
+        pipeline = Compose([dict(type='mlic_mm.LoadImage'), load, dict(type='Resize', scale=(64, 64)), flip, PACK])
+    sample = pipeline(info)['data_samples']
+    for objects, flag in ((sample.gt_instances, 0), (sample.ignored_instances, 1)):
+        expected = [o for o in info['instances'] if o['ignore_flag'] == flag]
+        assert objects.bboxes.tolist() == [o['bbox'] for o in expected]
+        assert objects.labels.tolist() == [o['bbox_label'] for o in expected]
+    assert len(sample.ignored_instances) >= 1
+    assert sample.gt_instances.bboxes.dtype == torch.float32
+    assert sample.gt_instances.labels.dtype == torch.int64
+
+
+def test_no_objects_are_empty_and_none_known_are_no_field(root: Path) -> None:
+    sample = run(root)['data_samples']
+    assert 'gt_instances' not in sample
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        load = dict(type='mlic_mm.LoadProposals', file=str(root / 'p.st'))
+        pipeline = Compose([dict(type='mlic_mm.LoadImage'), load, PACK])
+    sample = pipeline(dict(img_path=str(root / 'a.png'), img_id='a.png', instances=[]))['data_samples']
+    assert sample.gt_instances.bboxes.shape == (0, 4)
+    assert sample.ignored_instances.labels.shape == (0,)

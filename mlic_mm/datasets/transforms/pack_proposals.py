@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.registry import TRANSFORMS
@@ -19,6 +20,10 @@ class PackProposals(PackInputs):
     The data sample gets ``proposals``, float32 ``(R, 4)`` as [x1, y1, x2, y2] in pixels of ``inputs``, and
     ``proposal_scores``, float32 ``(R,)``; R stays what it was. Proposals that a crop left without area are replaced
     by the others in order, and where it left none, by the whole image with the best score.
+
+    From a data set with ``with_boxes=True`` it also gets ``gt_instances`` and ``ignored_instances`` (difficult objects,
+    crowds), mmengine's ``InstanceData`` with ``bboxes`` float32 ``(G, 4)`` and ``labels`` int64 ``(G,)``, as mmdet's
+    metrics read them: in pixels of ``ori_shape``, wherever the image went.
 
     A transform that moves the image and not ``gt_bboxes``, such as ``RandomResizedCrop``, ``ResizeEdge`` or
     ``CropBox``, is noticed by the frame of the image having become another one than the image has. One that leaves the
@@ -58,4 +63,16 @@ class PackProposals(PackInputs):
         sample = packed['data_samples']
         sample.set_field(torch.from_numpy(np.ascontiguousarray(boxes)), 'proposals')
         sample.set_field(torch.from_numpy(np.ascontiguousarray(scores, np.float32)), 'proposal_scores')
+        if 'instances' in results:
+            for field, flag in (('gt_instances', False), ('ignored_instances', True)):
+                objects = [o for o in results['instances'] if bool(o.get('ignore_flag', 0)) == flag]
+                sample.set_field(_instances(objects), field)
         return packed
+
+
+def _instances(objects: list[dict]) -> InstanceData:
+    """Return boxes ``(G, 4)`` and labels ``(G,)``, also of no objects."""
+    return InstanceData(
+        bboxes=torch.tensor([o['bbox'] for o in objects], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([o['bbox_label'] for o in objects], dtype=torch.int64),
+    )
