@@ -9,7 +9,7 @@ from .functional import (
     paired_bootstrap,
     tune_threshold,
 )
-from .metrics import AttentionInconsistency, DumpScores, MLICMetric
+from .metrics import AttentionInconsistency, CorLoc, DumpScores, MLICMetric
 from .result_pickle import read_result_pickle
 from .score_aligner import ScoreAligner
 from .score_dump import ScoreDump
@@ -19,6 +19,7 @@ from .score_fusion import fuse_scores, select_members
 __all__ = [
     'PRESETS',
     'AttentionInconsistency',
+    'CorLoc',
     'DumpScores',
     'MLICMetric',
     'Protocol',

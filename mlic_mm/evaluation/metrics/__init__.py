@@ -1,7 +1,8 @@
 """Metrics for mmengine's evaluators."""
 
 from .attention_inconsistency import AttentionInconsistency
+from .cor_loc import CorLoc
 from .dump_scores import DumpScores
 from .mlic_metric import MLICMetric
 
-__all__ = ['AttentionInconsistency', 'DumpScores', 'MLICMetric']
+__all__ = ['AttentionInconsistency', 'CorLoc', 'DumpScores', 'MLICMetric']
