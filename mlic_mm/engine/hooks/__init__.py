@@ -1,6 +1,7 @@
 from .alternate_batch_augment_hook import AlternateBatchAugmentHook
 from .channels_last_hook import ChannelsLastHook
 from .corrupt_image_hook import CorruptImageHook
+from .distill_stage_hook import DistillStageHook
 from .early_stopping_hook import EarlyStoppingHook
 from .exact_resume_hook import ExactResumeHook
 from .label_check_hook import LabelCheckHook
@@ -13,6 +14,7 @@ __all__ = [
     'AlternateBatchAugmentHook',
     'ChannelsLastHook',
     'CorruptImageHook',
+    'DistillStageHook',
     'EarlyStoppingHook',
     'ExactResumeHook',
     'LabelCheckHook',
