@@ -29,8 +29,8 @@ class CorLoc(BaseMetric):
     A sample has ``pred_instances`` (``bboxes`` ``(K, 4)``, ``scores`` ``(K,)``, ``labels`` ``(K,)``), as
     :class:`WSDDNHead` gives them with ``test_cfg=dict(boxes=True)``, or any detector of mmdet, and ``gt_instances`` and
     ``ignored_instances`` (``bboxes`` ``(G, 4)``, ``labels`` ``(G,)``), all as [x1, y1, x2, y2] in pixels of the
-    original image. Areas are width times height without a pixel more: right and lower edges of our data sets lie outside, so
-    this is what VOC's development kit computes from its boxes, which include their last pixel.
+    original image. Areas are width times height without a pixel more: right and lower edges of our data sets lie
+    outside, so this is what VOC's development kit computes from its boxes, which include their last pixel.
 
     Args:
         iou_thr (float): IoU from which on an object is found. Defaults to 0.5.
