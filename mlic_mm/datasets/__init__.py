@@ -7,7 +7,9 @@ from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
 from .pa100k import PA100K
 from .proposal_file import ProposalFile
-from .transforms import CropBox, LoadImage, LoadProposals, PackProposals
+from .teacher_cache import TeacherCache
+from .teacher_fingerprint import teacher_fingerprint
+from .transforms import CropBox, LoadImage, LoadProposals, LoadTeacher, PackProposals
 from .voc import VOCMultiLabel
 from .wider_attribute import WIDERAttribute
 
@@ -20,9 +22,12 @@ __all__ = [
     'DigitScenes',
     'LoadImage',
     'LoadProposals',
+    'LoadTeacher',
     'MultiLabelBase',
     'PackProposals',
     'ProposalFile',
+    'TeacherCache',
     'VOCMultiLabel',
     'WIDERAttribute',
+    'teacher_fingerprint',
 ]

@@ -4,6 +4,7 @@ from .crop_box import CropBox
 from .image_io import BadImageError, read_image
 from .load_image import LoadImage
 from .load_proposals import LoadProposals
+from .load_teacher import LoadTeacher
 from .pack_proposals import PackProposals
 
-__all__ = ['BadImageError', 'CropBox', 'LoadImage', 'LoadProposals', 'PackProposals', 'read_image']
+__all__ = ['BadImageError', 'CropBox', 'LoadImage', 'LoadProposals', 'LoadTeacher', 'PackProposals', 'read_image']

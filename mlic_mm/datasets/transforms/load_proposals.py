@@ -46,23 +46,15 @@ class LoadProposals(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_bboxes`` and ``proposal_scores``."""
-        for key in ('img', 'ori_shape', 'img_id'):
-            if key not in results:
-                raise ValueError(
-                    f'LoadProposals: the sample {results.get("img_path", "")} has no {key!r}; put it after '
-                    'mlic_mm.LoadImage, in a data set of mlic_mm'
-                )
-        if 'gt_bboxes' in results:
-            raise ValueError(f'LoadProposals: the sample {results["img_id"]!r} has gt_bboxes already; load only one')
+        check_sample('LoadProposals', results)
         height, width = results['img'].shape[:2]
         boxes, scores = self.file.read(results['img_id'], (height, width), self.num, results['ori_shape'][:2])
-        frame = np.array([[0, 0, width, height]], np.float32)
         if not len(boxes):
-            boxes, scores = frame, np.array([self.file.metadata['fallback_score']], np.float32)
+            boxes = np.array([[0, 0, width, height]], np.float32)
+            scores = np.array([self.file.metadata['fallback_score']], np.float32)
         if self.fill == 'recycle':
             boxes, scores = recycle(boxes, scores, self.num)
-        results['gt_bboxes'] = np.concatenate([boxes, frame])
-        results['proposal_scores'] = scores
+        add_boxes(results, boxes, scores)
         return results
 
     def __repr__(self) -> str:
@@ -75,3 +67,23 @@ def recycle(boxes: np.ndarray, scores: np.ndarray, num: int) -> tuple[np.ndarray
     """Repeat boxes ``(R, 4)`` and scores ``(R,)`` in order until there are ``num``."""
     order = np.arange(num) % len(boxes)
     return boxes[order], scores[order]
+
+
+def check_sample(kind: str, results: dict) -> None:
+    """Raise ValueError where a sample lacks what the boxes of transform ``kind`` need, or has boxes already."""
+    for key in ('img', 'ori_shape', 'img_id'):
+        if key not in results:
+            raise ValueError(
+                f'{kind}: the sample {results.get("img_path", "")} has no {key!r}; put it after mlic_mm.LoadImage, in '
+                'a data set of mlic_mm'
+            )
+    if 'gt_bboxes' in results:
+        raise ValueError(f'{kind}: the sample {results["img_id"]!r} has gt_bboxes already; load only one')
+
+
+def add_boxes(results: dict, boxes: np.ndarray, scores: np.ndarray) -> None:
+    """Add boxes ``(R, 4)`` in pixels of ``img``, the frame as their last row, and scores."""
+    height, width = results['img'].shape[:2]
+    frame = np.array([[0, 0, width, height]], np.float32)
+    results['gt_bboxes'] = np.concatenate([boxes, frame])
+    results['proposal_scores'] = scores

@@ -5,9 +5,11 @@ import torch
 from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
+from mlic_mm.datasets.teacher_cache import CachedTeacher
 from mlic_mm.registry import TRANSFORMS
 
 from .load_proposals import recycle
+from .load_teacher import CORNER
 
 TOLERANCE = 0.01
 """Pixels that float32 may lose on the way."""
@@ -25,6 +27,11 @@ class PackProposals(PackInputs):
     crowds), mmengine's ``InstanceData`` with ``bboxes`` float32 ``(G, 4)`` and ``labels`` int64 ``(G,)``, as mmdet's
     metrics read them: in pixels of ``ori_shape``, wherever the image went.
 
+    What :class:`~mlic_mm.datasets.transforms.LoadTeacher` has read becomes ``teacher_logits`` float32 ``(C,)``,
+    ``teacher_cls_logits`` and ``teacher_det_logits`` float16 ``(R, C)``, and ``teacher_maps``, by layer float16
+    ``(D, h, w)``, flipped as the image was; each only where the cache has it. Half precision, since workers pass it on
+    in half the time; the model computes in single. Maps cannot follow a crop, which is refused.
+
     A transform that moves the image and not ``gt_bboxes``, such as ``RandomResizedCrop``, ``ResizeEdge`` or
     ``CropBox``, is noticed by the frame of the image having become another one than the image has. One that leaves the
     image's size as it is (``Rotate``, ``Shear``, ``Translate``, a crop to the very size) cannot be: leave such out.
@@ -33,41 +40,76 @@ class PackProposals(PackInputs):
         **kwargs: Of ``PackInputs``: ``meta_keys``, ``algorithm_keys`` …
 
     Raises:
-        ValueError: On a sample: it has no proposals, or they do not belong to the image as it is.
+        ValueError: On a sample: it has no proposals, they do not belong to the image as it is, or it has maps and
+            was cropped.
     """
 
     def transform(self, results: dict) -> dict:
         """Pack the sample."""
         name = results.get('img_id', results.get('img_path', ''))
-        if 'proposal_scores' not in results or results.get('gt_bboxes') is None:
+        teacher: CachedTeacher | None = results.get('teacher')
+        if results.get('gt_bboxes') is None and teacher is None:
             raise ValueError(
                 f'PackProposals: the sample {name!r} has no proposals; put mlic_mm.LoadProposals before it'
             )
-        height, width = results['img'].shape[:2]
-        whole = np.array([0, 0, width, height], np.float32)
-        frame = np.asarray(results['gt_bboxes'], np.float32)
-        boxes, frame, scores = frame[:-1], frame[-1], results['proposal_scores']
-        if len(boxes) != len(scores) or np.abs(frame - whole).max() > TOLERANCE:
-            raise ValueError(
-                f'PackProposals: the proposals of {name!r} are in an image with the corners {frame.tolist()}, but the '
-                f'image has {width} × {height} pixels: a transform between LoadProposals and PackProposals moves the '
-                'image without its gt_bboxes. Use Resize, RandomChoiceResize, RandomFlip or CenterCrop of mmcv, and '
-                'leave CropBox and other crops out of the pipeline'
-            )
-        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        if not inside.any():
-            boxes, scores = recycle(whole[None], scores[:1], len(boxes))
-        elif not inside.all():
-            boxes, scores = recycle(boxes[inside], scores[inside], len(boxes))
         packed = super().transform(results)
         sample = packed['data_samples']
-        sample.set_field(torch.from_numpy(np.ascontiguousarray(boxes)), 'proposals')
-        sample.set_field(torch.from_numpy(np.ascontiguousarray(scores, np.float32)), 'proposal_scores')
+        corner = None
+        if results.get('gt_bboxes') is not None:
+            boxes, corner, scores = _moved(name, results)
+            sample.set_field(torch.from_numpy(np.ascontiguousarray(boxes)), 'proposals')
+            sample.set_field(torch.from_numpy(np.ascontiguousarray(scores, np.float32)), 'proposal_scores')
+        if teacher is not None:
+            sample.set_field(torch.from_numpy(teacher.logits), 'teacher_logits')
+            if teacher.cls_logits is not None and teacher.det_logits is not None:
+                sample.set_field(torch.from_numpy(teacher.cls_logits), 'teacher_cls_logits')
+                sample.set_field(torch.from_numpy(teacher.det_logits), 'teacher_det_logits')
+            if teacher.maps and corner is not None:
+                axes = _flipped(name, corner, results['img'].shape)
+                maps = {layer: torch.from_numpy(np.flip(kept, axes).copy()) for layer, kept in teacher.maps.items()}
+                sample.set_field(maps, 'teacher_maps')
         if 'instances' in results:
             for field, flag in (('gt_instances', False), ('ignored_instances', True)):
                 objects = [o for o in results['instances'] if bool(o.get('ignore_flag', 0)) == flag]
                 sample.set_field(_instances(objects), field)
         return packed
+
+
+def _moved(name: str, results: dict) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return the boxes ``(R, 4)`` where they are now, where the corner is (with maps), and the scores ``(R,)``."""
+    height, width = results['img'].shape[:2]
+    whole = np.array([0, 0, width, height], np.float32)
+    frame = np.asarray(results['gt_bboxes'], np.float32)
+    boxes, frame, scores, corner = frame[:-1], frame[-1], results['proposal_scores'], None
+    if 'teacher' in results and results['teacher'].maps:
+        boxes, corner = boxes[:-1], boxes[-1]
+    if len(boxes) != len(scores) or np.abs(frame - whole).max() > TOLERANCE:
+        raise ValueError(
+            f'PackProposals: the proposals of {name!r} are in an image with the corners {frame.tolist()}, but the '
+            f'image has {width} × {height} pixels: a transform between LoadProposals and PackProposals moves the '
+            'image without its gt_bboxes. Use Resize, RandomChoiceResize, RandomFlip or CenterCrop of mmcv, and '
+            'leave CropBox and other crops out of the pipeline'
+        )
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    if not inside.any():
+        boxes, scores = recycle(whole[None], scores[:1], len(boxes))
+    elif not inside.all():
+        boxes, scores = recycle(boxes[inside], scores[inside], len(boxes))
+    return boxes, corner, scores
+
+
+def _flipped(name: str, corner: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of maps ``(D, h, w)`` that the image was flipped along, told from where its corner went."""
+    side = np.array([shape[1], shape[0]]) * CORNER
+    far = np.array([shape[1], shape[0]]) - side
+    axes = tuple(axis for axis, at in ((2, 0), (1, 1)) if abs(corner[at] - far[at]) <= TOLERANCE)
+    start = np.array([far[0] if 2 in axes else 0, far[1] if 1 in axes else 0])
+    if np.abs(corner - np.concatenate([start, start + side])).max() > TOLERANCE:
+        raise ValueError(
+            f'PackProposals: the teacher saw the whole image {name!r}, of which a crop is left: the cached maps cannot '
+            'be cut to fit. Leave crops out of the pipeline, or write a cache without --layers'
+        )
+    return axes
 
 
 def _instances(objects: list[dict]) -> InstanceData:

@@ -1,0 +1,187 @@
+"""What a teacher said about each image of a data set, in a folder of shards that loaders map into memory."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from .proposal_file import STEPS
+
+FORMAT, VERSION = 'mlic_mm.teacher_cache', 1
+INDEX = 'index.json'
+MAKE = 'python tools/cache_teacher.py CONFIG CHECKPOINT --out FOLDER'
+SETTINGS = ('fingerprint', 'classes', 'layers', 'regions', 'dataset')
+
+
+class CachedTeacher(NamedTuple):
+    """What is kept of one image; what a teacher does not give is None or empty.
+
+    Attributes:
+        size: (H, W) of the image in the data set.
+        logits: float32 ``(C,)``, of the image.
+        cls_logits, det_logits: float16 ``(R, C)``, :math:`M^c` and :math:`M^d`; None of a teacher without regions.
+        boxes: float32 ``(R', 4)``, regions after NMS as fractions of width and height.
+        scores: float32 ``(R',)``, their :math:`s'`.
+        maps: By layer, float16 ``(D, h, w)``.
+    """
+
+    size: tuple[int, int]
+    logits: np.ndarray
+    cls_logits: np.ndarray | None
+    det_logits: np.ndarray | None
+    boxes: np.ndarray
+    scores: np.ndarray
+    maps: dict[str, np.ndarray]
+
+
+class TeacherCache:
+    """Outputs of a teacher by image id: ``cache[img_id]`` is a :class:`CachedTeacher`.
+
+    A folder with ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
+    safetensors for every ``shard`` ids in their order. Shards are opened on first use, in each process anew, and mapped
+    into memory, so that an object can be pickled and processes share what they read.
+
+    Half precision keeps 11 bits: a logit or a value of a map is off by at most 1/2048 of itself. Image logits and
+    :math:`s'` are few and stay float32. Boxes are whole steps of 1/65535 of width and height, as in
+    :class:`~mlic_mm.datasets.ProposalFile`: as small as half precision and thirty times finer near the right edge.
+
+    Args:
+        path (str | Path): A folder of ``tools/cache_teacher.py``.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or a shard is missing because the tool was stopped.
+        ValueError: The folder is no cache, or ``index.json`` was cut short. On reading: a shard was cut short or is of
+            another cache, or the image is not in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = os.path.expanduser(path)
+        file = os.path.join(self.path, INDEX)
+        if not os.path.isfile(file):
+            raise FileNotFoundError(f'teacher cache {self.path} not found (no {INDEX} in it); write it: {MAKE}')
+        self.index = read_index(self.path)
+        self.key = cache_key(self.index)
+        self._rows = {img_id: row for row, img_id in enumerate(self.index['ids'])}
+        self._opened: dict[int, Shard] = {}
+        there = set(os.listdir(self.path))
+        numbers = range(-(-len(self._rows) // self.index['shard']))
+        if missing := [number for number in numbers if shard_name(number) not in there]:
+            raise FileNotFoundError(
+                f'{self.path}: {len(missing)} of {len(numbers)} shards are missing, the first is '
+                f'{shard_name(missing[0])}; the command that began it writes the rest: {MAKE}'
+            )
+
+    @property
+    def ids(self) -> list[str]:
+        """Image ids, in the order of the data set."""
+        return self.index['ids']
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Label names, in the order of the logits."""
+        return tuple(self.index['classes'])
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """What the teacher was: see :func:`~mlic_mm.datasets.teacher_fingerprint.teacher_fingerprint`."""
+        return self.index['fingerprint']
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, img_id: object) -> bool:
+        return str(img_id) in self._rows
+
+    def __getitem__(self, img_id: str | int) -> CachedTeacher:
+        row = self._rows.get(str(img_id))
+        if row is None:
+            kind = self.index['dataset']
+            raise ValueError(
+                f'{self.path}: has no outputs for image {str(img_id)!r}; it has {len(self)} images of {kind["type"]} '
+                f'({kind["split"]}), the first {self.ids[0]!r}. Name the cache of this data set and split, or write '
+                f'one: {MAKE} --split SPLIT'
+            )
+        number, row = divmod(row, self.index['shard'])
+        return self._shard(number).read(row, self.index['layers'])
+
+    def check(self) -> None:
+        """Open each shard once: one that was cut short is found before the training and not in its middle."""
+        for number in range(-(-len(self) // self.index['shard'])):
+            Shard(self.path, number, self.key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {'_opened': {}}
+
+    def __repr__(self) -> str:
+        return f'TeacherCache({self.path!r})'
+
+    def _shard(self, number: int) -> 'Shard':
+        if number not in self._opened:
+            self._opened[number] = Shard(self.path, number, self.key)
+        return self._opened[number]
+
+
+class Shard:
+    """One file of a cache; the tensors stay on disk until they are asked for."""
+
+    def __init__(self, folder: str | Path, number: int, key: str) -> None:
+        self.path = os.path.join(folder, shard_name(number))
+        cure = f'the same command with the same options writes it again: {MAKE}'
+        try:
+            self.file = safe_open(self.path, framework='numpy')
+            metadata = self.file.metadata() or {}
+            self.sizes, self.logits = self.file.get_tensor('sizes'), self.file.get_tensor('logits')
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f'{self.path}: no shard of a teacher cache, or cut short ({error}); {cure}') from None
+        if metadata.get('key') != key or metadata.get('number') != str(number):
+            raise ValueError(f'{self.path}: is of another cache than the {INDEX} beside it; delete it, and {cure}')
+        self.names = set(self.file.keys())
+
+    def read(self, row: int, layers: Sequence[str]) -> CachedTeacher:
+        height, width = self.sizes[row].tolist()
+        matrices = [
+            self.file.get_tensor(name) if name in self.names else None
+            for name in (f'cls_logits.{row}', f'det_logits.{row}')
+        ]
+        boxes = self.file.get_tensor(f'boxes.{row}').astype(np.float32) / STEPS
+        maps = {layer: self.file.get_tensor(f'map.{row}.{layer}') for layer in layers}
+        scores = self.file.get_tensor(f'scores.{row}')
+        return CachedTeacher((height, width), self.logits[row].copy(), matrices[0], matrices[1], boxes, scores, maps)
+
+
+def read_index(folder: str | Path) -> dict[str, Any]:
+    """Read ``index.json``.
+
+    Raises:
+        ValueError: It was cut short, is of something else, or of another version.
+    """
+    file = os.path.join(folder, INDEX)
+    text = Path(file).read_text(encoding='utf-8', errors='replace')
+    cure = f'write the cache again: {MAKE} --force'
+    # The format comes first, so that a file cut short is still known for ours.
+    if not text.startswith(f'{{"format": "{FORMAT}"'):
+        raise ValueError(f'{file}: not the index of a teacher cache; name another folder, or write one: {MAKE}')
+    try:
+        index = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f'{file}: cut short or damaged ({error}); {cure}') from None
+    if index.get('version') != VERSION:
+        raise ValueError(f'{file}: version {index.get("version")} of the format, known is {VERSION}; {cure}')
+    if missing := [key for key in (*SETTINGS, 'shard', 'ids') if key not in index]:
+        raise ValueError(f'{file}: damaged, it has no {missing[0]!r}; {cure}')
+    return index
+
+
+def cache_key(index: Mapping[str, Any]) -> str:
+    """Digest of all that an index says; each shard carries it."""
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
+def shard_name(number: int) -> str:
+    """File of shard ``number``."""
+    return f'{number:06d}.safetensors'
