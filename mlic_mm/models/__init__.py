@@ -1,26 +1,49 @@
 from .batch_augments import MixupOR
-from .classifiers import AttentionConsistencyClassifier, EnsembleClassifier
+from .classifiers import AttentionConsistencyClassifier, DistillClassifier, EnsembleClassifier, Teacher
 from .data_preprocessors import MultiLabelDataPreprocessor
 from .heads import DeepLIFTHead, DeepLIFTMaps, WSDDNHead
 from .label_graphs import LabelGraph
-from .losses import AttentionConsistencyLoss, MultiLabelBCELoss, WeightedBCELoss, multi_label_bce
+from .losses import (
+    AttentionConsistencyLoss,
+    AttentionTransferLoss,
+    ClassAwareDistillLoss,
+    DistillLoss,
+    DistillOutputs,
+    FeatureDistillLoss,
+    FitNetsLoss,
+    HintonDistillLoss,
+    MultiLabelBCELoss,
+    RoIFeatureDistillLoss,
+    WeightedBCELoss,
+    multi_label_bce,
+)
 from .necks import VGGNeck
 from .view_transforms import ComposeView, FlipView, Rotate90View, ScaleView, TranslateView, ViewTransform
 
 __all__ = [
     'AttentionConsistencyClassifier',
     'AttentionConsistencyLoss',
+    'AttentionTransferLoss',
+    'ClassAwareDistillLoss',
     'ComposeView',
     'DeepLIFTHead',
     'DeepLIFTMaps',
+    'DistillClassifier',
+    'DistillLoss',
+    'DistillOutputs',
     'EnsembleClassifier',
+    'FeatureDistillLoss',
+    'FitNetsLoss',
     'FlipView',
+    'HintonDistillLoss',
     'LabelGraph',
     'MixupOR',
     'MultiLabelBCELoss',
     'MultiLabelDataPreprocessor',
+    'RoIFeatureDistillLoss',
     'Rotate90View',
     'ScaleView',
+    'Teacher',
     'TranslateView',
     'VGGNeck',
     'ViewTransform',

@@ -1,0 +1,53 @@
+"""Distillation of predictions with one fixed temperature."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlic_mm.registry import MODELS
+
+from .class_aware_distill_loss import softened_teacher
+from .distill_loss import DistillLoss
+from .distill_outputs import DistillOutputs
+
+
+@MODELS.register_module()
+class HintonDistillLoss(DistillLoss):
+    r"""Knowledge distillation (Hinton, Vinyals & Dean 2015) for several labels.
+
+    Binary cross-entropy of :math:`\sigma(m^S / t_S)` to the teacher's predictions softened by :math:`t_T`, summed over
+    labels, averaged over images, times :math:`t_S^2` so that its gradients keep their size (their section 2). KD from
+    WSD, section 4.2, chooses :math:`t_T = 1` or 2 and :math:`t_S = 5`.
+
+    Args:
+        teacher_temperature: :math:`t_T`; both branches of a teacher of regions have it.
+        student_temperature: :math:`t_S`.
+        loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: A temperature that is not positive.
+    """
+
+    level = 'prediction'
+
+    def __init__(
+        self, teacher_temperature: float = 1.0, student_temperature: float = 1.0, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__(loss_weight)
+        for name, value in (
+            ('teacher_temperature', teacher_temperature),
+            ('student_temperature', student_temperature),
+        ):
+            if value <= 0:
+                raise ValueError(f'HintonDistillLoss: {name}={value} must be positive')
+        self.teacher_temperature = teacher_temperature
+        self.student_temperature = student_temperature
+
+    def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
+        """Return the loss."""
+        assert student.logits is not None
+        logits = student.logits.to(torch.promote_types(student.logits.dtype, torch.float32))
+        temperature = logits.new_tensor(self.teacher_temperature)
+        soft = softened_teacher(teacher, temperature, temperature.expand(1) * 1).detach()
+        loss = F.binary_cross_entropy_with_logits(logits / self.student_temperature, soft, reduction='sum')
+        return self.loss_weight * self.student_temperature**2 * loss / len(logits)

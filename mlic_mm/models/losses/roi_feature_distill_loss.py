@@ -1,0 +1,93 @@
+"""Distillation of features in the regions that a detector holds for objects."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mlic_mm.models.layers import roi_pool
+from mlic_mm.registry import MODELS
+
+from .distill_loss import FeatureDistillLoss, channel_map, check_channels
+from .distill_outputs import DistillOutputs
+
+
+def roi_feature_distance(
+    student: Tensor, teacher: Tensor, boxes: Sequence[Tensor], weights: Sequence[Tensor] | None = None, size: int = 7
+) -> Tensor:
+    r"""Squared distance of pooled features of regions (KD from WSD, Eq. 3 and 4).
+
+    :math:`\frac{1}{2N} \sum_n \frac{1}{|R'_n|} \sum_R \| s'_R \phi(F^T; R) - s'_R \phi(F^S; R) \|_2^2`
+
+    Args:
+        student: ``(N, D, h, w)``.
+        teacher: ``(N, D, h', w')``.
+        boxes: N tensors ``(R'_n, 4)``, [x1, y1, x2, y2] as fractions of width and height.
+        weights: :math:`s'`, N tensors ``(R'_n,)``; 1 by default.
+        size: Parts along each side of a region.
+
+    Returns:
+        Scalar. An image without regions adds nothing.
+    """
+    check_channels('roi_feature_distance', student, teacher)
+    pooled = [
+        roi_pool(maps, [box * box.new_tensor([maps.size(3), maps.size(2)] * 2) for box in boxes], size)
+        for maps in (student, teacher)
+    ]
+    distance = (pooled[0] - pooled[1]).square().flatten(1).sum(1)  # (ΣR',)
+    factors = [box.new_full((len(box),), 1 / max(len(box), 1)) for box in boxes]
+    if weights is not None:
+        factors = [factor * weight.square() for factor, weight in zip(factors, weights, strict=True)]
+    return (distance * torch.cat(factors).to(distance)).sum() / (2 * len(boxes))
+
+
+@MODELS.register_module()
+class RoIFeatureDistillLoss(FeatureDistillLoss):
+    r"""RoI-aware distillation, :math:`L_f` (KD from WSD, Eq. 3 and 4); several layers are several such losses.
+
+    With the paper's :math:`s'`, which sums to about the number of labels over hundreds of regions, the loss is small
+    (1e-3 and less) and ``loss_weight`` the way to weigh it against others; alone in stage 1 it needs a learning rate,
+    or an optimiser such as Adam, to match.
+
+    Args:
+        student_layer: See :class:`FeatureDistillLoss`.
+        teacher_layer: See :class:`FeatureDistillLoss`.
+        student_channels: Channels of the student's map; with ``teacher_channels`` where they differ, for Ψ.
+        teacher_channels: Channels of the teacher's map.
+        roi_size: Parts along each side of a region.
+        weighted: Weight the regions by :math:`s'`; False is the paper's variant "NMS proposals" (Table 4).
+        loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: The teacher gives no regions or no such map; channels differ without Ψ.
+    """
+
+    def __init__(
+        self,
+        student_layer: str = '',
+        teacher_layer: str | None = None,
+        student_channels: int | None = None,
+        teacher_channels: int | None = None,
+        roi_size: int = 7,
+        weighted: bool = True,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(student_layer, teacher_layer, loss_weight)
+        if roi_size < 1:
+            raise ValueError(f'RoIFeatureDistillLoss: roi_size={roi_size} must be at least 1')
+        self.transform = channel_map('RoIFeatureDistillLoss', student_channels, teacher_channels)
+        self.roi_size = roi_size
+        self.weighted = weighted
+
+    def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
+        """See :func:`roi_feature_distance`."""
+        own, others = self.maps(student, teacher)
+        if not teacher.boxes:
+            raise ValueError(
+                'RoIFeatureDistillLoss: the teacher gives no regions; it must be a detector (mlic_mm.WSDDNHead, '
+                'mlic_mm.DetectorTeacher), or the samples must have proposals'
+            )
+        weights = teacher.box_scores if self.weighted else None
+        return self.loss_weight * roi_feature_distance(
+            self.transform(own), others, teacher.boxes, weights, self.roi_size
+        )
