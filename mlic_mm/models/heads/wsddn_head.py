@@ -8,9 +8,9 @@ from mmengine.structures import InstanceData
 from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
-from mlic_mm.models.layers import fuse_branches, roi_pool, select_regions
+from mlic_mm.models.layers import fuse_branches, roi_pool
 from mlic_mm.registry import MODELS
 
 Feats = tuple[Tensor, ...]
@@ -150,7 +150,7 @@ class WSDDNHead(MultiLabelClsHead):
         iou, most = self.test_cfg['iou_threshold'], self.test_cfg['max_per_img']
         boxes = boxes * _original_scale(sample, boxes)
         objectness = scores.sum(1)
-        best = select_regions(boxes, objectness, iou, most)[: len(boxes)].unique_consecutive()
+        best = nms(boxes, objectness, iou)[:most]
         sample.set_field(InstanceData(bboxes=boxes[best], scores=objectness[best]), 'regions')
         rows, labels = (scores > self.test_cfg['score_thr']).nonzero(as_tuple=True)
         found = scores[rows, labels]

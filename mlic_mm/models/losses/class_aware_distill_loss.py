@@ -41,7 +41,7 @@ def softened_teacher(teacher: DistillOutputs, cls_temperature: Tensor, det_tempe
         _check('regions', 1, det, det_temperature)
         # Missing regions have −inf, whose quotient would have no gradient.
         missing = det.isneginf()
-        det = det.masked_fill(missing, 0) / det_temperature.unsqueeze(-1)
+        det = det.masked_fill(missing, 0) / det_temperature.view(-1, 1)
         det = det.masked_fill(missing, -torch.inf)
     return fuse_branches(cls, det).sum(1).clamp(0, 1)
 

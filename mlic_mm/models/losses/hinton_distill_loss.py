@@ -48,6 +48,6 @@ class HintonDistillLoss(DistillLoss):
         assert student.logits is not None
         logits = student.logits.to(torch.promote_types(student.logits.dtype, torch.float32))
         temperature = logits.new_tensor(self.teacher_temperature)
-        soft = softened_teacher(teacher, temperature, temperature.expand(1) * 1).detach()
+        soft = softened_teacher(teacher, temperature, temperature).detach()
         loss = F.binary_cross_entropy_with_logits(logits / self.student_temperature, soft, reduction='sum')
         return self.loss_weight * self.student_temperature**2 * loss / len(logits)
