@@ -27,7 +27,7 @@ class CachedTeacher(NamedTuple):
         cls_logits, det_logits: float16 ``(R, C)``, :math:`M^c` and :math:`M^d`; None of a teacher without regions.
         boxes: float32 ``(R', 4)``, regions after NMS as fractions of width and height.
         scores: float32 ``(R',)``, their :math:`s'`.
-        maps: By layer, float16 ``(D, h, w)``.
+        maps: By layer, float16 ``(D, h, w)``; ``''`` is the last map of the backbone.
     """
 
     size: tuple[int, int]

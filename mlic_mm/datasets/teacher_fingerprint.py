@@ -87,8 +87,8 @@ def _is_file(value: Any) -> bool:
 
 
 def _without_proposals(step: Mapping[str, Any], proposals: list[str]) -> dict[str, Any]:
-    """Return a step of the pipeline; the file of a ``LoadProposals`` goes into ``proposals`` instead."""
-    kept = dict(step)
+    """Return what of a step decides about the image; the file of a ``LoadProposals`` goes into ``proposals`` instead."""
+    kept = {key: value for key, value in step.items() if key not in ('cache_mb', 'meta_keys')}
     if str(step['type']).rpartition('.')[2] == 'LoadProposals':
         proposals.append(ProposalFile(kept.pop('file')).fingerprint)
     return kept

@@ -77,7 +77,7 @@ class LoadTeacher(BaseTransform):
         index = self.cache.index
         words = ['python', 'tools/cache_teacher.py', config, *([checkpoint] if checkpoint else [])]
         words += ['--out', self.cache.path, '--split', index['dataset']['split']]
-        words += ['--layers', *index['layers']] if index['layers'] else []
+        words += ['--layers', *(layer or 'backbone' for layer in index['layers'])] if index['layers'] else []
         words += ['--iou-threshold', index['regions']['iou_threshold'], '--num-regions', index['regions']['num']]
         return shlex.join(str(word) for word in (*words, '--force'))
 
