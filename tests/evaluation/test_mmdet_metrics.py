@@ -69,7 +69,6 @@ def run(which: str, data_root: Path, folder: Path, evaluators: list[dict]) -> tu
         dict(type='Resize', scale=(96, 64)),
         dict(type='mlic_mm.PackProposals', meta_keys=META_KEYS),
     ]
-    torch.manual_seed(0)
     runner = Runner(
         model=ConfigDict(
             type='ImageClassifier',
@@ -90,6 +89,7 @@ def run(which: str, data_root: Path, folder: Path, evaluators: list[dict]) -> tu
         test_cfg=dict(),
         test_evaluator=evaluators,
         default_scope='mmpretrain',
+        randomness=dict(seed=0),
         experiment_name=f'{which}_{len(evaluators)}',
     )
     return runner.test(), runner

@@ -1,7 +1,6 @@
 """Proposals by a trained detector's region proposal network."""
 
 import copy
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from torch import nn
 
 from mlic_mm.registry import TASK_UTILS
-from mlic_mm.utils.checkpoint import load_checkpoint
+from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector
 
 from .patch_generator import PatchGenerator
-
-INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
 
 
 @TASK_UTILS.register_module()
@@ -44,22 +40,11 @@ class RPNGenerator(PatchGenerator):
 
     def __init__(self, config: str, checkpoint: str | None = None, device: str = 'cpu', num: int = 1000) -> None:
         super().__init__(num)
-        if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
-            raise ImportError(f'RPNGenerator needs mmdet: {INSTALL}')
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'RPNGenerator: config {config} not found; name the config file of a detector')
-        from mmdet.registry import MODELS
-        from mmdet.utils import register_all_modules
-
+        self._model, cfg = build_detector(config, 'RPNGenerator')
         self.config = config
         self.checkpoint = checkpoint
         self.device = device
-        cfg = Config.fromfile(config)
-        # Weights come from the checkpoint alone: nothing is to be downloaded for the backbone first.
-        _drop_init(cfg.model)
-        register_all_modules(init_default_scope=False)
         with DefaultScope.overwrite_default_scope('mmdet'):
-            self._model: nn.Module = MODELS.build(cfg.model).eval()
             self._pipeline = Compose(_pipeline(cfg, config))
         if self._head() is None:
             raise ValueError(
@@ -67,7 +52,8 @@ class RPNGenerator(PatchGenerator):
                 'two-stage detector, such as Faster R-CNN'
             )
         if checkpoint is not None:
-            self._load(checkpoint)
+            parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else 'bbox_head')
+            load_detector(self._model, checkpoint, config, 'RPNGenerator', parts)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -91,46 +77,13 @@ class RPNGenerator(PatchGenerator):
         head = getattr(self._model, 'rpn_head', None)
         return head if head is not None or type(self._model).__name__ != 'RPN' else self._model.bbox_head
 
-    def _load(self, checkpoint: str) -> None:
-        read = load_checkpoint(checkpoint)
-        state = read.get('state_dict', read)
-        state = {name.removeprefix('module.'): value for name, value in state.items()}
-        wanted = {name for name in self._model.state_dict() if name.startswith(('backbone', 'neck', *self._names()))}
-        if lacking := sorted(wanted - set(state)):
-            raise ValueError(
-                f'RPNGenerator: {checkpoint} lacks {len(lacking)} weights of {self.config}, the first {lacking[0]}; '
-                'name the checkpoint of this detector'
-            )
-        try:
-            self._model.load_state_dict({name: state[name] for name in wanted}, strict=False)
-        except RuntimeError as error:
-            raise ValueError(f'RPNGenerator: {checkpoint} does not fit {self.config}: {error}') from None
-
-    def _names(self) -> tuple[str, ...]:
-        return ('rpn_head',) if hasattr(self._model, 'rpn_head') else ('bbox_head',)
-
 
 def _pipeline(cfg: Config, config: str) -> list[dict]:
     """Return the test pipeline for an image that is in memory, without annotations."""
-    node = (cfg.get('test_dataloader') or {}).get('dataset')
-    while node is not None and 'pipeline' not in node:
-        node = node.get('dataset') or next(iter(node.get('datasets', ())), None)
+    node = dataset_of(cfg)
     if node is None:
         raise ValueError(f'RPNGenerator: {config} has no test_dataloader.dataset.pipeline; name a whole config')
     steps = [dict(step) for step in copy.deepcopy(list(node.pipeline))]
     kinds = [str(step['type']).rpartition('.')[2] for step in steps]
     kept = [step for step, kind in zip(steps, kinds, strict=True) if not kind.startswith('Load')]
     return [dict(type='mmdet.LoadImageFromNDArray'), *kept]
-
-
-def _drop_init(node: Any) -> None:
-    """Remove every ``init_cfg`` of pretrained weights."""
-    if isinstance(node, dict):
-        init = node.get('init_cfg')
-        if isinstance(init, dict) and str(init.get('type', '')).endswith('Pretrained'):
-            node['init_cfg'] = None
-        for child in node.values():
-            _drop_init(child)
-    elif isinstance(node, list | tuple):
-        for child in node:
-            _drop_init(child)

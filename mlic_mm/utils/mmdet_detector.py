@@ -1,0 +1,104 @@
+"""Detectors of mmdet from their configs and checkpoints, for the parts that use one."""
+
+import copy
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from .checkpoint import load_checkpoint
+
+INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
+
+
+def build_detector(config: str | Path | Mapping[str, Any], user: str) -> tuple[nn.Module, Config]:
+    """Build a detector with initial weights, in eval mode, and return its whole config beside it.
+
+    Pretrained weights that the config names are not fetched: those of a checkpoint replace them.
+
+    Args:
+        config: The detector's config file, a whole config, or its ``model`` alone.
+        user: Who asks, for messages.
+
+    Raises:
+        ImportError: mmdet or mmcv's ops are missing; the message has the command.
+        FileNotFoundError: There is no such file.
+        ValueError: The config has no ``model``.
+    """
+    if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
+        raise ImportError(f'{user} needs mmdet: {INSTALL}')
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+
+    if isinstance(config, Mapping):
+        whole = copy.deepcopy(dict(config))
+        cfg = Config(whole if 'model' in whole else dict(model=whole))
+    elif Path(config).is_file():
+        cfg = Config.fromfile(config)
+    else:
+        raise FileNotFoundError(f'{user}: config {config} not found; name the config file of a detector')
+    if not (cfg.get('model') or {}).get('type'):
+        raise ValueError(f'{user}: {cfg.filename or "the config"} has no model; name the config of a detector')
+    _drop_init(cfg.model)
+    register_all_modules(init_default_scope=False)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return MODELS.build(cfg.model).eval(), cfg
+
+
+def load_detector(
+    model: nn.Module, checkpoint: str | Path, source: str, user: str, parts: Collection[str] | None = None
+) -> tuple[str, ...] | None:
+    """Load the weights of a detector as plain data and return the class names that come with them.
+
+    Args:
+        model: The detector.
+        checkpoint: File of weights, those of more modules than the model has too.
+        source: Its config, for messages.
+        user: Who asks, for messages.
+        parts: Load these modules only; all by default.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Weights are missing or of another shape.
+    """
+    read = load_checkpoint(checkpoint)
+    state = {name.removeprefix('module.'): value for name, value in read.get('state_dict', read).items()}
+    wanted = [name for name in model.state_dict() if parts is None or name.partition('.')[0] in parts]
+    if lacking := sorted(set(wanted) - set(state)):
+        raise ValueError(
+            f'{user}: {checkpoint} lacks {len(lacking)} weights of {source}, the first {lacking[0]}; '
+            'name the checkpoint of this detector'
+        )
+    try:
+        model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f'{user}: {checkpoint} does not fit {source}: {error}') from None
+    meta = read.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    classes = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')  # the latter up to mmdet 2
+    return tuple(classes) if classes else None
+
+
+def dataset_of(cfg: Config) -> ConfigDict | None:
+    """Return the config of the data set that a detector is tested on, out of what wraps it; None where it has none."""
+    node = (cfg.get('test_dataloader') or {}).get('dataset')
+    while node is not None and 'pipeline' not in node:
+        node = node.get('dataset') or next(iter(node.get('datasets', ())), None)
+    return node
+
+
+def _drop_init(node: Any) -> None:
+    """Remove every ``init_cfg`` of pretrained weights."""
+    if isinstance(node, dict):
+        init = node.get('init_cfg')
+        if isinstance(init, dict) and str(init.get('type', '')).endswith('Pretrained'):
+            node['init_cfg'] = None
+        for child in node.values():
+            _drop_init(child)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            _drop_init(child)
