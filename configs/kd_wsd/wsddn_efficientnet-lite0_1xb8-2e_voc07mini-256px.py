@@ -12,9 +12,7 @@ _base_ = [
 ]
 
 model = dict(
-    neck=None,
     head=dict(
-        _delete_=True,
         type='mlic_mm.WSDDNHead',
         num_classes=20,
         in_channels=1280,

@@ -60,7 +60,8 @@ class LabelCheckHook(Hook):
                 )
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
-        head = getattr(bare_model(runner), 'head', None)
+        model = bare_model(runner)
+        head = getattr(model, 'head', None)
         reference: tuple[str, tuple[str, ...]] | None = None
         for kind, loader in loaders.items():
             name, classes = _classes_of(loader)
@@ -71,9 +72,15 @@ class LabelCheckHook(Hook):
                 continue
             if reference:
                 check_same_classes(reference[1], classes, reference[0], f'{kind} {name}')
+            for step in getattr(getattr(loader.dataset, 'pipeline', None), 'transforms', []):
+                if getattr(step, 'classes', None):  # LoadTeacher's
+                    check_same_classes(classes, step.classes, f'{kind} {name}', f'{type(step).__name__} of its pipeline')
             reference = reference or (f'{kind} {name}', classes)
         if head is None or reference is None:
             return
+        teacher = getattr(getattr(model, 'teacher', None), 'classes', None)
+        if teacher:
+            check_same_classes(reference[1], teacher, reference[0], 'teacher of the model (model.teacher)')
         graph = getattr(getattr(head, 'label_graph', None), 'classes', None)
         if graph:
             check_same_classes(reference[1], graph, reference[0], 'label graph of the model (model.head.label_graph)')

@@ -1,0 +1,47 @@
+"""Both stages on the small VOC, from a cached teacher: what `tools/reproduce.py kd_wsd/1 --data mini` varies.
+
+python tools/cache_teacher.py configs/kd_wsd/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px.py \
+work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px/epoch_2.pth --out CACHE --layers backbone
+"""
+
+_base_ = [
+    '../_base_/datasets/voc07_128.py',
+    '../_base_/models/efficientnet_lite0.py',
+    '../_base_/schedules/kd_wsd_adamw_mini.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    type='mlic_mm.DistillClassifier',
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='MultiLabelLinearClsHead', num_classes=20, in_channels=1280, loss=dict(type='mlic_mm.MultiLabelBCELoss')
+    ),
+    distill=dict(
+        roi=dict(type='mlic_mm.RoIFeatureDistillLoss', roi_size=3, loss_weight=100.0),
+        prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=200),
+    ),
+)
+teacher = 'work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px'
+pipeline = [
+    dict(type='mlic_mm.LoadImage', short_side=150, cache_mb=1000),
+    dict(
+        type='mlic_mm.LoadTeacher',
+        cache=f'{teacher}/cache',
+        config='configs/kd_wsd/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px.py',
+        checkpoint=f'{teacher}/epoch_2.pth',
+    ),
+    dict(type='Resize', scale=(128, 128)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='mlic_mm.PackProposals', meta_keys=_base_.pack.meta_keys),
+]
+train_dataloader = dict(batch_size=16, drop_last=True, dataset=dict(pipeline=pipeline))
+val_evaluator = dict(preset='liu')
+test_evaluator = val_evaluator
+
+# Two epochs of stage 1, three of stage 2.
+default_hooks = dict(distill_stage=dict(type='mlic_mm.DistillStageHook', epoch=3))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', begin=2, end=5, T_max=3, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=5, val_interval=5)
