@@ -1,5 +1,5 @@
 from .batch_augments import MixupOR
-from .classifiers import AttentionConsistencyClassifier, DistillClassifier, EnsembleClassifier, Teacher
+from .classifiers import AttentionConsistencyClassifier, DetectorTeacher, DistillClassifier, EnsembleClassifier, Teacher
 from .data_preprocessors import MultiLabelDataPreprocessor
 from .heads import DeepLIFTHead, DeepLIFTMaps, WSDDNHead
 from .label_graphs import LabelGraph
@@ -28,6 +28,7 @@ __all__ = [
     'ComposeView',
     'DeepLIFTHead',
     'DeepLIFTMaps',
+    'DetectorTeacher',
     'DistillClassifier',
     'DistillLoss',
     'DistillOutputs',

@@ -1,6 +1,7 @@
 from .attention_consistency_classifier import AttentionConsistencyClassifier
+from .detector_teacher import DetectorTeacher
 from .distill_classifier import DistillClassifier
 from .ensemble_classifier import EnsembleClassifier
 from .teacher import Teacher
 
-__all__ = ['AttentionConsistencyClassifier', 'DistillClassifier', 'EnsembleClassifier', 'Teacher']
+__all__ = ['AttentionConsistencyClassifier', 'DetectorTeacher', 'DistillClassifier', 'EnsembleClassifier', 'Teacher']

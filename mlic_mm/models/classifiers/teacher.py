@@ -1,6 +1,6 @@
 """A frozen model that shows a student what it sees."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mlic_mm.models.layers import fuse_branches, select_regions
 from mlic_mm.models.losses import DistillOutputs
 
 from .ensemble_classifier import EnsembleClassifier
-from .trained_classifier import build_classifier, common_labels, read_config
+from .trained_classifier import Labels, build_classifier, common_labels, read_config
 
 
 class Teacher:
@@ -32,14 +32,14 @@ class Teacher:
 
     Args:
         config: Config that trained the model.
-        checkpoint: Its weights.
-        model: A built model in place of both.
+        checkpoint: Its weights; None for models that bring their own, :class:`EnsembleClassifier` or a detector.
+        model: In place of ``config`` the model's own, or a built model, which has its weights.
         layers: Modules whose maps are wanted, such as ``'backbone.layer3'``; ``''`` is the backbone.
         iou_threshold: Of the NMS on :math:`s'`.
         num_regions: Regions kept; fewer are recycled.
 
     Raises:
-        ValueError: Neither or both of config and model; config without checkpoint; an unknown layer.
+        ValueError: Neither or both of config and model; no checkpoint where one is needed; an unknown layer.
         FileNotFoundError: No such config or checkpoint.
     """
 
@@ -47,7 +47,7 @@ class Teacher:
         self,
         config: str | Path | None = None,
         checkpoint: str | Path | None = None,
-        model: nn.Module | None = None,
+        model: nn.Module | Mapping[str, Any] | None = None,
         layers: Iterable[str] = (),
         iou_threshold: float = 0.4,
         num_regions: int = 100,
@@ -58,14 +58,18 @@ class Teacher:
             raise ValueError(
                 f'teacher: iou_threshold={iou_threshold} must lie in (0, 1], num_regions={num_regions} be at least 1'
             )
-        self.classes: tuple[str, ...] | None = None
-        if model is None:
-            assert config is not None
-            if checkpoint is None:
-                raise ValueError(f'teacher {config}: no checkpoint given, so it would have nothing to teach')
-            model, labels = build_classifier(read_config(config), checkpoint)
-            self.classes = common_labels(labels)
-        self.classes = self.classes or getattr(model, 'classes', None)
+        labels: Labels = {}
+        if not isinstance(model, nn.Module):
+            cfg = read_config(config) if config is not None else dict(model=model)
+            model, labels = build_classifier(cfg, checkpoint)
+            if checkpoint is None and not (isinstance(model, EnsembleClassifier) or hasattr(model, 'teach')):
+                raise ValueError(
+                    f'teacher {config or type(model).__name__}: no checkpoint given, so it would have nothing to teach'
+                )
+        elif checkpoint is not None:
+            raise ValueError(f'teacher: a built model has its weights; leave out checkpoint={checkpoint!r}')
+        self.classes = common_labels(labels) or getattr(model, 'classes', None)
+        assert isinstance(model, nn.Module)
         self.model: Any = model.eval().requires_grad_(False)
         self.layers = tuple(dict.fromkeys(layers))
         self.iou_threshold = iou_threshold
@@ -81,10 +85,11 @@ class Teacher:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR; the teacher normalises as it was trained.
             samples: With ``proposals`` in pixels of ``raw`` where the teacher looks at regions.
         """
-        if hasattr(self.model, 'teach'):
-            outputs = self.model.teach(raw, samples)
-            return self._select(outputs, outputs.boxes, outputs.box_scores)
         with tapped(self.model, self.layers) as maps:
+            if hasattr(self.model, 'teach'):
+                outputs = self.model.teach(raw, samples)
+                outputs.maps = {**outputs.maps, **maps}
+                return self._select(outputs, outputs.boxes, outputs.box_scores)
             if isinstance(self.model, EnsembleClassifier):
                 outputs = DistillOutputs(self.model(raw))
                 return self._select(outputs, *_own_proposals(raw, samples))
