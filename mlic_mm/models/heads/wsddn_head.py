@@ -1,5 +1,6 @@
 """Labels of an image and of its regions, learnt from the labels of the image alone."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, nms
 
-from mlic_mm.models.layers import fuse_branches, roi_pool
+from mlic_mm.models.layers import fuse_branches, image_logits, roi_pool
 from mlic_mm.registry import MODELS
 
 Feats = tuple[Tensor, ...]
@@ -40,11 +41,12 @@ class WSDDNHead(MultiLabelClsHead):
     The sum over regions of their product is the probability :math:`p` of a label in the image. In a plain
     ``ImageClassifier`` without a neck, on samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
 
-    The head's output is the logit of :math:`p`, clamped to [ε, 1 − ε], so that the multi-label losses, metrics,
-    ensembles and the inferencer treat it as any other; the loss is the binary cross-entropy of :math:`p`.
+    The head's output is the logit of :math:`p`, so that the multi-label losses, metrics, ensembles and the inferencer
+    treat it as any other. The loss is the binary cross-entropy of :math:`p` clamped to [ε, 1 − ε]; its gradient is that
+    of :math:`p` itself, or a label would never be learnt whose :math:`p` has fallen below ε.
 
     Args:
-        num_classes: C.
+        num_classes: C, at least 2: over one label, the softmax is 1 in every region.
         in_channels: Width of the vectors after ``region_neck``.
         stride: Pixels of the input to a cell of the map: 16 for VGG's conv5_3, 32 for the last stage of most networks.
         roi_size: Parts along each side of a region.
@@ -53,7 +55,7 @@ class WSDDNHead(MultiLabelClsHead):
         use_prior: Multiply by :math:`s_R`; without, the proposals need only be in a good order.
         eps: ε.
         loss: Config of a loss on logits.
-        test_cfg: ``boxes=True`` adds ``pred_instances`` (boxes in pixels of the image as it was loaded, scores, labels)
+        test_cfg: ``boxes=True`` adds ``pred_instances`` (boxes in pixels of the image's file, scores, labels)
             after NMS for each label at ``iou_threshold=0.4``, of at most ``max_per_img=100`` above ``score_thr=1e-4``,
             which mmdet's metrics evaluate, and ``regions``, the best of all labels together by :math:`s'`.
         **kwargs: Of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
@@ -77,9 +79,11 @@ class WSDDNHead(MultiLabelClsHead):
     ) -> None:
         kwargs.setdefault('init_cfg', dict(type='Normal', layer='Linear', std=0.01))
         super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), **kwargs)
-        for name, value in dict(
-            num_classes=num_classes, in_channels=in_channels, stride=stride, roi_size=roi_size
-        ).items():
+        if num_classes < 2:
+            raise ValueError(
+                f'WSDDNHead: num_classes={num_classes} must be at least 2, for it has a softmax over labels'
+            )
+        for name, value in dict(in_channels=in_channels, stride=stride, roi_size=roi_size).items():
             if value < 1:
                 raise ValueError(f'WSDDNHead: {name}={value} must be at least 1')
         self.test_cfg = TEST_CFG | (test_cfg or {})
@@ -130,11 +134,14 @@ class WSDDNHead(MultiLabelClsHead):
 
     def image_logits(self, regions: RegionLogits) -> Tensor:
         """Return the logits of the probabilities that the regions of each image sum up to, ``(N, C)``."""
-        return fuse_branches(regions.cls, regions.det).sum(1).clamp(self.eps, 1 - self.eps).logit()
+        return image_logits(regions.cls, regions.det)
 
     def loss(self, feats: Feats, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
-        """Return ``loss``, the cross-entropy of the image probabilities."""
-        return self._get_loss(self(feats, data_samples), data_samples, **kwargs)
+        """Return ``loss``, the cross-entropy of the clamped image probabilities."""
+        logits = self(feats, data_samples)
+        bound = math.log((1 - self.eps) / self.eps)
+        logits = logits.detach().clamp(-bound, bound) + (logits - logits.detach())  # gradient as if not clamped
+        return self._get_loss(logits, data_samples, **kwargs)
 
     def predict(self, feats: Feats, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Predict the labels of images, and of regions with ``test_cfg=dict(boxes=True)``."""
@@ -177,7 +184,7 @@ def _proposals(data_samples: Sequence[DataSample] | None, device: torch.device) 
 
 
 def _original_scale(sample: DataSample, boxes: Tensor) -> Tensor:
-    """Factors ``(4,)`` from pixels of the input to pixels of the image as it was loaded."""
+    """Factors ``(4,)`` from pixels of the input to pixels of ``ori_shape``, the image's file."""
     for key in ('ori_shape', 'img_shape'):
         if key not in sample.metainfo_keys():
             raise ValueError(

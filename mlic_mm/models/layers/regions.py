@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
-__all__ = ['fuse_branches', 'roi_pool', 'select_regions']
+__all__ = ['fuse_branches', 'image_logits', 'roi_pool', 'select_regions']
 
 
 def roi_pool(maps: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
     r"""Maximum of each of ``size × size`` parts of every region, :math:`\phi_{ROI}` (KD from WSD, Eq. 2).
 
-    torchvision's RoI pooling, on CPU and GPU, in float32 where the maps are of half precision.
+    torchvision's RoI pooling, on CPU and GPU, in float32 where the maps are of half precision: corners are rounded to
+    cells, both of which belong to the region. A region that begins in the last half of the last cell would be rounded
+    out of the map and give zeros; here it gives that cell.
 
     Args:
         maps: ``(N, D, h, w)``.
@@ -21,9 +23,17 @@ def roi_pool(maps: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
 
     Returns:
         ``(ΣR_n, D, size, size)``, image by image.
+
+    Raises:
+        ValueError: Boxes of more or fewer images than there are maps.
     """
+    if len(boxes) != len(maps):
+        raise ValueError(
+            f'roi_pool: boxes of {len(boxes)} images for the maps of {len(maps)}; give one tensor an image'
+        )
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    return ops.roi_pool(maps, [box.to(maps.dtype) for box in boxes], size)
+    last = maps.new_tensor([maps.size(3) - 1, maps.size(2) - 1] + [torch.inf] * 2)
+    return ops.roi_pool(maps, [box.to(maps.dtype).minimum(last) for box in boxes], size)
 
 
 def fuse_branches(cls_logits: Tensor, det_logits: Tensor) -> Tensor:
@@ -38,6 +48,30 @@ def fuse_branches(cls_logits: Tensor, det_logits: Tensor) -> Tensor:
     """
     dtype = torch.promote_types(cls_logits.dtype, torch.float32)
     return cls_logits.softmax(-1, dtype=dtype) * det_logits.softmax(-2, dtype=dtype)
+
+
+def image_logits(cls_logits: Tensor, det_logits: Tensor) -> Tensor:
+    r"""Logits of the probabilities :math:`p = \sum_R S` of labels in images (KD from WSD, section 3.1).
+
+    The same as ``fuse_branches(…).sum(-2).logit()``, but :math:`\log p` and :math:`\log(1 - p)` are sums of logarithms,
+    so that the result is finite and has a gradient where p rounds to 0 or 1. Computed in float32 at least.
+
+    Args:
+        cls_logits: ``(…, R, C)``, of at least two labels.
+        det_logits: ``(…, R, C)``; −inf where an image has fewer regions.
+
+    Returns:
+        ``(…, C)``.
+    """
+    dtype = torch.promote_types(cls_logits.dtype, torch.float32)
+    cls = cls_logits.log_softmax(-1, dtype=dtype)  # log S^c
+    det = det_logits.log_softmax(-2, dtype=dtype)
+    # log(1 - S^c): of the greatest label the logarithm of what all others sum up to, of others S^c is at most a half.
+    top = cls.argmax(-1, keepdim=True)
+    others = cls.scatter(-1, top, -torch.inf)
+    rest = others.logsumexp(-1, keepdim=True)
+    absent = torch.log1p(-others.exp()).scatter(-1, top, rest)
+    return (cls + det).logsumexp(-2) - (absent + det).logsumexp(-2)
 
 
 def select_regions(boxes: Tensor, scores: Tensor, iou_threshold: float, num: int) -> Tensor:

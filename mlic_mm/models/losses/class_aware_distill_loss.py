@@ -27,16 +27,18 @@ def softened_teacher(teacher: DistillOutputs, cls_temperature: Tensor, det_tempe
 
     Raises:
         ValueError: The teacher has neither; another number of labels or regions than temperatures.
+
+    Gradients reach the temperatures, never the teacher.
     """
     dtype = cls_temperature.dtype
     if teacher.cls_logits is None or teacher.det_logits is None:
         if teacher.logits is None:
             raise ValueError('the teacher gives neither image logits nor logits of regions')
         _check('labels', 1, teacher.logits, cls_temperature)
-        return (teacher.logits.to(dtype) / cls_temperature).sigmoid()
+        return (teacher.logits.detach().to(dtype) / cls_temperature).sigmoid()
     _check('labels', 2, teacher.cls_logits, cls_temperature)
-    cls = teacher.cls_logits.to(dtype) / cls_temperature  # (N, R, C)
-    det = teacher.det_logits.to(dtype)
+    cls = teacher.cls_logits.detach().to(dtype) / cls_temperature  # (N, R, C)
+    det = teacher.det_logits.detach().to(dtype)
     if det_temperature is not None:
         _check('regions', 1, det, det_temperature)
         # Missing regions have −inf, whose quotient would have no gradient.
@@ -67,11 +69,11 @@ class ClassAwareDistillLoss(DistillLoss):
 
     Args:
         num_classes: C.
-        num_proposals: R, the ``num`` of LoadProposals; None for a teacher without regions.
+        num_proposals: R, the ``num`` of LoadProposals; None for a teacher without logits of regions.
         loss_weight: λ.
 
     Raises:
-        ValueError: Sizes below 1; when called, a teacher with other numbers of labels or regions.
+        ValueError: Sizes below 1; when called, a teacher with other numbers of labels or regions, or with none.
     """
 
     level = 'prediction'
@@ -98,6 +100,11 @@ class ClassAwareDistillLoss(DistillLoss):
             raise ValueError(
                 f'ClassAwareDistillLoss: the teacher looks at {teacher.det_logits.size(1)} regions; set '
                 f'num_proposals={teacher.det_logits.size(1)}'
+            )
+        if self.det_theta is not None and teacher.det_logits is None:
+            raise ValueError(
+                f'ClassAwareDistillLoss: num_proposals={len(self.det_theta)}, but the teacher gives no logits of '
+                'regions; leave num_proposals out'
             )
         temperature = self.temperatures
         soft = softened_teacher(teacher, temperature['cls'], temperature.get('det'))

@@ -57,14 +57,30 @@ class FeatureDistillLoss(DistillLoss):
         """Return the student's map and the teacher's, ``(N, D, h, w)``, the latter without gradient.
 
         Raises:
-            ValueError: The teacher has no such map.
+            ValueError: One of them has no such map, or maps of other images.
         """
         if self.teacher_layer not in teacher.maps:
             raise ValueError(
                 f'{type(self).__name__}: the teacher gives no map of layer {self.teacher_layer!r}, only '
                 f'{sorted(teacher.maps)}; from a cache, write it again with --layers {self.teacher_layer or "backbone"}'
             )
-        return student.maps[self.student_layer], teacher.maps[self.teacher_layer].detach()
+        if self.student_layer not in student.maps:
+            raise ValueError(
+                f'{type(self).__name__}: the student gives no map of layer {self.student_layer!r}, only '
+                f'{sorted(student.maps)}; set student_layer'
+            )
+        own, other = student.maps[self.student_layer], teacher.maps[self.teacher_layer].detach()
+        for layer, maps in ((self.student_layer, own), (self.teacher_layer, other)):
+            if maps.dim() != 4:
+                raise ValueError(
+                    f'{type(self).__name__}: layer {layer!r} gives shape {tuple(maps.shape)}, not maps (N, D, h, w); '
+                    'choose a layer before the pooling'
+                )
+        if len(own) != len(other):
+            raise ValueError(
+                f'{type(self).__name__}: maps of {len(own)} images (student) and of {len(other)} (teacher)'
+            )
+        return own, other
 
 
 def channel_map(name: str, student_channels: int | None, teacher_channels: int | None) -> nn.Module:

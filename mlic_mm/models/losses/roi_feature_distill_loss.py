@@ -37,7 +37,7 @@ def roi_feature_distance(
     distance = (pooled[0] - pooled[1]).square().flatten(1).sum(1)  # (ΣR',)
     factors = [box.new_full((len(box),), 1 / max(len(box), 1)) for box in boxes]
     if weights is not None:
-        factors = [factor * weight.square() for factor, weight in zip(factors, weights, strict=True)]
+        factors = [factor * weight.detach().square() for factor, weight in zip(factors, weights, strict=True)]
     return (distance * torch.cat(factors).to(distance)).sum() / (2 * len(boxes))
 
 
