@@ -2,13 +2,15 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS, init_default_scope
+from mmengine.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from pipeline_steps import build_step, write_proposals
 
 import mlic_mm  # noqa: F401
 from mlic_mm.utils.label_graph import LabelGraphData
@@ -37,17 +39,24 @@ def build_backbone(config: str) -> torch.nn.Module:
     return MODELS.build(ast.literal_eval(config))
 
 
+@pytest.fixture(scope='module')
+def proposals(tmp_path_factory):
+    return write_proposals(tmp_path_factory.mktemp('proposals') / 'proposals.st')
+
+
 @pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds(name, graphs):
+def test_config_builds(name, graphs, proposals):
     cfg = load(name, graphs)
     build_backbone(repr(cfg.model.backbone.to_dict()))
-    head = MODELS.build(cfg.model.head)
+    with torch.device('meta' if 'region_neck' in cfg.model.head else 'cpu'):  # VGG16's take half a gigabyte
+        head = MODELS.build(cfg.model.head)
     assert head.num_classes == next((n for data, n in NUM_CLASSES.items() if data in name), 10)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
+        assert [build_step(step, proposals) for step in loader.dataset.pipeline]
         assert 'img_id' in loader.dataset.pipeline[-1].meta_keys
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
-        HOOKS.build(hook)
+        if hook is not None:
+            HOOKS.build(hook)
     METRICS.build(cfg.val_evaluator)
     METRICS.build(cfg.test_evaluator)
     wrapper = build_optim_wrapper(head, cfg.optim_wrapper)
@@ -76,3 +85,49 @@ def test_fig_6_sweeps_the_threshold_by_one_option(threshold, graphs):
     head = MODELS.build(cfg.model.head)
     data = LabelGraphData.load(graphs[20])
     assert head.label_graph.edges.size(1) == 20 + data.edges(threshold).shape[1]
+
+
+def strings(node):
+    """All strings in nested data."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for part in node.values():
+            yield from strings(part)
+    elif isinstance(node, list | tuple):
+        for part in node:
+            yield from strings(part)
+
+
+HANDOVERS = sorted(
+    (name, text)
+    for name in CONFIGS
+    for text in set(strings(Config.fromfile(ROOT / name).to_dict()))
+    if text.startswith('work_dirs/')
+)
+
+
+@pytest.mark.parametrize(('name', 'text'), HANDOVERS)
+def test_what_a_config_takes_over_is_what_another_writes(name, text):
+    """``work_dirs/<config>/``: the config itself, the checkpoint of its last epoch, or its cache."""
+    folder, _, file = text.removeprefix('work_dirs/').partition('/')
+    (other,) = [path for path in CONFIGS if Path(path).stem == folder]
+    if found := re.fullmatch(r'epoch_(\d+)\.pth', file):
+        assert int(found[1]) == Config.fromfile(ROOT / other).train_cfg.max_epochs
+    else:
+        assert file in ('', 'cache', f'{folder}.py')
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name.rpartition('/')[2].startswith(('kd_wsd', 'kd-wsd'))])
+def test_student_is_a_plain_classifier(name):
+    """The keys of its exported checkpoint are those of the config without distillation."""
+    cfg = load(name, {})
+    plain = {'coco': 'vgg16_1xb32-30e_coco-224px', 'nuswide': 'vgg16_1xb32-30e_nuswide-224px'}
+    mini = 'efficientnet-lite0_1xb16-3e_voc07mini-128px'
+    other = load(f'kd_wsd/student_{next((n for data, n in plain.items() if data in name), mini)}.py', {})
+    for part in ('backbone', 'neck', 'head'):
+        assert cfg.model[part] == other.model[part]
+    with torch.device('meta'):  # VGG16's fully connected layers take half a gigabyte
+        student, alone = MODELS.build(cfg.model), MODELS.build(other.model)
+    assert [key for key in student.state_dict() if not key.startswith('distill.')] == list(alone.state_dict())
+    assert student.stage == {'stage1': 1, 'stage2': 2}.get(name.rpartition('/')[2][7:13])

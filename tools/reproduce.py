@@ -7,30 +7,27 @@
     python tools/reproduce.py mixup_baseline/3 --data mini        # small data, small backbone, a CPU
 
 A row is trained and tested once per seed; what is done is not run again, and a run that was stopped goes on from its
-last checkpoint. The model after the last epoch is tested; nothing is chosen on the test images. Started twice at once,
-on two GPUs for example, each takes the runs that the other has not begun.
+last checkpoint. A row that needs another's result, as a student needs its teacher, has that row run first. The model
+after the last epoch is tested; nothing is chosen on the test images. Started twice at once, on two GPUs for example,
+each takes the runs that the other has not begun.
 """
 
 import argparse
-import fcntl
 import json
-import os
 import shlex
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where it is run by its path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
 # isort: split
-import torch
 from mmengine.config import Config, DictAction
+from table_run import REPO, Run
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.evaluation.table_figures import measured_figures, table_difference, table_figures
@@ -38,7 +35,6 @@ from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_pap
 from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
 
-REPO = Path(__file__).resolve().parents[1]
 MINI_NOTE = (
     'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini and PA-100K-mini, own splits; '
     'coco_mini): these '
@@ -66,130 +62,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-class Run:
-    """One row with one seed, in a folder of its own: config, checkpoints, log and scores."""
-
-    def __init__(self, root: Path, paper: Paper, table: Table, row: Row, seed: int) -> None:
-        self.name = f'{paper.name}/{table.name}/{row.name} seed {seed}'
-        self.folder = root / paper.name / table.name / row.name.replace('/', '_').replace(' ', '_') / f'seed{seed}'
-        # Not in the folder itself, where the runner writes what it made of the config.
-        self.config = self.folder / 'given' / 'config.py'
-        self.test_config = self.config.with_name('test_config.py')
-        self.scores, self.log = self.folder / 'scores.npz', self.folder / 'log.txt'
-        self.figures = self.folder / 'figures.json'
-        self.paper, self.row, self.seed = paper, row, seed
-
-    @property
-    def state(self) -> str:
-        """``done``, ``started`` or ``open``."""
-        return 'done' if self.scores.exists() else 'started' if (self.folder / 'last_checkpoint').exists() else 'open'
-
-    def prepare(self, recipe: Recipe, options: dict[str, Any] | None, gpus: int) -> None:
-        """Write the config, or check that it is still the one the run was begun with."""
-        cfg = self.paper.build(recipe, options)
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': self.seed}
-        if gpus > 1:
-            share_batch(cfg, gpus)
-        if self.state != 'open':
-            changed = differences(Config.fromfile(self.config), cfg)
-            if changed and self.state == 'done':
-                print(f'note: {self.name} was done with another config than now: {changed}')
-            elif changed:
-                raise ValueError(
-                    f'{self.config}: {self.name} was begun with another config than now ({changed}); give another '
-                    f'--work-dir, or remove {self.folder} to run it anew'
-                )
-        if self.state == 'done':
-            return
-        self.config.parent.mkdir(parents=True, exist_ok=True)
-        if self.state == 'open':
-            write_config(cfg, self.config)
-        cfg.merge_from_dict(dict(recipe.test_options))
-        write_config(cfg, self.test_config)
-
-    def commands(self, gpus: int) -> tuple[list[str], list[str]]:
-        """Return how to train and how to test; the checkpoint is known only after training."""
-        folder, scores = str(self.folder), str(self.scores)
-        rest = ['--work-dir', folder]
-        if gpus > 1:
-            train = [str(REPO / 'tools/dist_train.sh'), str(self.config), str(gpus)]
-            test = [str(REPO / 'tools/dist_test.sh'), str(self.test_config), '{checkpoint}', str(gpus)]
-        else:
-            train = [sys.executable, str(REPO / 'tools/train.py'), str(self.config)]
-            test = [sys.executable, str(REPO / 'tools/test.py'), str(self.test_config), '{checkpoint}']
-        # Without a whole checkpoint there is nothing to go on from; train.py moves what is there aside.
-        resume = ['--resume'] if self.state == 'started' else []
-        return [*train, *rest, *resume], [*test, *rest, '--no-report', '--figures', str(self.figures), '--out', scores]
-
-    def execute(self, gpus: int) -> None:
-        """Train and test, with the output in the log."""
-        train, test = self.commands(gpus)
-        self._call(train)
-        checkpoint = (self.folder / 'last_checkpoint').read_text().strip()
-        self._call([word.replace('{checkpoint}', checkpoint) for word in test])
-
-    def _call(self, command: list[str]) -> None:
-        with self.log.open('a', encoding='utf-8') as log:
-            print(f'$ {shlex.join(command)}', file=log, flush=True)
-            env = {'PORT': str(free_port()), **os.environ, 'PYTHON': sys.executable}
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=env, check=False).returncode
-        if code:
-            tail = self.log.read_text(errors='replace').strip().splitlines()[-8:]
-            raise RuntimeError(
-                f'{self.name} failed with exit status {code}; the end of {self.log}:\n  ' + '\n  '.join(tail)
-            )
-
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Whether this process may run it; the lock goes with the process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / '.lock').open('w') as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-
-
-def write_config(cfg: Config, path: Path) -> None:
-    """Write a config, whole or not at all."""
-    part = path.with_name(f'.{path.name}')
-    part.write_text(cfg.pretty_text, encoding='utf-8')
-    os.replace(part, path)
-
-
-def share_batch(cfg: Config, gpus: int) -> None:
-    """Divide the paper's batch among the GPUs and normalise over all of it, as one GPU would."""
-    batch = cfg.train_dataloader.batch_size
-    if batch % gpus:
-        raise ValueError(f'the batch of {batch} does not divide among --gpus {gpus}: give a divisor of {batch}')
-    cfg.train_dataloader.batch_size = batch // gpus
-    if torch.cuda.is_available():
-        cfg.sync_bn = 'torch'
-
-
-def free_port() -> int:
-    """A port for the processes of one run to meet at, so that several runs do not meet each other."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
-def differences(old: Config, new: Config) -> str:
-    """Name the first keys in which two configs differ, whichever of them went through a file."""
-
-    def flat(node: Any, key: str = '') -> dict[str, str]:
-        if isinstance(node, dict) and node:
-            return {k: v for name, part in node.items() for k, v in flat(part, f'{key}.{name}').items()}
-        return {key[1:]: json.dumps(node, default=str, sort_keys=True)}  # lists and tuples are written alike
-
-    a, b = flat(old.to_dict()), flat(new.to_dict())
-    keys = [key for key in {**a, **b} if a.get(key) != b.get(key)]
-    shown = ', '.join(f'{key} was {a.get(key, "missing")}, is {b.get(key, "missing")}' for key in keys[:2])
-    return shown + (f' and {len(keys) - 2} more' if len(keys) > 2 else '')
-
-
 def sources(paper: Paper, table: Table, row: Row) -> list[tuple[Table, Row]]:
     """Rows of this paper that have to be run for a row: itself, the row it repeats, or those it fuses."""
     if row.cited:
@@ -210,7 +82,7 @@ def collect(root: Path, paper: Paper, table: Table, row: Row, seeds: int, data: 
             return Outcome(reason=recipe)
     dumps = []
     for seed in range(seeds):
-        files = [Run(root, paper, *member, seed).scores for member in members]
+        files = [Run(root, paper, *member, data, seed).scores for member in members]
         if all(file.exists() for file in files):
             dumps.append(fuse(files) if row.fuse else ScoreDump.load(files[0]))
     return dumps or Outcome(reason='not run yet')
@@ -232,7 +104,8 @@ def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> 
         if isinstance(found, list):
             dumps[row.name] = found
             if table.preset is None:
-                runs = [Run(root, paper, *paper.find(f'{table.name}/{row.name}'), seed) for seed in range(args.seeds)]
+                source = paper.find(f'{table.name}/{row.name}')
+                runs = [Run(root, paper, *source, args.data, seed) for seed in range(args.seeds)]
                 measured = [json.loads(run.figures.read_text()) for run in runs if run.state == 'done']
                 figures = measured_figures(measured, table.columns)
             else:
@@ -254,6 +127,9 @@ def needs(cfg: Config) -> list[str]:
     """Return what a config reads, and whether it is there."""
     dataset = cfg.train_dataloader.dataset
     found = [(dataset.get('data_root'), Path(dataset.get('data_root') or '.').expanduser())]
+    for step in dataset.get('pipeline', ()):
+        if str(step.get('type')).endswith('LoadProposals'):
+            found.append((f'proposals {step.file}', Path(step.file)))
     graph = cfg.model.head.get('label_graph', {}).get('graph')
     if graph:
         found.append((f'label graph {graph}', Path(graph)))
@@ -277,7 +153,8 @@ def list_tables(papers: dict[str, Paper], args: argparse.Namespace) -> None:
                 for _, member in sources(paper, table, row):
                     recipe = paper.recipe(member, args.data)
                     if isinstance(recipe, Recipe):
-                        first_recipes.setdefault(recipe.config + str(recipe.options.get('model.backbone')), recipe)
+                        key = f'{recipe.config} {recipe.options.get("model.backbone")} {dict(recipe.after)}'
+                        first_recipes.setdefault(key, recipe)
             wanted = dict.fromkeys(need for recipe in first_recipes.values() for need in needs(paper.build(recipe)))
             for need in wanted:
                 print(f'      needs {need}')
@@ -291,13 +168,16 @@ def describe(root: Path, paper: Paper, table: Table, row: Row, args: argparse.Na
     published = ' '.join(f'{head} {value}' for head, value in list(row.published.items())[:1])
     if row.cited:
         return f'{published}  cited'
-    states = []
+    states: list[str] = []
+    first: dict[str, None] = {}
     for member in sources(paper, table, row):
         recipe = paper.recipe(member[1], args.data)
         if isinstance(recipe, str):
             return f'{published}  {recipe}'
-        states += [Run(root, paper, *member, seed).state for seed in range(args.seeds)]
-    return f'{published}  {states.count("done")} of {len(states)} runs done'
+        states += [Run(root, paper, *member, args.data, seed).state for seed in range(args.seeds)]
+        first |= dict.fromkeys(recipe.after.values())
+    after = f', after {" and ".join(first)}' if first else ''
+    return f'{published}  {states.count("done")} of {len(states)} runs done{after}'
 
 
 def find_paper(papers: dict[str, Paper], name: str) -> Paper:
@@ -307,26 +187,31 @@ def find_paper(papers: dict[str, Paper], name: str) -> Paper:
     return papers[name]
 
 
-def plan(paper: Paper, table: Table, args: argparse.Namespace) -> list[tuple[Run, Recipe]]:
-    """Return the runs that the chosen rows need, each once, one seed of all before the next."""
+def plan(paper: Paper, table: Table, args: argparse.Namespace) -> list[Run]:
+    """Return the runs of the chosen rows, each once, one seed of all before the next; not those that they need."""
     root = args.work_dir / args.data
-    runs: dict[Path, tuple[Run, Recipe]] = {}
+    runs: dict[Path, Run] = {}
     for seed in range(args.seeds):
         for row in table.select(args.rows):
             for member in sources(paper, table, row):
-                recipe = paper.recipe(member[1], args.data)
-                if isinstance(recipe, Recipe):
-                    run = Run(root, paper, *member, seed)
-                    runs.setdefault(run.folder, (run, recipe))
+                if isinstance(paper.recipe(member[1], args.data), Recipe):
+                    run = Run(root, paper, *member, args.data, seed)
+                    runs.setdefault(run.folder, run)
     return list(runs.values())
 
 
-def show(runs: Sequence[tuple[Run, Recipe]], gpus: int) -> None:
-    """Print the commands of what is not done."""
-    for run, recipe in runs:
-        print(f'{run.name}: {run.state}; configs/{recipe.config} and {len(recipe.options)} options')
+def show(runs: Iterable[Run], options: dict[str, Any] | None, gpus: int, shown: set[Path] | None = None) -> None:
+    """Print the commands of what is not done, in their order."""
+    shown = set() if shown is None else shown
+    for run in runs:
+        if run.folder in shown:
+            continue
+        shown.add(run.folder)
         if run.state != 'done':
-            for command in run.commands(gpus):
+            show(run.needed.values(), options, gpus, shown)
+        print(f'{run.name}: {run.state}; configs/{run.recipe.config} and {len(run.recipe.options)} options')
+        if run.state != 'done':
+            for command in [*run.commands_before(options), *run.commands(gpus)]:
                 print(f'  {shlex.join(command)}')
 
 
@@ -342,19 +227,10 @@ def main(argv: list[str] | None = None) -> int:
         table = paper.table(table_name)
         runs = plan(paper, table, args)
         if args.dry_run:
-            show(runs, args.gpus)
+            show(runs, args.cfg_options, args.gpus)
             return 0
-        for run, recipe in runs:
-            with run.lock() as mine:
-                if not mine:
-                    print(f'{run.name}: another process is at it')
-                    continue
-                run.prepare(recipe, args.cfg_options, args.gpus)
-                if run.state == 'done':
-                    print(f'{run.name}: done')
-                    continue
-                print(f'{run.name}: {"goes on" if run.state == "started" else "starts"}, log in {run.log}', flush=True)
-                run.execute(args.gpus)
+        for run in runs:
+            run.bring(args.cfg_options, args.gpus)
         render(args.work_dir / args.data, paper, table, args)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f'error: {error}')

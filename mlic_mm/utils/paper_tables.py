@@ -28,11 +28,25 @@ class Recipe:
         config (str): File below ``configs/``.
         options (dict): As for ``--cfg-options``: dotted keys, ``None`` drops a part, ``_delete_`` works.
         test_options (dict): Those of the test alone, such as what it measures besides the scores.
+        after (dict[str, str]): Rows of the paper that are run first, with the same seed, as ``table/row`` by the folder
+            that config and commands read their result from: ``work_dirs/<name of their config>``, where
+            ``tools/train.py`` leaves it, so that the config also works by itself. In a table the row's own folder, its
+            config and its last checkpoint take the place of ``folder``, ``folder/<name>.py`` and
+            ``folder/epoch_<N>.pth``.
+        before (Sequence[str]): Commands of ``tools/`` to run when those rows are done, such as ``'cache_teacher.py
+            …'``. They run again whenever a row is begun or goes on, so they have to be quick when there is nothing
+            left to do.
     """
 
     config: str
     options: Mapping[str, Any] = field(default_factory=dict)
     test_options: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.before and not self.after:
+            raise ValueError(f'{self.config}: before={list(self.before)} follows no row: name it in after')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +164,24 @@ class Paper:
         chosen = row.recipe if data == 'full' else row.mini
         return chosen or 'no small form of this row'
 
+    def rows_before(self, row: Row, data: str = 'full') -> dict[str, tuple[Table, Row]]:
+        """Return the rows that a row needs the results of, by the folder that its config names.
+
+        Raises:
+            ValueError: No such row, or one that is not trained on such data.
+        """
+        recipe = self.recipe(row, data)
+        found = {}
+        for folder, reference in recipe.after.items() if isinstance(recipe, Recipe) else ():
+            found[folder] = self.find(reference)
+            reason = self.recipe(found[folder][1], data)
+            if isinstance(reason, str):
+                raise ValueError(
+                    f'{self.name}: row {row.name!r} is trained after {reference!r} on {data} data, which has none: '
+                    f'{reason}'
+                )
+        return found
+
     def build(self, recipe: Recipe, options: Mapping[str, Any] | None = None) -> Config:
         """Return the config of a recipe. The model after the last epoch is what is tested.
 
@@ -186,8 +218,19 @@ def load_papers(configs: str | Path) -> dict[str, Paper]:
             for row in table.rows:
                 for reference in [*row.fuse, *([row.same_as] if row.same_as else [])]:
                     paper.find(reference)
+                for data in DATA:
+                    _check_order(paper, table, row, data)
         papers[paper.name] = paper
     return papers
+
+
+def _check_order(paper: Paper, table: Table, row: Row, data: str, later: tuple[str, ...] = ()) -> None:
+    """Raise ValueError where a row would have to be run before itself."""
+    name = f'{table.name}/{row.name}'
+    if name in later:
+        raise ValueError(f'{paper.name}: rows that wait for each other: {" after ".join([*later, name])}')
+    for needed in paper.rows_before(row, data).values():
+        _check_order(paper, *needed, data, (*later, name))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 """Distillation in two stages within one run."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -36,10 +38,11 @@ class DistillStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that there are two stages."""
-        if not hasattr(bare_model(runner), 'stage'):
+        model: Any = bare_model(runner)
+        if not hasattr(model, 'stage'):
             raise ValueError(
-                f"DistillStageHook: {type(bare_model(runner)).__name__} has no stages; use type='mlic_mm.DistillClassifier', "
-                'or leave the hook out'
+                f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or leave "
+                'the hook out'
             )
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
@@ -60,6 +63,7 @@ class DistillStageHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the stage of this epoch."""
-        bare_model(runner).stage = 1 if runner.epoch + 1 < self.epoch else 2
+        model: Any = bare_model(runner)
+        model.stage = 1 if runner.epoch + 1 < self.epoch else 2
         if self.epoch == runner.epoch + 1:
             runner.logger.info(f'epoch {self.epoch}: stage 2, labels and predictions')

@@ -1,0 +1,9 @@
+"""Stage 1 on NUS-WIDE: features of the teacher's regions alone, without labels."""
+
+_base_ = ['../kd_wsd_nuswide.py']
+
+model = dict(stage=1)
+optim_wrapper = dict(optimizer=dict(lr=1e-5))
+param_scheduler = []
+train_cfg = dict(max_epochs=100)  # not validated, for which the base config waits longer
+default_hooks = dict(distill_stage=None)
