@@ -70,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
         sys.exit(130)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        sys.exit(f'error: {error}')
+        # Of an error in a worker of the loader, the worker's own message is the last line.
+        sys.exit(f'error: {str(error).strip().splitlines()[-1] if "Original Traceback" in str(error) else error}')
 
 
 def cache(args: argparse.Namespace) -> str:
@@ -102,7 +103,7 @@ def cache(args: argparse.Namespace) -> str:
     total = sum(file.stat().st_size for file in args.out.iterdir())
     return (
         f'{args.out}: {len(samples)} images, {total / 2**20:.1f} MiB, {total / len(samples):.0f} bytes per image\n'
-        f'read it with dict(type="mlic_mm.LoadTeacher", cache={str(args.out)!r}, config={args.config!r}, '
+        f"read it with dict(type='mlic_mm.LoadTeacher', cache={str(args.out)!r}, config={args.config!r}, "
         f'checkpoint={args.checkpoint!r})'
     )
 
@@ -156,6 +157,7 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
         samples, batch_sampler=batches, num_workers=args.workers, collate_fn=list, worker_init_fn=leave_ctrl_c
     )
     stream = iter(loader)
+    note = ''
     with Bar('images') as bar:
         bar.update(done, len(samples))
         for number, row in missing.items():
@@ -164,7 +166,7 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
                 batch = next(stream)
                 ids = samples.ids[row[len(outputs)] : row[len(outputs)] + len(batch)]
                 outputs |= zip(ids, ask(teacher, batch, device), strict=True)
-                bar.update(done + len(outputs), len(samples))
+                bar.update(done + len(outputs), len(samples), note)
             try:
                 size = write_shard(args.out, number, key, outputs)
             except OSError as error:
@@ -174,7 +176,7 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
                 ) from None
             done += len(row)
             rest = size * (len(samples) - done) // len(row)
-            note = f'{rest / 2**20:.0f} MiB to come'
+            note = f'{rest / 2**20:.0f} MiB to come' if rest else ''
             if rest > shutil.disk_usage(args.out).free:
                 note += ', more than is free'
             bar.update(done, len(samples), note)
@@ -206,7 +208,7 @@ def kept(outputs: DistillOutputs, row: int, size: tuple[int, int]) -> CachedTeac
         raise ValueError('the teacher gives no logits of the image')
     cls_logits = det_logits = None
     if outputs.cls_logits is not None and outputs.det_logits is not None:
-        real = (outputs.det_logits[row] > -torch.inf).any(1)  # the other rows fill up for images with more regions
+        real = ~outputs.det_logits[row].isneginf().all(1)  # the other rows fill up for images with more regions
         cls_logits, det_logits = numpy(outputs.cls_logits[row][real]), numpy(outputs.det_logits[row][real])
     boxes, scores = torch.zeros(0, 4), torch.zeros(0)
     if len(outputs.boxes):

@@ -115,7 +115,11 @@ def write_shard(folder: str | Path, number: int, key: str, outputs: Mapping[str,
             tensors[f'map.{row}.{layer}'] = _half(f'{where}, layer {layer!r}', values)
         tensors[f'boxes.{row}'] = np.rint(np.clip(one.boxes, 0, 1) * STEPS).astype(np.uint16).reshape(-1, 4)
         tensors[f'scores.{row}'] = np.asarray(one.scores, np.float32)
-    data = save(tensors, {'format': FORMAT, 'key': key, 'number': str(number)})
+    # The library writes memory as it lies, which is not in order for maps that are channels-last.
+    data = save(
+        {name: np.ascontiguousarray(values) for name, values in tensors.items()},
+        {'format': FORMAT, 'key': key, 'number': str(number)},
+    )
     _replace(Path(folder) / shard_name(number), data)
     return len(data)
 

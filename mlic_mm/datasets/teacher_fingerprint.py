@@ -87,7 +87,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _without_proposals(step: Mapping[str, Any], proposals: list[str]) -> dict[str, Any]:
-    """Return what of a step decides about the image; the file of a ``LoadProposals`` goes into ``proposals`` instead."""
+    """Return what of a step decides about the sample; the file of ``LoadProposals`` goes into ``proposals``."""
     kept = {key: value for key, value in step.items() if key not in ('cache_mb', 'meta_keys')}
     if str(step['type']).rpartition('.')[2] == 'LoadProposals':
         proposals.append(ProposalFile(kept.pop('file')).fingerprint)

@@ -1,0 +1,272 @@
+"""Cached outputs of a teacher go with the image through a student's pipeline into the losses."""
+
+import pickle
+import shlex
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from dataset_helpers import load_tool
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate, pseudo_collate
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+from tiny_teacher import CLASSES, REGIONS, save_weights, write_proposals, write_teacher
+
+from mlic_mm.datasets import CSVMultiLabel, LoadTeacher, teacher_fingerprint
+from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
+from mlic_mm.datasets.teacher_cache_writer import begin_cache, write_shard
+from mlic_mm.models.classifiers import Teacher
+
+BOX = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.2]])
+PACK = dict(type='mlic_mm.PackProposals', meta_keys=('img_id', 'img_shape', 'ori_shape'))
+
+
+@pytest.fixture(scope='module')
+def tool() -> ModuleType:
+    return load_tool('cache_teacher')
+
+
+@pytest.fixture(scope='module')
+def written(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher and its cache; do not change."""
+    root = tmp_path_factory.mktemp('teacher')
+    config, checkpoint = write_teacher(root)
+    words = [str(config), str(checkpoint), '--out', str(root / 'cache'), '--layers', 'backbone', 'backbone.layer3']
+    tool.main([*words, '--workers', '0', '--batch-size', '3', '--device', 'cpu'])
+    return root
+
+
+def step(root: Path) -> dict:
+    return dict(
+        type='mlic_mm.LoadTeacher',
+        cache=str(root / 'cache'),
+        config=str(root / 'teacher.py'),
+        checkpoint=str(root / 'teacher.pth'),
+    )
+
+
+def by_hand(root: Path, **changes: object) -> CachedTeacher:
+    """A cache of one image, 000.png, whose map is the image in 4 × 5 cells; the rest of it may be changed."""
+    config, checkpoint = write_teacher(root, images=1)
+    image = cv2.resize(cv2.imread(str(root / '000.png')), (5, 4), interpolation=cv2.INTER_AREA)
+    maps = {'': image.transpose(2, 0, 1).astype(np.float32)}  # channels-last in memory
+    matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
+    one = CachedTeacher((48, 60), np.arange(3.0), matrix, -matrix, BOX, np.array([0.5, 0.25]), maps)
+    one = one._replace(**changes)
+    settings = dict(
+        fingerprint=teacher_fingerprint(config, checkpoint),
+        classes=CLASSES,
+        layers=list(one.maps),
+        regions=dict(iou_threshold=0.4, num=2),
+        dataset=dict(type='CSVMultiLabel', split='train'),
+    )
+    key = cache_key(begin_cache(root / 'cache', settings, ['000.png']))
+    write_shard(root / 'cache', 0, key, {'000.png': one})
+    return one
+
+
+def run(root: Path, *steps: dict, name: str = '000.png') -> dict:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose([dict(type='mlic_mm.LoadImage'), step(root), *steps, PACK])
+        return pipeline(dict(img_path=str(root / name), img_id=name))
+
+
+def test_a_sample_gets_what_the_cache_has(tmp_path: Path) -> None:
+    one = by_hand(tmp_path)
+    sample = run(tmp_path, dict(type='Resize', scale=(120, 48)))['data_samples']
+    expected = torch.tensor(BOX * [120, 48, 120, 48]).float()
+    torch.testing.assert_close(sample.proposals, expected, atol=1e-2, rtol=0)
+    assert sample.proposal_scores.tolist() == [0.5, 0.25]
+    assert sample.teacher_logits.tolist() == [0, 1, 2]
+    assert sample.teacher_logits.dtype == torch.float32
+    np.testing.assert_array_equal(sample.teacher_cls_logits, one.cls_logits)
+    np.testing.assert_array_equal(sample.teacher_det_logits, one.det_logits)
+    assert sample.teacher_cls_logits.dtype == torch.float16
+    assert list(sample.teacher_maps) == ['']
+    assert sample.teacher_maps[''].shape == (3, 4, 5)
+
+
+FLIPS: dict[str, dict] = {way: dict(type='RandomFlip', prob=1.0, direction=way) for way in ('horizontal', 'vertical')}
+FLIPS['diagonal'] = dict(type='RandomFlip', prob=1.0, direction='diagonal')
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [
+        [],
+        [FLIPS['horizontal']],
+        [FLIPS['vertical']],
+        [FLIPS['diagonal'], dict(type='Resize', scale=(300, 150))],
+        [dict(type='Resize', scale=(64, 1000), keep_ratio=True), FLIPS['horizontal']],
+        # What stands in `flip` is the last of the two.
+        [FLIPS['horizontal'], FLIPS['horizontal']],
+        [FLIPS['horizontal'], FLIPS['vertical']],
+        [dict(type='RandomChoiceResize', scales=[(96, 80), (33, 77)]), dict(type='RandomFlip', prob=0.5)],
+        [dict(type='CenterCrop', crop_size=(200, 200)), FLIPS['horizontal']],  # larger than the image
+    ],
+)
+def test_maps_lie_as_the_image_does(tmp_path: Path, steps: list[dict]) -> None:
+    by_hand(tmp_path)
+    packed = run(tmp_path, *steps)
+    image = packed['inputs'].numpy().transpose(1, 2, 0)
+    cells = cv2.resize(image, (5, 4), interpolation=cv2.INTER_AREA).transpose(2, 0, 1).astype(float)
+    kept = packed['data_samples'].teacher_maps[''].float().numpy()
+    assert np.corrcoef(cells.ravel(), kept.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize('size', [(46, 58), (24, 30), (47, 60), (5, 60)])
+@pytest.mark.parametrize('flip', [[], [FLIPS['horizontal']]])
+def test_a_crop_and_maps_do_not_fit(tmp_path: Path, size: tuple[int, int], flip: list[dict]) -> None:
+    by_hand(tmp_path)
+    crop = dict(type='CenterCrop', crop_size=size)
+    with pytest.raises(ValueError, match=r"whole image '000.png', of which a crop is left.*cache without --layers"):
+        run(tmp_path, crop, *flip)
+    with pytest.raises(ValueError, match='moves the image without its gt_bboxes'):
+        run(tmp_path, dict(type='RandomResizedCrop', scale=40))
+
+
+def test_without_maps_a_crop_moves_the_regions(tmp_path: Path) -> None:
+    by_hand(tmp_path, maps={})
+    sample = run(tmp_path, dict(type='CenterCrop', crop_size=(24, 30)))['data_samples']  # x 15-45, y 12-36
+    expected = torch.tensor([[0.0, 12, 30, 24]] * 2)  # nothing of the second is left
+    torch.testing.assert_close(sample.proposals, expected, atol=1e-2, rtol=0)
+    assert 'teacher_maps' not in sample
+    assert sample.teacher_logits.tolist() == [0, 1, 2]
+
+
+def test_image_logits_alone_go_with_any_transform(tmp_path: Path) -> None:
+    by_hand(tmp_path, maps={}, cls_logits=None, det_logits=None, boxes=np.zeros((0, 4)), scores=np.zeros(0))
+    sample = run(tmp_path, dict(type='RandomResizedCrop', scale=40))['data_samples']
+    assert sample.teacher_logits.tolist() == [0, 1, 2]
+    for key in ('proposals', 'proposal_scores', 'teacher_cls_logits', 'teacher_det_logits', 'teacher_maps'):
+        assert key not in sample
+
+
+def test_maps_without_regions_are_flipped_too(tmp_path: Path) -> None:
+    one = by_hand(tmp_path, boxes=np.zeros((0, 4)), scores=np.zeros(0))
+    sample = run(tmp_path, FLIPS['vertical'])['data_samples']
+    np.testing.assert_array_equal(sample.teacher_maps[''], one.maps[''][:, ::-1].astype(np.float16))
+    assert sample.proposals.shape == (0, 4)
+
+
+def test_bad_samples(tmp_path: Path) -> None:
+    by_hand(tmp_path)
+    load = LoadTeacher(**{key: value for key, value in step(tmp_path).items() if key != 'type'})
+    assert load.classes == CLASSES
+    image = np.zeros((48, 60, 3), np.uint8)
+    good = dict(img=image, ori_shape=(48, 60), img_id='000.png')
+    assert 'teacher' in load(dict(good))
+    with pytest.raises(ValueError, match=r"cache: has no outputs for image 'x.png'; it has 1 images of CSVMultiLabel"):
+        load(good | dict(img_id='x.png'))
+    with pytest.raises(ValueError, match=r"saw image '000.png' in 60 × 48 pixels, but .* has 48 × 60"):
+        load(good | dict(ori_shape=(60, 48)))
+    with pytest.raises(ValueError, match="LoadTeacher: the sample  has no 'img_id'"):
+        load(dict(img=image, ori_shape=(48, 60)))
+    with pytest.raises(ValueError, match='gt_bboxes already; load only one'):
+        load(good | dict(gt_bboxes=np.zeros((1, 4))))
+
+
+def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tool: ModuleType, tmp_path: Path) -> None:
+    root = tmp_path / 'with space'
+    config, checkpoint = write_teacher(root)
+    shutil.copytree(written / 'cache', root / 'cache')
+    text = config.read_text()
+    options = {key: value for key, value in step(root).items() if key != 'type'}
+    LoadTeacher(**options)  # the same teacher in another place
+
+    def message() -> str:
+        with pytest.raises(ValueError, match='is stale') as error:
+            LoadTeacher(**options)
+        return str(error.value)
+
+    config.write_text(text.replace('scale=(64, 64)', 'scale=(96, 96)'))
+    assert 'is stale: pipeline of the teacher' in message()
+    config.write_text(text.replace('roi_size=2', 'roi_size=3'))
+    assert 'is stale: model of the teacher' in message()
+    config.write_text(text)
+    write_proposals(root / 'proposals.st', [f'{number:03}.png' for number in range(10)], seed=3)
+    assert 'is stale: proposals of the teacher' in message()
+    save_weights(config, checkpoint, seed=1)
+    text = message()
+    assert 'is stale: weights and proposals of the teacher' in text
+
+    # The command in the message mends it.
+    words = shlex.split(text.partition('Write it anew: ')[2])
+    assert words[:2] == ['python', 'tools/cache_teacher.py']
+    tool.main([*words[2:], '--workers', '0', '--device', 'cpu'])
+    assert LoadTeacher(**options).cache.index['layers'] == ['', 'backbone.layer3']
+
+
+def test_a_shard_cut_short_is_found_when_built(tmp_path: Path) -> None:
+    by_hand(tmp_path)
+    shard = tmp_path / 'cache' / '000000.safetensors'
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r'000000.safetensors: .*cut short .*writes it again'):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
+def test_the_cache_teaches_what_the_teacher_does(written: Path, collate: object) -> None:
+    """Losses of a student from the cache, through worker processes, are those with the teacher beside it."""
+    teacher = [dict(type='mlic_mm.LoadProposals', file=str(written / 'proposals.st'), num=REGIONS)]
+    losses = []
+    distill = dict(
+        roi=dict(type='mlic_mm.RoIFeatureDistillLoss'),
+        hint=dict(type='mlic_mm.FitNetsLoss', student_layer='backbone.layer3'),
+        soft=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=3, num_proposals=REGIONS),
+    )
+    for load, options in (
+        (teacher, dict(config=str(written / 'teacher.py'), checkpoint=str(written / 'teacher.pth'))),
+        ([step(written)], None),
+    ):
+        pipeline = [dict(type='mlic_mm.LoadImage'), *load, dict(type='Resize', scale=(64, 64)), PACK]
+        torch.manual_seed(5)  # other weights than the teacher's
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            dataset = CSVMultiLabel(ann_file='labels.csv', data_root=str(written), pipeline=pipeline)
+            dataset = pickle.loads(pickle.dumps(dataset))
+            loader = torch.utils.data.DataLoader(dataset, 5, num_workers=1, collate_fn=collate)  # type: ignore[arg-type]
+            cfg = Config.fromfile(written / 'teacher.py')
+            student = MODELS.build(
+                dict(
+                    type='mlic_mm.DistillClassifier',
+                    backbone=cfg.model.backbone,
+                    neck=dict(type='GlobalAveragePooling'),
+                    head=dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=32),
+                    data_preprocessor=dict(cfg.data_preprocessor),
+                    distill=distill,
+                    teacher=options,
+                )
+            ).eval()
+        rows = []
+        for batch in loader:
+            data = student.data_preprocessor(batch, True)
+            rows.append(torch.stack([value.detach() for value in student(**data, mode='loss').values()]))
+        losses.append(torch.stack(rows))
+    assert losses[0].shape == (2, 4)
+    assert bool((losses[0] > 0).all())
+    torch.testing.assert_close(losses[1], losses[0], rtol=2e-3, atol=1e-6)
+
+
+def test_regions_and_logits_are_those_of_the_teacher(written: Path) -> None:
+    teacher = Teacher(written / 'teacher.py', written / 'teacher.pth', layers=['backbone.layer3'])
+    proposals = dict(type='mlic_mm.LoadProposals', file=str(written / 'proposals.st'), num=REGIONS)
+    resize = dict(type='Resize', scale=(64, 64))
+    for name in ('000.png', '001.png', '009.png'):
+        cached = run(written, resize, name=name)['data_samples']
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            pipeline = Compose([dict(type='mlic_mm.LoadImage'), proposals, resize, PACK])
+            packed = pipeline(dict(img_path=str(written / name), img_id=name))
+        live = teacher(packed['inputs'][None].float(), [packed['data_samples']])
+        assert live.logits is not None
+        assert live.cls_logits is not None
+        torch.testing.assert_close(cached.teacher_logits, live.logits[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(cached.teacher_cls_logits.float(), live.cls_logits[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(cached.proposals / 64, live.boxes[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(cached.proposal_scores, live.box_scores[0], rtol=1e-4, atol=1e-6)
+        layer = live.maps['backbone.layer3'][0]
+        torch.testing.assert_close(cached.teacher_maps['backbone.layer3'].float(), layer, rtol=1e-3, atol=1e-3)
