@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, METRICS, MODELS, init_default_scope
+from mmengine.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, init_default_scope
 from pipeline_steps import build_step, write_proposals
 from tiny_run import REPO
 
@@ -226,3 +226,115 @@ def test_rates_of_the_paper():
     )
     assert cfg.param_scheduler == [dict(type='MultiStepLR', by_epoch=True, milestones=[20], gamma=0.1)]
     assert cfg.train_cfg.max_epochs == 40
+
+
+KD_LAYERS = {'backbone.features.8': 'conv3_3', 'backbone.features.12': 'conv4_3', 'backbone.features.16': 'conv5_3'}
+
+
+@pytest.mark.parametrize(
+    ('row', 'stages', 'losses'),
+    [
+        ('1/Distillation', 1, ['Hinton 1 5']),
+        ('2/Distillation', 1, ['Hinton 2 5']),
+        ('1/FitNets', 2, ['FitNets conv3_3', 'Hinton 1 5']),
+        ('2/Attention transfer', 1, [f'AttentionTransfer conv{n}_3' for n in (3, 4, 5)] + ['Hinton 2 5']),
+        ('4/Class-aware', 1, ['ClassAwareDistill']),
+        ('4/NMS proposals + class-aware', 2, ['RoIFeatureDistill conv5_3 plain', 'ClassAwareDistill']),
+        ('4/RoI-aware + class-aware', 2, ['RoIFeatureDistill conv5_3', 'ClassAwareDistill']),
+        ('2/S-Cls distilled', 2, ['RoIFeatureDistill conv5_3', 'ClassAwareDistill']),
+    ],
+)
+def test_kd_rows_are_what_they_say(row, stages, losses):
+    paper = PAPERS['kd_wsd']
+    cfg = paper.build(paper.find(row)[1].recipe)
+
+    def words(loss):
+        yield (
+            loss.type.removeprefix('mlic_mm.')
+            .removesuffix('Loss')
+            .removesuffix('Distill' if 'Hinton' in loss.type else '')
+        )
+        yield from (KD_LAYERS[loss[key]] for key in ('student_layer',) if key in loss)
+        yield from (f'{loss[key]:g}' for key in ('teacher_temperature', 'student_temperature') if key in loss)
+        yield from ('plain' for _ in range(not loss.get('weighted', True)))
+
+    assert [' '.join(words(loss)) for loss in cfg.model.distill.values()] == losses
+    hook = cfg.default_hooks.distill_stage
+    assert (hook.epoch if hook else None, cfg.train_cfg.max_epochs) == ((101, 130) if stages == 2 else (None, 30))
+    assert cfg.model.stage is None if 'stage' in cfg.model else True
+
+
+def test_kd_layers_are_the_last_convolutions_of_their_stages():
+    features = MODELS.build(dict(type='mmpretrain.VGG', depth=16)).features
+    before_pooling = [n - 1 for n, layer in enumerate(features) if isinstance(layer, torch.nn.MaxPool2d)]
+    assert list(KD_LAYERS) == [f'backbone.features.{n}' for n in before_pooling[2:]]
+
+
+def test_detected_proposals_are_those_of_teacher_and_student():
+    paper = PAPERS['kd_wsd']
+    for name, loaders in (('T-WDet', ('train', 'test')), ('S-Cls', ('train',))):
+        recipe = paper.find(f'5/{name} (Faster R-CNN)')[1].recipe
+        cfg = paper.build(recipe)
+        for loader in loaders:
+            step = cfg[f'{loader}_dataloader'].dataset.pipeline[1]
+            assert (step.file, step.num) == ('data/proposals/coco2014_faster-rcnn.st', 100)
+    assert list(recipe.after.values()) == ['5/T-WDet (Faster R-CNN)']
+    assert cfg.model.distill.prediction.num_proposals == 100
+
+
+def test_rates_of_both_stages():
+    """1e-5 for 100 epochs, then 1e-4, then a tenth."""
+    cfg = PAPERS['kd_wsd'].build(PAPERS['kd_wsd'].find('1/S-Cls distilled')[1].recipe)
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    schedulers = [PARAM_SCHEDULERS.build(dict(each, optimizer=wrapper.optimizer)) for each in cfg.param_scheduler]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates += wrapper.get_lr()['lr']
+        wrapper.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates == pytest.approx([1e-5] * 100 + [1e-4] * 20 + [1e-5] * 10, rel=1e-9)
+
+
+def three_rows(tmp_path, rows):
+    """Tables of a paper in a folder of their own."""
+    file = tmp_path / 'mine' / 'tables.py'
+    file.parent.mkdir(exist_ok=True)
+    head = 'from mlic_mm.utils.paper_tables import Recipe, Row, Table\npaper = {}\n'
+    file.write_text(f"{head}tables = [Table(name='1', title='', columns={{}}, preset='mlgcn', rows=[{rows}])]\n")
+    return load_papers(tmp_path)['mine']
+
+
+def test_rows_that_need_others(tmp_path):
+    student = "Row(name='student', recipe=Recipe('b.py', after={'work_dirs/a': '1/same'}))"
+    teacher = "Row(name='teacher', recipe=Recipe('a.py')), Row(name='same', same_as='1/teacher')"
+    paper = three_rows(tmp_path, f'{student}, {teacher}')
+    row = paper.find('1/student')[1]
+    assert {folder: found.name for folder, (_, found) in paper.rows_before(row).items()} == {'work_dirs/a': 'teacher'}
+    assert paper.rows_before(row, 'mini') == {}
+
+
+@pytest.mark.parametrize(
+    ('rows', 'message'),
+    [
+        ("Row(name='a', recipe=Recipe('a.py', after={'x': '1/ab'}))", "no row '1/ab'; did you mean 'a'"),
+        (
+            "Row(name='a', recipe=Recipe('a.py', after={'x': '1/b'})), Row(name='b')",
+            "row 'a' is trained after '1/b' on full data, which has none: figures of another paper",
+        ),
+        (
+            "Row(name='a', recipe=Recipe('a.py'), mini=Recipe('a.py', after={'x': '1/b'})), "
+            "Row(name='b', recipe=Recipe('a.py'), mini='too small')",
+            "row 'a' is trained after '1/b' on mini data, which has none: too small",
+        ),
+        (
+            "Row(name='a', recipe=Recipe('a.py', after={'x': '1/b'})), "
+            "Row(name='b', recipe=Recipe('b.py', after={'y': '1/a'}))",
+            'rows that wait for each other: 1/a after 1/b after 1/a',
+        ),
+        ("Row(name='a', recipe=Recipe('a.py', before=['tool.py x']))", r"a.py: before=\['tool.py x'\] follows no row"),
+    ],
+)
+def test_rows_that_cannot_be_run_in_order(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        three_rows(tmp_path, rows)

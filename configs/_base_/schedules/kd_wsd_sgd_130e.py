@@ -6,7 +6,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 param_scheduler = [
-    dict(type='ConstantLR', factor=0.1, by_epoch=True, end=100),
+    dict(type='ConstantLR', factor=0.1, by_epoch=True, end=101),  # mmengine ends one epoch before
     dict(type='MultiStepLR', by_epoch=True, milestones=[120], gamma=0.1),
 ]
 # Before stage 2 the head has learnt nothing that could be validated.

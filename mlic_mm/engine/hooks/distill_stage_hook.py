@@ -41,8 +41,8 @@ class DistillStageHook(Hook):
         model: Any = bare_model(runner)
         if not hasattr(model, 'stage'):
             raise ValueError(
-                f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or leave "
-                'the hook out'
+                f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or "
+                'leave the hook out'
             )
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
