@@ -43,3 +43,24 @@ def test_other_images_labels_or_classes_are_refused(tmp_path, change, message):
     a, b = dump(tmp_path / 'a.npz', 1.0), dump(tmp_path / 'b.npz', 1.0, **change)
     with pytest.raises(SystemExit, match=message):
         compare_scores.main(['--a', a, '--b', b])
+
+
+def test_plot_of_the_gains_is_written_once(tmp_path, capsys):
+    a, b = dump(tmp_path / 'a.npz', 1.0), dump(tmp_path / 'b.npz', 0.1)
+    plot = tmp_path / 'new' / 'gains.svg'
+    words = ['--a', a, '--b', b, '--resamples', '100', '--plot', str(plot)]
+    compare_scores.main(words)
+    assert capsys.readouterr().out.endswith(f'plot: {plot}\n')
+    first = plot.read_bytes()
+    assert first.startswith(b'<?xml')
+    with pytest.raises(SystemExit, match=r'gains\.svg exists and is kept; --force'):
+        compare_scores.main(words)
+    compare_scores.main([*words, '--force'])
+    assert plot.read_bytes() == first
+    assert [entry.name for entry in plot.parent.iterdir()] == ['gains.svg']
+
+
+def test_other_kinds_of_plot_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        compare_scores.main(['--a', 'a.npz', '--b', 'b.npz', '--plot', str(tmp_path / 'gains.gif')])
+    assert 'must end in .svg, .png, .pdf' in capsys.readouterr().err

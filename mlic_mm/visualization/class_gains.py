@@ -1,0 +1,118 @@
+"""What one model gains over another for each label, the frequent labels first (KD from WSD, Fig. 4)."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlic_mm.evaluation.functional import bootstrap_interval, evaluate_scores
+
+PLOTS = ('.svg', '.png', '.pdf')
+GAIN, LOSS, INK = '#1f5fbf', '#c2410c', '#1b1f27'
+"""Colours of the report, which the colour-blind can tell apart."""
+
+
+@dataclass(frozen=True)
+class ClassGains:
+    """AP of one model minus that of another, in points, by label; labels with more images first.
+
+    Attributes:
+        names: Of the labels; those without images are left out.
+        support: Images that have the label.
+        gain: Of the means over runs.
+        low: 95 % interval over test images, as of :func:`paired_bootstrap`.
+        high: Its upper end.
+    """
+
+    names: tuple[str, ...]
+    support: np.ndarray
+    gain: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def class_gains(
+    runs_a: Sequence[np.ndarray],
+    runs_b: Sequence[np.ndarray],
+    targets: np.ndarray,
+    classes: Sequence[str],
+    preset: str = 'mlgcn',
+    num_resamples: int = 1000,
+) -> ClassGains:
+    """Compare the AP of each label, ``b − a``.
+
+    Args:
+        runs_a: Runs of the first model, each ``(N, C)``.
+        runs_b: Runs of the second one.
+        targets: ``(N, C)`` of 1, 0 and −1.
+        classes: C names.
+        preset: Of :func:`evaluate_scores`.
+        num_resamples: Of the bootstrap, at least 100.
+
+    Raises:
+        ValueError: What :func:`evaluate_scores` and :func:`bootstrap_interval` refuse.
+    """
+
+    def gain(rows: np.ndarray | slice) -> np.ndarray:
+        means = [
+            np.mean(
+                [evaluate_scores(run[rows], targets[rows], preset, per_class=True)['per_class']['AP'] for run in runs],
+                0,
+            )
+            for runs in (runs_a, runs_b)
+        ]
+        return means[1] - means[0]
+
+    support = (targets == 1).sum(0)
+    order = [int(i) for i in np.argsort(-support, kind='stable') if support[i]]
+    low, high = bootstrap_interval(lambda rows: gain(rows)[order], len(targets), num_resamples)
+    return ClassGains(tuple(classes[i] for i in order), support[order], gain(slice(None))[order], low, high)
+
+
+def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, points') -> None:
+    """Write a bar with its interval for each label, and the mean over labels; a file of that name is replaced.
+
+    Args:
+        gains: What to plot.
+        path: Ends in .svg, .png or .pdf.
+        label: Of the axis.
+    """
+    place = np.arange(len(gains.names))
+    with matplotlib.rc_context({'svg.hashsalt': 'mlic_mm', 'font.size': 9}):  # the same plot gives the same bytes
+        width = (0.27 if len(place) <= 40 else 0.2) * max(12, len(place))
+        figure = Figure(figsize=(1.2 + width, 4), layout='constrained')
+        axes = figure.subplots()
+        axes.grid(axis='y', color='#dde1e8', linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.bar(place, gains.gain, 0.72, color=[GAIN if value >= 0 else LOSS for value in gains.gain])
+        axes.vlines(place, gains.low, gains.high, color=INK, linewidth=1)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        mean = float(np.mean(gains.gain)) if len(place) else 0.0
+        axes.axhline(mean, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f'mean {mean:+.1f}'.replace('-', '−'),
+            (1, mean),
+            xycoords=('axes fraction', 'data'),
+            xytext=(4, 0),
+            textcoords='offset points',
+            va='center',
+        )
+        texts = [f'{name}  {count:,}' for name, count in zip(gains.names, gains.support, strict=True)]
+        axes.set_xticks(place, texts, rotation=90, parse_math=False)
+        axes.tick_params(axis='x', length=0)
+        axes.set_xlim(-0.7, max(len(place), 1) - 0.3)
+        axes.set_ylabel(label, parse_math=False)
+        for side in ('top', 'right', 'bottom'):
+            axes.spines[side].set_visible(False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f'.{path.name}.{os.getpid()}{path.suffix}')
+        try:
+            dates = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
+            figure.savefig(part, dpi=144, metadata=dates.get(path.suffix.lower()))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
