@@ -13,8 +13,8 @@ def roi_pool(maps: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
     r"""Maximum of each of ``size × size`` parts of every region, :math:`\phi_{ROI}` (KD from WSD, Eq. 2).
 
     torchvision's RoI pooling, on CPU and GPU, in float32 where the maps are of half precision: corners are rounded to
-    cells, both of which belong to the region. A region that begins in the last half of the last cell would be rounded
-    out of the map and give zeros; here it gives that cell.
+    cells, both of which belong to the region. A corner on the right or lower edge would so be rounded out of the map,
+    and the parts there give zeros, more of them the coarser the map; here it is the last cell.
 
     Args:
         maps: ``(N, D, h, w)``.
@@ -32,7 +32,7 @@ def roi_pool(maps: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
             f'roi_pool: boxes of {len(boxes)} images for the maps of {len(maps)}; give one tensor an image'
         )
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    last = maps.new_tensor([maps.size(3) - 1, maps.size(2) - 1] + [torch.inf] * 2)
+    last = maps.new_tensor([maps.size(3) - 1, maps.size(2) - 1] * 2)
     return ops.roi_pool(maps, [box.to(maps.dtype).minimum(last) for box in boxes], size)
 
 
