@@ -156,7 +156,7 @@ def _legend(pictures: Sequence[RegionPicture]) -> list[tuple[str, str]]:
 
 
 def _sheet(tiles: Sequence[Image.Image], legend: list[tuple[str, str]]) -> Image.Image:
-    columns = min(3, len(tiles))
+    columns = min(2 if len(tiles) == 4 else 3, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     heights = [max(tile.height for tile in row) + GAP for row in rows]
     width = columns * (tiles[0].width + 2 * GAP)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
@@ -25,8 +26,9 @@ class DetectorTeacher(nn.Module):
     Paper: the proposals of the framework are replaced by Faster R-CNN's detections. Here: its image logits and maps
     teach too, where a loss asks for them.
 
-    Images come as the pipeline of the student makes them; the detector's own resizing is left out, so train with its
-    scale and shrink for the student.
+    Images come as the pipeline of the student makes them; the detector's own resizing is left out, so load them in its
+    scale and set ``student_size``. Where it would pad them, they are stretched to the next multiple of its
+    ``pad_size_divisor``, so that maps end where the image ends.
 
     Args:
         detector: The detector's config file, a whole config, or its ``model`` alone.
@@ -35,6 +37,7 @@ class DetectorTeacher(nn.Module):
             else the data set of the config; where several are known they must be alike.
         eps: Scores are clamped to [ε, 1 − ε] before the logit is taken. A label without any detection has ε: mmdet's
             ``score_thr``, often 0.05, has hidden what it scored.
+        data_preprocessor: Not used, for builders that give one to every model; the detector has its own.
 
     Attributes:
         classes (tuple[str, ...] | None): Label names.
@@ -53,6 +56,7 @@ class DetectorTeacher(nn.Module):
         checkpoint: str | Path | None = None,
         classes: Sequence[str] | None = None,
         eps: float = 1e-3,
+        data_preprocessor: Any = None,
     ) -> None:
         super().__init__()
         if not 0 < eps < 0.5:
@@ -91,7 +95,10 @@ class DetectorTeacher(nn.Module):
         from mmdet.structures import DetDataSample
 
         detector = self.detector.to(raw.device)  # mmengine's preprocessors notice a move only where it is made on them
-        shape = tuple(raw.shape[2:])
+        step = getattr(detector.data_preprocessor, 'pad_size_divisor', 1)
+        shape = tuple(-(-side // step) * step for side in raw.shape[2:])
+        if shape != raw.shape[2:]:
+            raw = F.interpolate(raw.float(), shape, mode='bilinear')
         meta = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0))
         batch = dict(inputs=list(raw), data_samples=[DetDataSample(metainfo=meta) for _ in raw])
         with tapped(self, ('',)) as maps, DefaultScope.overwrite_default_scope('mmdet'):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -74,9 +75,9 @@ def build(model: Any, **options: Any) -> DetectorTeacher:
 
 @pytest.fixture
 def raw(data_root: Path) -> Tensor:
-    """Two photographs as BGR, 150 × 200, which is no multiple of the detector's padding."""
+    """Two photographs as BGR, 160 × 224."""
     folder = data_root / 'VOCdevkit/VOC2007/JPEGImages'
-    images = [cv2.resize(cv2.imread(str(folder / f'{name}.jpg')), (200, 150)) for name in ('000001', '000002')]
+    images = [cv2.resize(cv2.imread(str(folder / f'{name}.jpg')), (224, 160)) for name in ('000001', '000002')]
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
 
 
@@ -84,7 +85,7 @@ def detect(teacher: DetectorTeacher, image: Tensor) -> Any:
     """mmdet's own way: an image of its data loader through ``test_step``."""
     from mmdet.structures import DetDataSample
 
-    meta = dict(img_shape=(150, 200), ori_shape=(150, 200), scale_factor=(1.0, 1.0))
+    meta = dict(img_shape=(160, 224), ori_shape=(160, 224), scale_factor=(1.0, 1.0))
     with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
         batch = dict(inputs=[image.byte()], data_samples=[DetDataSample(metainfo=meta)])
         return teacher.detector.test_step(batch)[0].pred_instances
@@ -99,14 +100,26 @@ def test_shows_what_the_detector_finds(model: dict, raw: Tensor) -> None:
         found = detect(teacher, image)
         assert len(found.scores) == len(shown.box_scores[i]) > 0
         torch.testing.assert_close(shown.box_scores[i], found.scores, atol=1e-5, rtol=0)
-        pixels = shown.boxes[i] * torch.tensor([200.0, 150, 200, 150])
+        pixels = shown.boxes[i] * torch.tensor([224.0, 160, 224, 160])
         torch.testing.assert_close(pixels, found.bboxes, atol=0.01, rtol=0)
         for label in range(3):
             mine = found.scores[found.labels == label].tolist()
             best = max(mine, default=0)
             assert shown.logits[i, label].sigmoid() == pytest.approx(max(best, 1e-3), abs=1e-4)
-    # The backbone's last map, of the padded image: 160 × 224 at stride 32.
+    # The backbone's last map, at stride 32.
     assert {name: tuple(maps.shape) for name, maps in shown.maps.items()} == {'': (2, 64, 5, 7)}
+
+
+@torch.no_grad()
+def test_images_that_mmdet_would_pad_are_stretched(model: dict, raw: Tensor) -> None:
+    """Fractions of the image are then those of the map, which the losses take them for."""
+    teacher = build(model, classes=CLASSES)
+    odd = F.interpolate(raw, (150, 200), mode='bilinear')
+    shown = teacher.teach(odd)
+    assert shown.maps[''].shape == (2, 64, 5, 7)
+    same = teacher.teach(F.interpolate(odd, (160, 224), mode='bilinear'))
+    torch.testing.assert_close(shown.boxes[0], same.boxes[0])
+    assert max(boxes.max() for boxes in shown.boxes) > 0.9
 
 
 @torch.no_grad()
@@ -131,6 +144,34 @@ def test_teaches(model: dict, raw: Tensor) -> None:
         assert scores.shape == (7,)
     again = teacher(raw, [DataSample(), DataSample()])
     torch.testing.assert_close(shown.logits, again.logits)
+
+
+def test_a_student_trains_on_what_a_detector_finds(model: dict, save: Callable[..., str]) -> None:
+    path = save(build(model), dataset_meta=dict(classes=CLASSES))
+    small = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        student = MODELS.build(
+            dict(
+                type='mlic_mm.DistillClassifier',
+                data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3, to_rgb=True),
+                backbone=small,
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=64),
+                teacher=dict(model=dict(type='mlic_mm.DetectorTeacher', detector=model, checkpoint=path)),
+                distill=dict(
+                    regions=dict(type='mlic_mm.RoIFeatureDistillLoss'), labels=dict(type='mlic_mm.HintonDistillLoss')
+                ),
+            )
+        )
+        student.init_weights()
+    samples = [DataSample().set_gt_score(torch.tensor([1.0, 0, 1])) for _ in range(2)]
+    batch = student.data_preprocessor(dict(inputs=torch.rand(2, 3, 64, 64) * 255, data_samples=samples), True)
+    losses = student.loss(batch['inputs'], batch['data_samples'])
+    assert losses.keys() == {'loss', 'loss_regions', 'loss_labels'}
+    sum(losses.values()).backward()
+    assert all(value > 0 for value in losses.values())
+    assert student.backbone.conv1.weight.grad.abs().sum() > 0
+    assert not any('detector' in name for name in student.state_dict())
 
 
 @pytest.fixture
