@@ -63,7 +63,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    forbid_code_in_checkpoints()
     try:
         print(cache(args))
     except KeyboardInterrupt:
@@ -119,9 +118,12 @@ class Samples(Dataset):
                 f'{args.config}: {dataset["type"]} of {args.split}_dataloader has no pipeline; give a config with the '
                 'plain data set in place of one around it'
             )
-        # Each image is read once, so that a cache of images would only take time and memory.
-        pipeline = [{k: v for k, v in step.items() if k != 'cache_mb'} for step in cfg.test_dataloader.dataset.pipeline]
-        options[f'{args.split}_dataloader.dataset.pipeline'] = pipeline
+        if dataset is not None:
+            # Each image is read once, so that a cache of images would only take time and memory.
+            steps = (
+                {k: v for k, v in step.items() if k != 'cache_mb'} for step in cfg.test_dataloader.dataset.pipeline
+            )
+            options[f'{args.split}_dataloader.dataset.pipeline'] = list(steps)
         self.dataset = dataset_from_config(args.config, args.split, options)
         self.kind = type(self.dataset).__name__
         self.classes = tuple(self.dataset.metainfo['classes'])
@@ -223,4 +225,5 @@ def numpy(tensor: torch.Tensor) -> Any:
 
 
 if __name__ == '__main__':
+    forbid_code_in_checkpoints()
     main()

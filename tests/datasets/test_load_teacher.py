@@ -36,7 +36,7 @@ def written(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher and its cache; do not change."""
     root = tmp_path_factory.mktemp('teacher')
     config, checkpoint = write_teacher(root)
-    words = [str(config), str(checkpoint), '--out', str(root / 'cache'), '--layers', 'backbone', 'backbone.layer3']
+    words = [str(config), str(checkpoint), '--out', str(root / 'kept'), '--layers', 'backbone', 'backbone.layer3']
     tool.main([*words, '--workers', '0', '--batch-size', '3', '--device', 'cpu'])
     return root
 
@@ -44,7 +44,7 @@ def written(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def step(root: Path) -> dict:
     return dict(
         type='mlic_mm.LoadTeacher',
-        cache=str(root / 'cache'),
+        cache=str(root / 'kept'),
         config=str(root / 'teacher.py'),
         checkpoint=str(root / 'teacher.pth'),
     )
@@ -65,8 +65,8 @@ def by_hand(root: Path, **changes: object) -> CachedTeacher:
         regions=dict(iou_threshold=0.4, num=2),
         dataset=dict(type='CSVMultiLabel', split='train'),
     )
-    key = cache_key(begin_cache(root / 'cache', settings, ['000.png']))
-    write_shard(root / 'cache', 0, key, {'000.png': one})
+    key = cache_key(begin_cache(root / 'kept', settings, ['000.png']))
+    write_shard(root / 'kept', 0, key, {'000.png': one})
     return one
 
 
@@ -119,7 +119,7 @@ def test_maps_lie_as_the_image_does(tmp_path: Path, steps: list[dict]) -> None:
     assert np.corrcoef(cells.ravel(), kept.ravel())[0, 1] > 0.9
 
 
-@pytest.mark.parametrize('size', [(46, 58), (24, 30), (47, 60), (5, 60)])
+@pytest.mark.parametrize('size', [(58, 46), (30, 24), (59, 48), (60, 5)])
 @pytest.mark.parametrize('flip', [[], [FLIPS['horizontal']]])
 def test_a_crop_and_maps_do_not_fit(tmp_path: Path, size: tuple[int, int], flip: list[dict]) -> None:
     by_hand(tmp_path)
@@ -132,7 +132,7 @@ def test_a_crop_and_maps_do_not_fit(tmp_path: Path, size: tuple[int, int], flip:
 
 def test_without_maps_a_crop_moves_the_regions(tmp_path: Path) -> None:
     by_hand(tmp_path, maps={})
-    sample = run(tmp_path, dict(type='CenterCrop', crop_size=(24, 30)))['data_samples']  # x 15-45, y 12-36
+    sample = run(tmp_path, dict(type='CenterCrop', crop_size=(30, 24)))['data_samples']  # x 15-45, y 12-36
     expected = torch.tensor([[0.0, 12, 30, 24]] * 2)  # nothing of the second is left
     torch.testing.assert_close(sample.proposals, expected, atol=1e-2, rtol=0)
     assert 'teacher_maps' not in sample
@@ -161,7 +161,7 @@ def test_bad_samples(tmp_path: Path) -> None:
     image = np.zeros((48, 60, 3), np.uint8)
     good = dict(img=image, ori_shape=(48, 60), img_id='000.png')
     assert 'teacher' in load(dict(good))
-    with pytest.raises(ValueError, match=r"cache: has no outputs for image 'x.png'; it has 1 images of CSVMultiLabel"):
+    with pytest.raises(ValueError, match=r"kept: has no outputs for image 'x.png'; it has 1 images of CSVMultiLabel"):
         load(good | dict(img_id='x.png'))
     with pytest.raises(ValueError, match=r"saw image '000.png' in 60 × 48 pixels, but .* has 48 × 60"):
         load(good | dict(ori_shape=(60, 48)))
@@ -174,7 +174,7 @@ def test_bad_samples(tmp_path: Path) -> None:
 def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tool: ModuleType, tmp_path: Path) -> None:
     root = tmp_path / 'with space'
     config, checkpoint = write_teacher(root)
-    shutil.copytree(written / 'cache', root / 'cache')
+    shutil.copytree(written / 'kept', root / 'kept')
     text = config.read_text()
     options = {key: value for key, value in step(root).items() if key != 'type'}
     LoadTeacher(**options)  # the same teacher in another place
@@ -204,7 +204,7 @@ def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tool: M
 
 def test_a_shard_cut_short_is_found_when_built(tmp_path: Path) -> None:
     by_hand(tmp_path)
-    shard = tmp_path / 'cache' / '000000.safetensors'
+    shard = tmp_path / 'kept' / '000000.safetensors'
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r'000000.safetensors: .*cut short .*writes it again'):
         run(tmp_path)

@@ -49,8 +49,8 @@ def write(folder: Path, count: int = SHARD + 3, **changes: object) -> dict[str, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write(tmp_path / 'cache')
-    return tmp_path / 'cache'
+    write(tmp_path / 'kept')
+    return tmp_path / 'kept'
 
 
 def test_what_goes_in_comes_out(folder: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_unknown_image_names_what_the_cache_is_of(folder: Path) -> None:
 
 
 def test_a_value_too_large_for_half_precision_names_image_and_layer(tmp_path: Path) -> None:
-    index = begin_cache(tmp_path / 'cache', SETTINGS, ['a'])
+    index = begin_cache(tmp_path / 'kept', SETTINGS, ['a'])
     good, bad = entry(4), {'': np.array([[[70000.0]]]), 'backbone.layer3': np.zeros((1, 1, 1))}
     nan = np.full(3, np.nan)
     for one, reason in (
@@ -171,8 +171,8 @@ def test_a_value_too_large_for_half_precision_names_image_and_layer(tmp_path: Pa
         (good._replace(logits=nan), "image 'a', logits: a value is not finite"),
     ):
         with pytest.raises(ValueError, match=reason):
-            write_shard(tmp_path / 'cache', 0, cache_key(index), {'a': one})
-    assert os.listdir(tmp_path / 'cache') == ['index.json']
+            write_shard(tmp_path / 'kept', 0, cache_key(index), {'a': one})
+    assert os.listdir(tmp_path / 'kept') == ['index.json']
 
 
 def test_a_folder_begun_otherwise_is_refused_and_replaced_by_force(folder: Path) -> None:
