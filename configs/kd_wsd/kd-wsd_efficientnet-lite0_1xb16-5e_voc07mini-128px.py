@@ -19,7 +19,7 @@ model = dict(
     ),
     distill=dict(
         roi=dict(type='mlic_mm.RoIFeatureDistillLoss', roi_size=3, loss_weight=100.0),
-        prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=200),
+        prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=100),
     ),
 )
 teacher = 'work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px'
@@ -41,7 +41,5 @@ test_evaluator = val_evaluator
 
 # Two epochs of stage 1, three of stage 2.
 default_hooks = dict(distill_stage=dict(type='mlic_mm.DistillStageHook', epoch=3))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', begin=2, end=5, T_max=3, by_epoch=True, convert_to_iter_based=True)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', begin=2, end=5, T_max=3, by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=5, val_interval=5)
