@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mlic_mm.models.layers import fuse_branches
 from mlic_mm.registry import MODELS
 
-from .distill_loss import DistillLoss
+from .distill_loss import DistillLoss, check_logits
 from .distill_outputs import DistillOutputs
 
 COLDEST = 0.01
@@ -73,7 +73,7 @@ class ClassAwareDistillLoss(DistillLoss):
         loss_weight: λ.
 
     Raises:
-        ValueError: Sizes below 1; when called, a teacher with other numbers of labels or regions, or with none.
+        ValueError: Sizes below 1; when called, a teacher or student with other numbers of labels or regions, or none.
     """
 
     level = 'prediction'
@@ -95,7 +95,6 @@ class ClassAwareDistillLoss(DistillLoss):
 
     def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
         """Return the loss; gradients reach the student's logits and all temperatures, not the teacher."""
-        assert student.logits is not None
         if self.det_theta is None and teacher.det_logits is not None:
             raise ValueError(
                 f'ClassAwareDistillLoss: the teacher looks at {teacher.det_logits.size(1)} regions; set '
@@ -108,7 +107,8 @@ class ClassAwareDistillLoss(DistillLoss):
             )
         temperature = self.temperatures
         soft = softened_teacher(teacher, temperature['cls'], temperature.get('det'))
-        own = (student.logits.to(soft.dtype) / temperature['student']).sigmoid()  # (N, C)
+        logits = check_logits('ClassAwareDistillLoss', student.logits, soft)
+        own = (logits.to(soft.dtype) / temperature['student']).sigmoid()  # (N, C)
         return self.loss_weight * (soft - own).square().sum() / (2 * len(own))
 
 

@@ -107,3 +107,17 @@ def check_channels(name: str, student: Tensor, teacher: Tensor) -> None:
             f'{name}: maps of shapes {tuple(student.shape)} (student) and {tuple(teacher.shape)} (teacher); set '
             f'student_channels and teacher_channels={teacher.size(1)} so that a 1 × 1 convolution makes them comparable'
         )
+
+
+def check_logits(name: str, student: Tensor | None, teacher: Tensor) -> Tensor:
+    """Return the student's logits if they are of the same images and labels as the teacher's predictions.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if student is None or student.shape != teacher.shape:
+        raise ValueError(
+            f'{name}: the student has logits of shape {None if student is None else tuple(student.shape)}, the teacher '
+            f'of {tuple(teacher.shape)}: both must be of the same images and labels (num_classes of both heads)'
+        )
+    return student

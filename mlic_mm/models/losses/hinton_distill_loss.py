@@ -7,7 +7,7 @@ from torch import Tensor
 from mlic_mm.registry import MODELS
 
 from .class_aware_distill_loss import softened_teacher
-from .distill_loss import DistillLoss
+from .distill_loss import DistillLoss, check_logits
 from .distill_outputs import DistillOutputs
 
 
@@ -25,7 +25,7 @@ class HintonDistillLoss(DistillLoss):
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: A temperature that is not positive.
+        ValueError: A temperature that is not positive; when called, a teacher of other labels, or without logits.
     """
 
     level = 'prediction'
@@ -48,6 +48,7 @@ class HintonDistillLoss(DistillLoss):
         assert student.logits is not None
         logits = student.logits.to(torch.promote_types(student.logits.dtype, torch.float32))
         temperature = logits.new_tensor(self.teacher_temperature)
-        soft = softened_teacher(teacher, temperature, temperature).detach()
+        soft = softened_teacher(teacher, temperature, temperature)
+        check_logits('HintonDistillLoss', logits, soft)
         loss = F.binary_cross_entropy_with_logits(logits / self.student_temperature, soft, reduction='sum')
         return self.loss_weight * self.student_temperature**2 * loss / len(logits)
