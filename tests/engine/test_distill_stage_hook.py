@@ -1,5 +1,6 @@
 """The stage follows the epoch, also in a run that was stopped, and what a stage does not use does not move."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmpretrain.models import ImageClassifier
+from tiny_run import CLASSES, ToolProcess
 from torch import Tensor
 
 from mlic_mm.engine.hooks import DistillStageHook
@@ -17,18 +19,7 @@ from mlic_mm.registry import MODELS
 
 BuildRunner = Callable[..., Runner]
 State = dict[str, Tensor]
-
-
-@MODELS.register_module(force=True)
-class TwoStageClassifier(ImageClassifier):
-    """Has features alone in stage 1, as distillation has."""
-
-    stage: int | None = None
-
-    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        if self.stage == 1:
-            return dict(loss_features=self.backbone(inputs)[-1].square().mean())
-        return super().loss(inputs, data_samples)
+Change = Callable[[Config], None]
 
 
 class Recorder(Hook):
@@ -54,8 +45,24 @@ def copy_of(runner: Runner) -> State:
     return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 
-def two_stages(cfg: Config) -> None:
-    cfg.model.type = 'mlic_mm.TwoStageClassifier'
+@pytest.fixture(scope='module')
+def two_stages(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Change:
+    """Make the tiny classifier the student of another of its kind, whose maps and labels it learns."""
+    cfg = Config.fromfile(tiny_config)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        state = MODELS.build(cfg.model).state_dict()
+    checkpoint = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=CLASSES))), checkpoint)
+
+    def change(cfg: Config) -> None:
+        cfg.model.type = 'mlic_mm.DistillClassifier'
+        cfg.model.teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
+        cfg.model.distill = dict(
+            maps=dict(type='mlic_mm.FitNetsLoss', student_channels=32, teacher_channels=32),
+            labels=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=4),
+        )
+
+    return change
 
 
 def options(epoch: int, epochs: int, **more: Any) -> dict[str, Any]:
@@ -81,17 +88,18 @@ def moved(before: State, after: State) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_stage_2_begins_at_its_epoch(runner: BuildRunner) -> None:
+def test_stage_2_begins_at_its_epoch(runner: BuildRunner, two_stages: Change) -> None:
     """11 images, three steps an epoch."""
     found = train(runner(two_stages, **options(3, 4)))
     assert found.stages == [1] * 6 + [2] * 6
     start, _, first, _, second = found.states
-    head = {'head.fc.weight', 'head.fc.bias'}
-    assert moved(start, first) == set(start) - head
-    assert moved(first, second) == set(start)
+    backbone = {name for name in start if name.startswith('backbone.')}
+    assert moved(start, first) == backbone
+    temperatures = {'distill.labels.cls_theta', 'distill.labels.student_theta'}
+    assert moved(first, second) == backbone | temperatures | {'head.fc.weight', 'head.fc.bias'} == set(start)
 
 
-def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path) -> None:
+def test_resumed_run_is_the_same(runner: BuildRunner, two_stages: Change, tmp_path: Path) -> None:
     """From within stage 2, from its start, and from within stage 1."""
     settings = options(3, 4)
     whole = runner(two_stages, **settings)
@@ -109,7 +117,7 @@ def test_no_epoch_is_left_to_stage_1(epoch: int) -> None:
         DistillStageHook(epoch)
 
 
-def test_stage_2_after_the_end(runner: BuildRunner) -> None:
+def test_stage_2_after_the_end(runner: BuildRunner, two_stages: Change) -> None:
     with pytest.raises(ValueError, match='begins at epoch 3, but training ends after 2, before any label was learnt'):
         runner(two_stages, **options(3, 2)).train()
 
@@ -119,10 +127,41 @@ def test_a_model_without_stages(runner: BuildRunner) -> None:
         runner(**options(2, 3)).train()
 
 
-def test_a_loop_without_epochs(runner: BuildRunner) -> None:
+def test_a_loop_without_epochs(runner: BuildRunner, two_stages: Change) -> None:
     def change(cfg: Config) -> None:
         two_stages(cfg)
         cfg.train_cfg = dict(by_epoch=False, max_iters=2)
 
     with pytest.raises(ValueError, match=r'IterBasedTrainLoop has none: set train_cfg=dict\(by_epoch=True'):
         runner(change, **options(2, 3)).train()
+
+
+def test_two_processes(tiny_config: Path, two_stages: Change, tmp_path: Path) -> None:
+    """They wait for no gradient in either stage, and say what they need."""
+    cfg = Config.fromfile(tiny_config)
+    two_stages(cfg)
+    cfg.custom_hooks = [dict(type='mlic_mm.DistillStageHook', epoch=2)]
+    cfg.default_hooks.channels_last = None
+    cfg.dump(tmp_path / 'distilled.py')
+
+    def train_by_two(*options: str) -> list[ToolProcess]:
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = str(probe.getsockname()[1])
+        world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port, CUDA_VISIBLE_DEVICES='')
+        words = ['distilled.py', '--launcher', 'pytorch', '--work-dir', 'two', '--cfg-options', *options]
+        return [
+            ToolProcess('train.py', *words, cwd=tmp_path, RANK=str(rank), LOCAL_RANK=str(rank), **world)
+            for rank in (0, 1)
+        ]
+
+    ranks = train_by_two('train_dataloader.batch_size=2', 'find_unused_parameters=True')
+    assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].output[-3000:] + ranks[1].output[-3000:]
+    first, second = (
+        torch.load(tmp_path / f'two/epoch_{epoch}.pth', weights_only=False)['state_dict'] for epoch in (1, 2)
+    )
+    assert not first['distill.labels.cls_theta'].any()
+    assert second['distill.labels.cls_theta'].any()
+    ranks = train_by_two('find_unused_parameters=False')
+    assert all(rank.wait() for rank in ranks)
+    assert 'set find_unused_parameters=True in the config' in ranks[0].output

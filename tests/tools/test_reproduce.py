@@ -1,16 +1,21 @@
 """One command per table: real rows on the small COCO, a fusion, a stop, and the pages."""
 
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.config import Config
-from tiny_run import ToolProcess, run, run_failing
+from tiny_run import REPO, ToolProcess, run, run_failing, write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
+from mlic_mm.utils.paper_tables import load_papers
 
 # A row in seconds: 32 photographs, weights as they are drawn.
 QUICK = (
@@ -182,3 +187,115 @@ def test_a_table_of_what_the_test_measures(tmp_path, data_root):
 )
 def test_what_does_not_exist(tmp_path, words, message):
     assert message in run_failing('reproduce.py', *words, cwd=tmp_path)
+
+
+# A teacher and a student that starts from its exported weights: plain classifiers, each an epoch of 11 small images.
+HANDOVER = """
+from mlic_mm.utils.paper_tables import Recipe, Row, Table
+paper = dict(title='Handover', authors='Nobody', year=2024)
+options = {'train_cfg.max_epochs': 1}
+student = dict(options=options | {'load_from': 'work_dirs/teacher/plain.pth'}, after={'work_dirs/teacher': '1/first'})
+export = ['export_student.py work_dirs/teacher/epoch_7.pth --out work_dirs/teacher/plain.pth --force']
+rows = [
+    Row(name='student', recipe=Recipe('mine/config.py', before=export, **student)),
+    Row(name='lost', recipe=Recipe('mine/config.py', options, after={'work_dirs/nobody': '1/first'})),
+    Row(name='first', recipe=Recipe('mine/config.py', options)),
+]
+tables = [Table(name='1', title='', columns={'mAP': 'mAP'}, preset='mlgcn', rows=rows)]
+"""
+
+
+@pytest.fixture
+def handover(tmp_path, monkeypatch):
+    """Make a run of a row of these tables."""
+    monkeypatch.syspath_prepend(REPO / 'tools')
+    from table_run import Run
+
+    config = write_config(tmp_path / 'configs/mine')
+    config.rename(config.with_name('config.py'))
+    config.with_name('tables.py').write_text(HANDOVER)
+    paper = load_papers(tmp_path / 'configs')['mine']
+    return lambda row, seed=0: Run(tmp_path / 'runs', paper, *paper.find(f'1/{row}'), 'full', seed)
+
+
+BRING = """
+import sys; from pathlib import Path
+from mlic_mm.utils.paper_tables import load_papers
+from table_run import Run
+paper = load_papers(sys.argv[1] + '/configs')['mine']
+Run(Path(sys.argv[1], 'runs'), paper, *paper.find('1/student'), 'full', 0).bring(None, 1)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_row_needs_is_run_first_and_once(handover, capsys, tmp_path):
+    """One process is at the teacher; another, asked for the student, waits for it and goes on with its result."""
+    teacher, student = handover('first'), handover('student')
+    with teacher.lock() as mine:
+        assert mine
+        handover('first').bring(None, 1)
+        assert 'first seed 0: another process is at it' in capsys.readouterr().out
+        command = [sys.executable, '-uc', BRING, str(tmp_path)]
+        env = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tools"}')
+        other = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        said = (line for line in other.stdout if line.startswith('mine/'))
+        assert next(said) == 'mine/1/first seed 0: waiting for another process to end with it\n'
+        teacher.prepare(None, 1)
+        teacher.execute(1)
+    assert next(said).startswith('mine/1/student seed 0: starts')
+    assert other.wait(400) == 0
+    assert teacher.log.read_text().count('tools/train.py') == 1
+    assert (teacher.folder / 'plain.pth').stat().st_size < (teacher.folder / 'epoch_1.pth').stat().st_size
+    assert Config.fromfile(student.config).load_from == str(teacher.folder / 'plain.pth')
+    log = student.log.read_text()
+    assert f'export_student.py {teacher.folder}/epoch_1.pth --out {teacher.folder}/plain.pth --force' in log
+    assert f'Load checkpoint from {teacher.folder}/plain.pth' in log
+    before = (teacher.folder / 'plain.pth').stat()
+    student.bring(None, 1)
+    assert capsys.readouterr().out == 'mine/1/student seed 0: done\n'
+    assert (teacher.folder / 'plain.pth').stat() == before
+
+
+def test_commands_in_their_order(handover, capsys):
+    from reproduce import show
+
+    show([handover('student'), handover('first')], None, 1)
+    out = capsys.readouterr().out
+    assert re.findall(r'mine/1/(\w+) seed 0: open|tools/(\w+)\.py', out) == [
+        *[('first', ''), ('', 'train'), ('', 'test')],
+        *[('student', ''), ('', 'export_student'), ('', 'train'), ('', 'test')],
+    ]
+
+
+def test_a_folder_that_nothing_names(handover):
+    with pytest.raises(ValueError, match=r"'1/first', but neither configs/mine/config\.py nor .* 'work_dirs/nobody'"):
+        handover('lost').bring(None, 1)
+
+
+def test_a_failing_teacher_ends_its_student(handover):
+    with pytest.raises(RuntimeError, match='mine/1/first seed 0 failed with exit status 1'):
+        handover('student').bring({'model.head.in_channels': 7}, 1)
+    assert handover('student').state == 'open'
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('work_dirs/a', '/runs/a'),
+        ('work_dirs/a/cache', '/runs/a/cache'),
+        ('work_dirs/a/a.py', '/runs/a/given/config.py'),
+        ('work_dirs/a/epoch_20.pth', '/runs/a/epoch_2.pth'),
+        ('tool.py work_dirs/a/a.py work_dirs/a/epoch_9.pth --out work_dirs/a', None),
+        ('work_dirs/ab/epoch_20.pth', 'work_dirs/ab/epoch_20.pth'),
+        ('work_dirs/a-b', 'work_dirs/a-b'),
+        ('old/work_dirs/a', 'old/work_dirs/a'),
+        ('work_dirs/a/best_mAP_epoch_3.pth', '/runs/a/best_mAP_epoch_3.pth'),
+    ],
+)
+def test_folders_of_other_rows_are_replaced(monkeypatch, text, expected):
+    monkeypatch.syspath_prepend(REPO / 'tools')
+    from table_run import replaced
+
+    places = {'work_dirs/a': tuple(map(Path, ('/runs/a', '/runs/a/given/config.py', '/runs/a/epoch_2.pth')))}
+    expected = expected or 'tool.py /runs/a/given/config.py /runs/a/epoch_2.pth --out /runs/a'
+    assert replaced(dict(x=[(text, 1)]), places) == dict(x=[(expected, 1)])
