@@ -35,7 +35,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=10, dataset=dict(with_boxes=True, pipeline=[*load, pack]))
 test_dataloader = val_dataloader
-val_evaluator = dict(preset='liu')
+val_evaluator = [dict(type='mlic_mm.MLICMetric', preset='liu'), dict(type='mlic_mm.CorLoc')]
 test_evaluator = val_evaluator
 
 # Trained at this rate the backbone spoils; the two linear layers alone are a better teacher.
