@@ -52,6 +52,31 @@ def test_label_graph_of_another_order(runner: BuildRunner) -> None:
         built.train()
 
 
+def test_teacher_of_another_order(runner: BuildRunner, tiny_config: Path, tmp_path: Path) -> None:
+    """A student that is taught other labels would learn them without a word."""
+    checkpoint = tmp_path / 'teacher.pth'
+    weights = runner().model.state_dict()
+    meta = dict(dataset_meta=dict(classes=('red', 'green', 'bright', 'blue')))
+    torch.save(dict(state_dict=weights, meta=meta), checkpoint)
+
+    def distil(cfg: Config) -> None:
+        cfg.model.type = 'mlic_mm.DistillClassifier'
+        cfg.model.distill = dict(prediction=dict(type='mlic_mm.HintonDistillLoss'))
+        cfg.model.teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
+
+    with pytest.raises(ValueError, match=r"index 2: teacher of the model .* 'bright' where training .* 'blue'"):
+        runner(distil).train()
+
+
+def test_cached_teacher_of_another_order(runner: BuildRunner) -> None:
+    built = runner()
+    load: Any = nn.Identity()
+    load.classes = ('red', 'green', 'bright', 'blue')  # as LoadTeacher states those of its cache
+    built.train_dataloader.dataset.pipeline.transforms.insert(0, load)
+    with pytest.raises(ValueError, match=r"index 2: Identity of its pipeline has 'bright' where training .* 'blue'"):
+        built.train()
+
+
 @pytest.mark.parametrize(('number', 'fits'), [(4, True), (3, False)])
 def test_head_that_keeps_no_number_is_read_off_its_layers(runner: BuildRunner, number: int, fits: bool) -> None:
     head = dict(_delete_=True, type='CSRAClsHead', num_classes=number, in_channels=32, num_heads=2, lam=0.1)
