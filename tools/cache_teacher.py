@@ -156,7 +156,7 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
     # A batch lies in one shard.
     batches = [r[at : at + args.batch_size] for r in missing.values() for at in range(0, len(r), args.batch_size)]
     loader = DataLoader(
-        samples, batch_sampler=batches, num_workers=args.workers, collate_fn=list, worker_init_fn=leave_ctrl_c
+        samples, batch_sampler=batches, num_workers=args.workers, collate_fn=list, worker_init_fn=leave_stops
     )
     stream = iter(loader)
     note = ''
@@ -184,9 +184,11 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
             bar.update(done, len(samples), note)
 
 
-def leave_ctrl_c(_: int) -> None:
-    """Ctrl-C reaches all processes; the parent ends the workers."""
+def leave_stops(_: int) -> None:
+    """Leave Ctrl-C, which reaches all processes, to the parent, which ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A thread that hands tensors over prints with this that the parent is gone; errors of samples go another way.
+    sys.excepthook = lambda *_: None
 
 
 @torch.no_grad()
