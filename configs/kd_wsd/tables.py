@@ -60,19 +60,20 @@ ONE_STAGE = {
     'param_scheduler': [dict(type='MultiStepLR', by_epoch=True, milestones=[20], gamma=0.1)],
     'train_cfg.max_epochs': 30,
 }
-# conv3_3, conv4_3 and conv5_3 by their place among mmpretrain's layers, and the sides of their maps at 224 pixels.
-LAYERS = {'backbone.features.8': 56, 'backbone.features.12': 28, 'backbone.features.16': 14}
+# conv3_3, conv4_3 and conv5_3 by their place among mmpretrain's layers, with the factors of attention transfer: those of
+# its authors, 1000 over the cells of a map at 224 pixels.
+LAYERS = {f'backbone.features.{n}': 1000 / side**2 for n, side in ((8, 56), (12, 28), (16, 14))}
 
 # What two CPU cores train in minutes: students at 128 px, a teacher in a cache. The first five stages are frozen.
 MINI_TEACHER = 'wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px'
-MINI_KD = 'kd_wsd/kd-wsd_efficientnet-lite0_1xb16-5e_voc07mini-128px.py'
-MINI_STUDENT = 'kd_wsd/student_efficientnet-lite0_1xb16-3e_voc07mini-128px.py'
+MINI_KD = 'kd_wsd/kd-wsd_efficientnet-lite0_1xb16-3e_voc07mini-128px.py'
+MINI_STUDENT = 'kd_wsd/student_efficientnet-lite0_1xb16-2e_voc07mini-128px.py'
 MINI_ONE_STAGE = {
     'default_hooks.distill_stage': None,
-    'param_scheduler': [dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)],
-    'train_cfg.max_epochs': 3,
+    'param_scheduler': [dict(type='CosineAnnealingLR', T_max=2, by_epoch=True, convert_to_iter_based=True)],
+    'train_cfg.max_epochs': 2,
 }
-MINI_LAYERS = {'backbone.timm_model.blocks.5': 4, 'backbone.timm_model.blocks.6': 4, '': 4}
+MINI_LAYERS = {'backbone.timm_model.blocks.5': 5.0, 'backbone.timm_model.blocks.6': 5.0, '': 5.0}
 NO_NUS = 'there are no photographs in the small NUS-WIDE'
 
 # The detector's file has the proposals of its first stage; the paper took its detections, as many.
@@ -93,21 +94,21 @@ def read(config: str) -> Config:
 
 
 def hinton(data: str) -> dict:
-    """Temperatures that the paper tuned: of the teacher 1 or 2, of the student 5."""
-    softer = dict(coco=1.0, nuswide=2.0)[data]
-    return dict(type='mlic_mm.HintonDistillLoss', teacher_temperature=softer, student_temperature=5.0)
+    """Temperatures that the paper tuned, of teacher and student; on the small data, ours."""
+    softer, student = dict(coco=(1.0, 5.0), nuswide=(2.0, 5.0), mini=(1.0, 1.0))[data]
+    return dict(type='mlic_mm.HintonDistillLoss', teacher_temperature=softer, student_temperature=student)
 
 
-def attention(layers: dict[str, int]) -> dict[str, dict]:
-    """Attention transfer at some layers, with the factor of its authors: 1000 over the cells of a map."""
+def attention(layers: dict[str, float]) -> dict[str, dict]:
+    """Attention transfer at some layers with their factors."""
     kind = 'mlic_mm.AttentionTransferLoss'
     return {
-        f'attention_{n}': dict(type=kind, student_layer=layer, loss_weight=1000 / side**2)
-        for n, (layer, side) in enumerate(layers.items(), start=1)
+        f'attention_{n}': dict(type=kind, student_layer=layer, loss_weight=weight)
+        for n, (layer, weight) in enumerate(layers.items(), start=1)
     }
 
 
-def losses(method: str, config: str, layers: dict[str, int], data: str) -> tuple[dict[str, dict], bool]:
+def losses(method: str, config: str, layers: dict[str, float], data: str) -> tuple[dict[str, dict], bool]:
     """Losses of a method by name, and whether those of features have a stage of their own."""
     own = read(config).model.distill.to_dict()
     hint = dict(type='mlic_mm.FitNetsLoss', student_layer=next(iter(layers)))
@@ -137,11 +138,11 @@ def mini(method: str, data: str) -> Recipe | str:
         return NO_NUS
     if method == 'S-Cls':
         return Recipe(MINI_STUDENT)
-    distill, two_stages = losses(method, MINI_KD, MINI_LAYERS, data)
+    distill, two_stages = losses(method, MINI_KD, MINI_LAYERS, 'mini')
     options = {'model.distill': dict(_delete_=True, **distill)} | ({} if two_stages else MINI_ONE_STAGE)
     folder = f'work_dirs/{MINI_TEACHER}'
     layers = ' '.join(layer or 'backbone' for layer in MINI_LAYERS)
-    cache = f'{folder}/{MINI_TEACHER}.py {folder}/epoch_2.pth --out {folder}/cache --split train --layers {layers}'
+    cache = f'{folder}/{MINI_TEACHER}.py {folder}/epoch_2.pth --out {folder}/cache --num-regions 30 --layers {layers}'
     return Recipe(MINI_KD, options, after={folder: '3/COCO/T-WDet'}, before=[f'cache_teacher.py {cache}'])
 
 

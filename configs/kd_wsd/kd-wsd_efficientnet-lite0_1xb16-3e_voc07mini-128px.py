@@ -1,7 +1,7 @@
 """Both stages on the small VOC, from a cached teacher: what `tools/reproduce.py kd_wsd/1 --data mini` varies.
 
-python tools/cache_teacher.py configs/kd_wsd/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px.py \
-work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px/epoch_2.pth --out CACHE --layers backbone
+The cache: `T=work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px; python tools/cache_teacher.py \
+$T/$(basename $T).py $T/epoch_2.pth --out $T/cache --num-regions 30 --layers backbone.timm_model.blocks.6`.
 """
 
 _base_ = [
@@ -18,7 +18,8 @@ model = dict(
         type='MultiLabelLinearClsHead', num_classes=20, in_channels=1280, loss=dict(type='mlic_mm.MultiLabelBCELoss')
     ),
     distill=dict(
-        roi=dict(type='mlic_mm.RoIFeatureDistillLoss', roi_size=3, loss_weight=100.0),
+        # The last map before the wide ReLU layer, whose cut-off values are nothing to regress to.
+        roi=dict(type='mlic_mm.RoIFeatureDistillLoss', student_layer='backbone.timm_model.blocks.6', roi_size=3),
         prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=100),
     ),
 )
@@ -28,7 +29,7 @@ pipeline = [
     dict(
         type='mlic_mm.LoadTeacher',
         cache=f'{teacher}/cache',
-        config='configs/kd_wsd/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px.py',
+        config=f'{teacher}/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px.py',
         checkpoint=f'{teacher}/epoch_2.pth',
     ),
     dict(type='Resize', scale=(128, 128)),
@@ -39,7 +40,9 @@ train_dataloader = dict(batch_size=16, drop_last=True, dataset=dict(pipeline=pip
 val_evaluator = dict(preset='liu')
 test_evaluator = val_evaluator
 
-# Two epochs of stage 1, three of stage 2.
-default_hooks = dict(distill_stage=dict(type='mlic_mm.DistillStageHook', epoch=3))
-param_scheduler = [dict(type='CosineAnnealingLR', begin=2, end=5, T_max=3, by_epoch=True, convert_to_iter_based=True)]
-train_cfg = dict(max_epochs=5, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+
+# One epoch of stage 1, two of stage 2.
+default_hooks = dict(distill_stage=dict(type='mlic_mm.DistillStageHook', epoch=2))
+param_scheduler = [dict(type='CosineAnnealingLR', begin=1, end=3, T_max=2, by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(max_epochs=3, val_interval=3)

@@ -23,5 +23,4 @@ train_dataloader = dict(batch_size=16, drop_last=True, dataset=dict(pipeline=pip
 val_evaluator = dict(preset='liu')
 test_evaluator = val_evaluator
 
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=3, by_epoch=True, convert_to_iter_based=True)]
-train_cfg = dict(max_epochs=3, val_interval=3)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
