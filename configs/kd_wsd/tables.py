@@ -60,8 +60,8 @@ ONE_STAGE = {
     'param_scheduler': [dict(type='MultiStepLR', by_epoch=True, milestones=[20], gamma=0.1)],
     'train_cfg.max_epochs': 30,
 }
-# conv3_3, conv4_3 and conv5_3 by their place among mmpretrain's layers, with the factors of attention transfer: those of
-# its authors, 1000 over the cells of a map at 224 pixels.
+# conv3_3, conv4_3 and conv5_3 by their place among the layers of mmpretrain, with the factors of attention transfer of
+# its authors: 1000 over the cells of a map at 224 pixels.
 LAYERS = {f'backbone.features.{n}': 1000 / side**2 for n, side in ((8, 56), (12, 28), (16, 14))}
 
 # What two CPU cores train in minutes: students at 128 px, a teacher in a cache. The first five stages are frozen.
