@@ -50,8 +50,8 @@ def test_maps_of_other_sizes() -> None:
     student = torch.ones(1, 1, 2, 2)
     teacher = torch.tensor([[1.0, -1.0]]).repeat(4, 2)[None, None]
     torch.testing.assert_close(call(AttentionTransferLoss(), student, teacher), torch.tensor(0.0))
-    uneven = torch.tensor([[[[math.sqrt(2), 0.0, 1.0]]]])  # squares (2 + 0) / 2 and, of the last two, (0 + 1) / 2
-    torch.testing.assert_close(activation_attention(uneven, (1, 2)) * math.sqrt(5), torch.tensor([[2.0, 1.0]]))
+    uneven = torch.tensor([[[[math.sqrt(2), math.sqrt(2), 1.0]]]])  # squares 2 and, of the last two, 3/2
+    torch.testing.assert_close(activation_attention(uneven, (1, 2)), torch.tensor([[0.8, 0.6]]))
     student, large = maps(1, 3, 4, 6), maps(1, 3, 4, 6).repeat_interleave(2, 2).repeat_interleave(3, 3)
     torch.testing.assert_close(call(AttentionTransferLoss(), student, large), torch.tensor(0.0))
     torch.testing.assert_close(call(AttentionTransferLoss(), large, student), torch.tensor(0.0))
