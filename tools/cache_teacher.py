@@ -202,11 +202,11 @@ def ask(teacher: Teacher, batch: Sequence[dict], device: torch.device) -> Iterat
         group = [packed['data_samples'] for packed in batch[first:last]]
         outputs = teacher(raw, group)
         for row, sample in enumerate(group):
-            yield kept(outputs, row, tuple(sample.ori_shape[:2]))
+            yield kept(outputs, row, tuple(sample.ori_shape[:2]), teacher.layers)
         first = last
 
 
-def kept(outputs: DistillOutputs, row: int, size: tuple[int, int]) -> CachedTeacher:
+def kept(outputs: DistillOutputs, row: int, size: tuple[int, int], layers: Sequence[str]) -> CachedTeacher:
     """Return what is cached of image ``row``."""
     if outputs.logits is None:
         raise ValueError('the teacher gives no logits of the image')
@@ -214,11 +214,11 @@ def kept(outputs: DistillOutputs, row: int, size: tuple[int, int]) -> CachedTeac
     if outputs.cls_logits is not None and outputs.det_logits is not None:
         real = ~outputs.det_logits[row].isneginf().all(1)  # the other rows fill up for images with more regions
         cls_logits, det_logits = numpy(outputs.cls_logits[row][real]), numpy(outputs.det_logits[row][real])
-    boxes, scores = torch.zeros(0, 4), torch.zeros(0)
+    boxes = scores = None
     if len(outputs.boxes):
-        boxes, scores = outputs.boxes[row], outputs.box_scores[row]
-    maps = {layer: numpy(values[row]) for layer, values in outputs.maps.items()}
-    return CachedTeacher(size, numpy(outputs.logits[row]), cls_logits, det_logits, numpy(boxes), numpy(scores), maps)
+        boxes, scores = numpy(outputs.boxes[row]), numpy(outputs.box_scores[row])
+    maps = {layer: numpy(outputs.maps[layer][row]) for layer in layers}  # a detector shows its map unasked
+    return CachedTeacher(size, numpy(outputs.logits[row]), cls_logits, det_logits, boxes, scores, maps)
 
 
 def numpy(tensor: torch.Tensor) -> Any:

@@ -19,13 +19,13 @@ SETTINGS = ('fingerprint', 'classes', 'layers', 'regions', 'dataset')
 
 
 class CachedTeacher(NamedTuple):
-    """What is kept of one image; what a teacher does not give is None or empty.
+    """What is kept of one image; what a teacher does not give is None, maps empty.
 
     Attributes:
         size: (H, W) of the image in the data set.
         logits: float32 ``(C,)``, of the image.
-        cls_logits, det_logits: float16 ``(R, C)``, :math:`M^c` and :math:`M^d`; None of a teacher without regions.
-        boxes: float32 ``(R', 4)``, regions after NMS as fractions of width and height.
+        cls_logits, det_logits: float16 ``(R, C)``, :math:`M^c` and :math:`M^d`.
+        boxes: float32 ``(R', 4)``, regions after NMS as fractions of width and height; R' may be 0.
         scores: float32 ``(R',)``, their :math:`s'`.
         maps: By layer, float16 ``(D, h, w)``; ``''`` is the last map of the backbone.
     """
@@ -34,8 +34,8 @@ class CachedTeacher(NamedTuple):
     logits: np.ndarray
     cls_logits: np.ndarray | None
     det_logits: np.ndarray | None
-    boxes: np.ndarray
-    scores: np.ndarray
+    boxes: np.ndarray | None
+    scores: np.ndarray | None
     maps: dict[str, np.ndarray]
 
 
@@ -144,14 +144,14 @@ class Shard:
 
     def read(self, row: int, layers: Sequence[str]) -> CachedTeacher:
         height, width = self.sizes[row].tolist()
-        matrices = [
-            self.file.get_tensor(name) if name in self.names else None
-            for name in (f'cls_logits.{row}', f'det_logits.{row}')
-        ]
-        boxes = self.file.get_tensor(f'boxes.{row}').astype(np.float32) / STEPS
+        cls_logits, det_logits, boxes, scores = (
+            self.file.get_tensor(f'{name}.{row}') if f'{name}.{row}' in self.names else None
+            for name in ('cls_logits', 'det_logits', 'boxes', 'scores')
+        )
+        if boxes is not None:
+            boxes = boxes.astype(np.float32) / STEPS
         maps = {layer: self.file.get_tensor(f'map.{row}.{layer}') for layer in layers}
-        scores = self.file.get_tensor(f'scores.{row}')
-        return CachedTeacher((height, width), self.logits[row].copy(), matrices[0], matrices[1], boxes, scores, maps)
+        return CachedTeacher((height, width), self.logits[row].copy(), cls_logits, det_logits, boxes, scores, maps)
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:

@@ -106,15 +106,16 @@ def write_shard(folder: str | Path, number: int, key: str, outputs: Mapping[str,
     for row, (img_id, one) in enumerate(outputs.items()):
         where = f'{folder}: image {img_id!r}'
         for name in ('logits', 'boxes', 'scores'):
-            if not np.isfinite(getattr(one, name)).all():
+            if getattr(one, name) is not None and not np.isfinite(getattr(one, name)).all():
                 raise ValueError(f'{where}, {name}: a value is not finite; the teacher has diverged, train it again')
         for name in ('cls_logits', 'det_logits'):
             if getattr(one, name) is not None:
                 tensors[f'{name}.{row}'] = _half(f'{where}, {name}', getattr(one, name))
         for layer, values in one.maps.items():
             tensors[f'map.{row}.{layer}'] = _half(f'{where}, layer {layer!r}', values)
-        tensors[f'boxes.{row}'] = np.rint(np.clip(one.boxes, 0, 1) * STEPS).astype(np.uint16).reshape(-1, 4)
-        tensors[f'scores.{row}'] = np.asarray(one.scores, np.float32)
+        if one.boxes is not None and one.scores is not None:
+            tensors[f'boxes.{row}'] = np.rint(np.clip(one.boxes, 0, 1) * STEPS).astype(np.uint16)
+            tensors[f'scores.{row}'] = one.scores.astype(np.float32)
     # The library writes memory as it lies, which is not in order for maps that are channels-last.
     data = save(
         {name: np.ascontiguousarray(values) for name, values in tensors.items()},

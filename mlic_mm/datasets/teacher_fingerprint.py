@@ -20,8 +20,8 @@ def teacher_fingerprint(config: str | Path | Config, checkpoint: str | Path | No
     """Digest what decides about a teacher's outputs, in parts, so that a difference has a name.
 
     Each part is of contents, not of places: moving or saving again a checkpoint or a proposal file leaves it as it is.
-    A teacher made of others, an ensemble say, counts each ``config`` and ``checkpoint`` in its ``model`` by what is in
-    them. Files that a model names otherwise, such as a label graph, count by their path.
+    A teacher made of others, an ensemble say, counts each ``config``, ``detector`` and ``checkpoint`` in its ``model``
+    by what is in them. Files that a model names otherwise, such as a label graph, count by their path.
 
     Args:
         config (str | Path | Config): Of the teacher; ``model``, ``data_preprocessor`` and the pipeline of
@@ -72,8 +72,9 @@ def _by_content(value: Any, trained: bool) -> Any:
     if isinstance(value, Mapping):
         idle = ('init_cfg', 'pretrained') if trained else ()
         kept = {str(key): _by_content(item, trained) for key, item in value.items() if key not in idle}
-        if _is_file(value.get('config')):
-            kept['config'] = _model(_read(value['config']), trained='checkpoint' in value)
+        for key in ('config', 'detector'):
+            if _is_file(value.get(key)):
+                kept[key] = _model(_read(value[key]), trained='checkpoint' in value)
         if _is_file(value.get('checkpoint')):
             kept['checkpoint'] = _weights(value['checkpoint'])
         return kept

@@ -140,18 +140,27 @@ def test_without_maps_a_crop_moves_the_regions(tmp_path: Path) -> None:
 
 
 def test_image_logits_alone_go_with_any_transform(tmp_path: Path) -> None:
-    by_hand(tmp_path, maps={}, cls_logits=None, det_logits=None, boxes=np.zeros((0, 4)), scores=np.zeros(0))
+    by_hand(tmp_path, maps={}, cls_logits=None, det_logits=None, boxes=None, scores=None)
     sample = run(tmp_path, dict(type='RandomResizedCrop', scale=40))['data_samples']
     assert sample.teacher_logits.tolist() == [0, 1, 2]
     for key in ('proposals', 'proposal_scores', 'teacher_cls_logits', 'teacher_det_logits', 'teacher_maps'):
         assert key not in sample
 
 
-def test_maps_without_regions_are_flipped_too(tmp_path: Path) -> None:
-    one = by_hand(tmp_path, boxes=np.zeros((0, 4)), scores=np.zeros(0))
+@pytest.mark.parametrize('boxes', [None, np.zeros((0, 4))])
+def test_maps_without_regions_are_flipped_too(tmp_path: Path, boxes: np.ndarray | None) -> None:
+    one = by_hand(tmp_path, boxes=boxes, scores=None if boxes is None else np.zeros(0))
     sample = run(tmp_path, FLIPS['vertical'])['data_samples']
     np.testing.assert_array_equal(sample.teacher_maps[''], one.maps[''][:, ::-1].astype(np.float16))
     assert sample.proposals.shape == (0, 4)
+
+
+def test_an_image_in_which_nothing_was_found_has_regions_none_the_less(tmp_path: Path) -> None:
+    """As those beside it in a batch."""
+    by_hand(tmp_path, maps={}, boxes=np.zeros((0, 4)), scores=np.zeros(0))
+    sample = run(tmp_path)['data_samples']
+    assert sample.proposals.shape == (0, 4)
+    assert sample.proposal_scores.shape == (0,)
 
 
 def test_bad_samples(tmp_path: Path) -> None:

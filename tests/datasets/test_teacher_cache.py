@@ -72,6 +72,7 @@ def test_what_goes_in_comes_out(folder: Path) -> None:
         else:
             assert kept.cls_logits is None
             assert kept.det_logits is None
+        assert kept.boxes is not None
         assert kept.boxes.shape == (number % 6 // 2, 4)
         np.testing.assert_allclose(kept.boxes, given_.boxes, atol=1.01 / 131070)
         np.testing.assert_allclose(kept.scores, given_.scores, rtol=1e-6)  # small ones too

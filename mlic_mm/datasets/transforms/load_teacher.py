@@ -67,10 +67,14 @@ class LoadTeacher(BaseTransform):
                 'changed or are of another copy: write the cache again'
             )
         results['teacher'] = kept
-        if len(kept.boxes) or kept.maps:
-            boxes = np.concatenate([kept.boxes, _CORNER_BOX]) if kept.maps else kept.boxes
+        if kept.boxes is not None or kept.maps:
+            boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+            if kept.boxes is not None and kept.scores is not None:
+                boxes, scores = kept.boxes, kept.scores
+            if kept.maps:
+                boxes = np.concatenate([boxes, _CORNER_BOX])
             height, width = results['img'].shape[:2]
-            add_boxes(results, boxes * np.array([width, height, width, height], np.float32), kept.scores)
+            add_boxes(results, boxes * np.array([width, height, width, height], np.float32), scores)
         return results
 
     def _command(self, config: str, checkpoint: str | None) -> str:
