@@ -73,8 +73,9 @@ class LabelCheckHook(Hook):
             if reference:
                 check_same_classes(reference[1], classes, reference[0], f'{kind} {name}')
             for step in getattr(getattr(loader.dataset, 'pipeline', None), 'transforms', []):
-                if getattr(step, 'classes', None):  # LoadTeacher's
-                    check_same_classes(classes, step.classes, f'{kind} {name}', f'{type(step).__name__} of its pipeline')
+                taught = getattr(step, 'classes', None)  # LoadTeacher's
+                if taught:
+                    check_same_classes(classes, taught, f'{kind} {name}', f'{type(step).__name__} of its pipeline')
             reference = reference or (f'{kind} {name}', classes)
         if head is None or reference is None:
             return

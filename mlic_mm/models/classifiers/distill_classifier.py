@@ -153,18 +153,28 @@ class DistillClassifier(ImageClassifier):
 
 
 def cached_outputs(inputs: Tensor, data_samples: list[DataSample]) -> DistillOutputs:
-    """Put together what :class:`~mlic_mm.datasets.transforms.LoadTeacher` has put into samples."""
+    """Put together what :class:`~mlic_mm.datasets.transforms.LoadTeacher` has put into samples.
 
-    def stack(key: str) -> Tensor | None:
-        return torch.stack([sample.get(key) for sample in data_samples]) if key in data_samples[0] else None
+    mmpretrain's data preprocessor moves only labels to the device of the images. Images may have different numbers of
+    regions: missing ones get the logits 0 and −inf.
+    """
+
+    def gather(key: str) -> list[Tensor] | None:
+        return [sample.get(key).to(inputs.device) for sample in data_samples] if key in data_samples[0] else None
+
+    def pad(key: str, value: float) -> Tensor | None:
+        matrices = gather(key)
+        if matrices is None:
+            return None
+        return nn.utils.rnn.pad_sequence(matrices, batch_first=True, padding_value=value)
 
     frame = inputs.new_tensor([inputs.size(3), inputs.size(2)] * 2, dtype=torch.float32)
     maps = [sample.get('teacher_maps') or {} for sample in data_samples]
     return DistillOutputs(
-        stack('teacher_logits'),
+        torch.stack(gather('teacher_logits') or []),
         {name: torch.stack([each[name] for each in maps]).to(inputs.device) for name in maps[0]},
-        stack('teacher_cls_logits'),
-        stack('teacher_det_logits'),
-        [sample.proposals / frame for sample in data_samples] if 'proposals' in data_samples[0] else (),
-        [sample.proposal_scores for sample in data_samples] if 'proposals' in data_samples[0] else (),
+        pad('teacher_cls_logits', 0),
+        pad('teacher_det_logits', -torch.inf),
+        [boxes / frame for boxes in gather('proposals') or []],
+        gather('proposal_scores') or [],
     )

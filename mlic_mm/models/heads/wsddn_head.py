@@ -118,6 +118,7 @@ class WSDDNHead(MultiLabelClsHead):
         maps = feats[-1]
         boxes, priors = _proposals(data_samples, maps.device)
         counts = [len(box) for box in boxes]
+        self._check_stride(maps, data_samples or [])
         regions = roi_pool(maps, [box / self.stride for box in boxes], self.roi_size)  # (ΣR, D, 7, 7)
         if self.use_prior:
             regions = regions * torch.cat(priors).to(regions.dtype)[:, None, None, None]
@@ -131,6 +132,16 @@ class WSDDNHead(MultiLabelClsHead):
             nn.utils.rnn.pad_sequence(det.split(counts), batch_first=True, padding_value=-torch.inf),
             boxes,
         )
+
+    def _check_stride(self, maps: Tensor, data_samples: Sequence[DataSample]) -> None:
+        # Regions beyond the map would be those at its edge, without a word.
+        for sample in data_samples:
+            shape = sample.metainfo.get('img_shape')
+            if shape and (shape[0] > (maps.size(2) + 1) * self.stride or shape[1] > (maps.size(3) + 1) * self.stride):
+                raise ValueError(
+                    f'WSDDNHead: images of {shape[1]} × {shape[0]} pixels have maps of {maps.size(3)} × {maps.size(2)} '
+                    f'cells, which is not stride={self.stride}; set the stride of the last map of the backbone'
+                )
 
     def image_logits(self, regions: RegionLogits) -> Tensor:
         """Return the logits of the probabilities that the regions of each image sum up to, ``(N, C)``."""

@@ -283,6 +283,18 @@ class TestCachedTeacher:
         for key, value in model.loss(images, samples).items():
             torch.testing.assert_close(value, expected[key], rtol=2e-3, atol=1e-4)
 
+    def test_different_numbers_of_regions(self, images: Tensor, samples: list[DataSample]) -> None:
+        """As of a teacher whose images keep as many as they have: each counts as it would alone."""
+        distill = dict(hinton=dict(type='mlic_mm.HintonDistillLoss', teacher_temperature=2.0))
+        model = student(None, distill).eval()
+        for sample, regions in zip(samples, (5, 3), strict=True):
+            sample.set_field(torch.zeros(4), 'teacher_logits')
+            sample.set_field(torch.randn(regions, 4), 'teacher_cls_logits')
+            sample.set_field(torch.randn(regions, 4), 'teacher_det_logits')
+            del sample.proposals, sample.proposal_scores
+        alone = [model.loss(images[i : i + 1], samples[i : i + 1])['loss_hinton'] for i in (0, 1)]
+        torch.testing.assert_close(model.loss(images, samples)['loss_hinton'], sum(alone) / 2)
+
     def test_refuses_batch_augments(self, images: Tensor, samples: list[DataSample]) -> None:
         model = student(train_cfg=dict(augments=dict(type='mlic_mm.MixupOR')))
         for sample in samples:

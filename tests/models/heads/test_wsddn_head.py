@@ -70,7 +70,7 @@ class TestEquations:
             built.fc_det.bias.zero_()
         feats = (torch.tensor([[[[4.0, 0.5]]]]),)
         boxes = torch.tensor([[0.0, 0, 4, 4], [12, 0, 14, 4]])
-        inputs = [sample(boxes, torch.tensor([0.5, 2.0]))]
+        inputs = [sample(boxes, torch.tensor([0.5, 2.0]), img_shape=(10, 20))]
         regions = built.region_logits(feats, inputs)  # features 0.5 · 4 = 2 and 2 · 0.5 = 1
         torch.testing.assert_close(regions.cls, torch.tensor([[[0, 2 * three], [0, three]]]))
         torch.testing.assert_close(regions.det, torch.tensor([[[2 * three, 0], [three, 0]]]))
@@ -130,7 +130,7 @@ class TestEquations:
         assert not torch.allclose(built((maps,), inputs), built((maps.flip(3),), inputs))
         # Average pooling of single cells does not see where they are.
         pooled = head(roi_size=8)
-        square = [sample(torch.tensor([[0.0, 0, 63, 63]]))]
+        square = [sample(torch.tensor([[0.0, 0, 63, 63]]), img_shape=(64, 64))]
         torch.testing.assert_close(pooled((maps[..., :8],), square), pooled((maps[..., :8].flip(3),), square))
 
     def test_dropout_of_the_layers_is_off_in_evaluation(self) -> None:
@@ -412,3 +412,16 @@ class TestInAClassifier:
         assert loss.item() == pytest.approx(exact.item(), rel=0.05)
         loss.backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in built.parameters())
+
+
+def test_stride_that_is_not_the_maps() -> None:
+    sample = DataSample(metainfo=dict(img_shape=(128, 160)))
+    sample.set_field(torch.tensor([[0.0, 0.0, 160.0, 128.0]]), 'proposals')
+    sample.set_field(torch.ones(1), 'proposal_scores')
+    for stride, fits in ((16, False), (32, True)):
+        head = WSDDNHead(num_classes=3, in_channels=2, stride=stride)
+        if fits:
+            assert head((torch.rand(1, 2, 4, 5),), [sample]).shape == (1, 3)
+        else:
+            with pytest.raises(ValueError, match=r'160 × 128 pixels have maps of 5 × 4 cells, which is not stride=16'):
+                head((torch.rand(1, 2, 4, 5),), [sample])
