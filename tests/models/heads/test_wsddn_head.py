@@ -106,7 +106,8 @@ class TestEquations:
         assert together.isfinite().all()
         results = built.predict(feats, inputs)
         for i, count in enumerate(counts):
-            torch.testing.assert_close(together[i], built((feats[0][i : i + 1],), inputs[i : i + 1])[0])
+            alone = built((feats[0][i : i + 1],), inputs[i : i + 1])[0]
+            torch.testing.assert_close(together[i], alone, rtol=1e-4, atol=1e-4)  # sums of another shape
             found = results[i].pred_instances
             assert len(found.scores) == count * 3
             image = torch.zeros(3).index_add_(0, found.labels, found.scores)  # sum over regions
