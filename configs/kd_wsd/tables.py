@@ -73,6 +73,12 @@ MINI_ONE_STAGE = {
     'param_scheduler': [dict(type='CosineAnnealingLR', T_max=2, by_epoch=True, convert_to_iter_based=True)],
     'train_cfg.max_epochs': 2,
 }
+# Hints train better at the full rate.
+MINI_FITNETS = {
+    'param_scheduler': [
+        dict(type='CosineAnnealingLR', begin=1, end=3, T_max=2, by_epoch=True, convert_to_iter_based=True)
+    ]
+}
 MINI_LAYERS = {'backbone.timm_model.blocks.5': 5.0, 'backbone.timm_model.blocks.6': 5.0, '': 5.0}
 NO_NUS = 'there are no photographs in the small NUS-WIDE'
 
@@ -139,7 +145,10 @@ def mini(method: str, data: str) -> Recipe | str:
     if method == 'S-Cls':
         return Recipe(MINI_STUDENT)
     distill, two_stages = losses(method, MINI_KD, MINI_LAYERS, 'mini')
-    options = {'model.distill': dict(_delete_=True, **distill)} | ({} if two_stages else MINI_ONE_STAGE)
+    schedule = {} if two_stages else MINI_ONE_STAGE
+    if method == 'FitNets':
+        schedule = MINI_FITNETS
+    options = {'model.distill': dict(_delete_=True, **distill)} | schedule
     folder = f'work_dirs/{MINI_TEACHER}'
     layers = ' '.join(layer or 'backbone' for layer in MINI_LAYERS)
     cache = f'{folder}/{MINI_TEACHER}.py {folder}/epoch_2.pth --out {folder}/cache --num-regions 30 --layers {layers}'
