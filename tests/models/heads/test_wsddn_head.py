@@ -426,3 +426,28 @@ def test_stride_that_is_not_the_maps() -> None:
         else:
             with pytest.raises(ValueError, match=r'160 × 128 pixels have maps of 5 × 4 cells, which is not stride=16'):
                 head((torch.rand(1, 2, 4, 5),), [sample])
+
+
+def test_images_of_several_sizes() -> None:
+    """As multi-scale training gives them: padded on the right and below, where no region is."""
+    torch.manual_seed(0)
+    model_cfg = dict(
+        type='ImageClassifier',
+        data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3, num_classes=3),
+        backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4),
+        head=dict(type='mlic_mm.WSDDNHead', num_classes=3, in_channels=32, stride=32, roi_size=2),
+    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(model_cfg).eval()
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((96, 64), (64, 128))]
+    inputs = [
+        sample(torch.tensor([[0.0, 0, w, h], [0, 0, 40, 40]]), target=[1, 0, 1], img_shape=(h, w))
+        for h, w in ((96, 64), (64, 128))
+    ]
+    data = model.data_preprocessor(dict(inputs=images, data_samples=inputs), True)
+    assert data['inputs'].shape == (2, 3, 96, 128)
+    assert model(**data, mode='loss')['loss'].isfinite()
+    # The first region of the second image ends at its own edge, two of the three rows of cells.
+    regions = model.head.region_logits(model.extract_feat(data['inputs']), data['data_samples'])
+    assert regions.boxes[1][0].tolist() == [0, 0, 128, 64]
+    assert torch.equal(regions.boxes[0][0], torch.tensor([0.0, 0, 64, 96]))
