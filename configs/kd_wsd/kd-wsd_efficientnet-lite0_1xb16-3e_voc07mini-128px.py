@@ -7,7 +7,7 @@ $T/$(basename $T).py $T/epoch_2.pth --out $T/cache --num-regions 30 --layers bac
 _base_ = [
     '../_base_/datasets/voc07_128.py',
     '../_base_/models/efficientnet_lite0.py',
-    '../_base_/schedules/kd_wsd_adamw_mini.py',
+    '../_base_/schedules/kd_wsd_adamw_2e.py',
     '../_base_/default_runtime.py',
 ]
 
