@@ -68,13 +68,12 @@ class LoadTeacher(BaseTransform):
             )
         results['teacher'] = kept
         if kept.boxes is not None or kept.maps:
-            boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-            if kept.boxes is not None and kept.scores is not None:
-                boxes, scores = kept.boxes, kept.scores
+            boxes: list[np.ndarray] = [np.zeros((0, 4), np.float32) if kept.boxes is None else kept.boxes]
+            scores = np.zeros(0, np.float32) if kept.scores is None else kept.scores
             if kept.maps:
-                boxes = np.concatenate([boxes, _CORNER_BOX])
+                boxes.append(_CORNER_BOX)
             height, width = results['img'].shape[:2]
-            add_boxes(results, boxes * np.array([width, height, width, height], np.float32), scores)
+            add_boxes(results, np.concatenate(boxes) * np.array([width, height, width, height], np.float32), scores)
         return results
 
     def _command(self, config: str, checkpoint: str | None) -> str:
