@@ -1,6 +1,7 @@
 """Shared fixtures: where the real photographs, labels and embeddings lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,12 @@ def graphs(tmp_path_factory) -> dict[int, str]:
         files[num_classes] = str(folder / f'{num_classes}.npz')
         LabelGraphData(graph.classes, graph.counts, graph.cooccurrence, 300, 0.3, vectors).save(files[num_classes])
     return files
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Put back what a tool that runs in this process sets: torch would load no other checkpoint from then on."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
