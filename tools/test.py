@@ -19,7 +19,7 @@ from mmengine.registry import TRANSFORMS
 
 from mlic_mm.apis import AverageViewsHook, view_pipeline
 from mlic_mm.engine.bare_model import bare_model
-from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config
+from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.checks import check_same_classes
@@ -127,6 +127,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.tta is not None:
         runner.register_hook(AverageViewsHook(cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')))
     figures = runner.test()
+    leave_processes()
     if args.figures and is_main_process():
         args.figures.parent.mkdir(parents=True, exist_ok=True)
         args.figures.write_text(json.dumps(figures, indent=2) + '\n')

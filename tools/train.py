@@ -13,7 +13,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 # isort: split
 from mmengine.config import Config, DictAction
 
-from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, load_config, use_amp
+from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config, use_amp
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.pretrained import resolve_pretrained
 
@@ -128,6 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         if is_main_process():
             print(interrupted(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
         return 130
+    leave_processes()
     return 0
 
 

@@ -10,7 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-__all__ = ['build_runner', 'is_main_process', 'load_config', 'use_amp']
+__all__ = ['build_runner', 'is_main_process', 'leave_processes', 'load_config', 'use_amp']
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -87,3 +87,9 @@ def _connect_cpu_processes(cfg: Config, launcher: str) -> None:
         **cfg.get('model_wrapper_cfg', {}),
         'device_ids': None,
     }
+
+
+def leave_processes() -> None:
+    """Take leave of the other processes; a group that is still open when Python ends may abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
