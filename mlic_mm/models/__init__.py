@@ -1,7 +1,14 @@
 from .batch_augments import MixupOR
-from .classifiers import AttentionConsistencyClassifier, DetectorTeacher, DistillClassifier, EnsembleClassifier, Teacher
+from .classifiers import (
+    AttentionConsistencyClassifier,
+    DetectorTeacher,
+    DistillClassifier,
+    EnsembleClassifier,
+    SpatialContextClassifier,
+    Teacher,
+)
 from .data_preprocessors import MultiLabelDataPreprocessor
-from .heads import DeepLIFTHead, DeepLIFTMaps, WSDDNHead
+from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead
 from .label_graphs import LabelGraph
 from .losses import (
     AttentionConsistencyLoss,
@@ -44,6 +51,8 @@ __all__ = [
     'RoIFeatureDistillLoss',
     'Rotate90View',
     'ScaleView',
+    'SpatialContextClassifier',
+    'SpatialContextHead',
     'Teacher',
     'TranslateView',
     'VGGNeck',

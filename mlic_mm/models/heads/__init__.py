@@ -1,5 +1,6 @@
 from .deep_lift_head import DeepLIFTHead, DeepLIFTMaps
 from .forward_with_maps import check_gives_maps, forward_with_maps
+from .spatial_context_head import SpatialContextHead
 from .wsddn_head import WSDDNHead
 
-__all__ = ['DeepLIFTHead', 'DeepLIFTMaps', 'WSDDNHead', 'check_gives_maps', 'forward_with_maps']
+__all__ = ['DeepLIFTHead', 'DeepLIFTMaps', 'SpatialContextHead', 'WSDDNHead', 'check_gives_maps', 'forward_with_maps']

@@ -14,6 +14,8 @@ from torchvision.ops import batched_nms, nms
 from mlic_mm.models.layers import fuse_branches, image_logits, roi_pool
 from mlic_mm.registry import MODELS
 
+from .region_samples import original_scale, proposals_of
+
 Feats = tuple[Tensor, ...]
 TEST_CFG = dict(boxes=False, iou_threshold=0.4, score_thr=1e-4, max_per_img=100)
 
@@ -116,7 +118,7 @@ class WSDDNHead(MultiLabelClsHead):
             ValueError: No samples, or one without proposals.
         """
         maps = feats[-1]
-        boxes, priors = _proposals(data_samples, maps.device)
+        boxes, priors = proposals_of(data_samples, maps.device, 'WSDDNHead')
         counts = [len(box) for box in boxes]
         self._check_stride(maps, data_samples or [])
         regions = roi_pool(maps, [box / self.stride for box in boxes], self.roi_size)  # (ΣR, D, 7, 7)
@@ -166,7 +168,7 @@ class WSDDNHead(MultiLabelClsHead):
 
     def _add_boxes(self, sample: DataSample, boxes: Tensor, scores: Tensor) -> None:
         iou, most = self.test_cfg['iou_threshold'], self.test_cfg['max_per_img']
-        boxes = boxes * _original_scale(sample, boxes)
+        boxes = boxes * original_scale(sample, boxes, 'WSDDNHead')
         objectness = scores.sum(1)
         best = nms(boxes, objectness, iou)[:most]
         sample.set_field(InstanceData(bboxes=boxes[best], scores=objectness[best]), 'regions')
@@ -176,32 +178,3 @@ class WSDDNHead(MultiLabelClsHead):
         sample.set_field(
             InstanceData(bboxes=boxes[rows[kept]], scores=found[kept], labels=labels[kept]), 'pred_instances'
         )
-
-
-def _proposals(data_samples: Sequence[DataSample] | None, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
-    """Return boxes and prior scores of each sample."""
-    cure = 'load them in the pipeline with mlic_mm.LoadProposals and mlic_mm.PackProposals'
-    if data_samples is None:
-        raise ValueError(f'WSDDNHead looks at regions, but was called without data samples: {cure}')
-    for i, sample in enumerate(data_samples):
-        if 'proposals' not in sample or 'proposal_scores' not in sample or not len(sample.proposals):
-            raise ValueError(
-                f'WSDDNHead: sample {sample.get("img_id", sample.get("img_path", i))} has no proposals: {cure}'
-            )
-    return (
-        [sample.proposals.to(device) for sample in data_samples],
-        [sample.proposal_scores.to(device) for sample in data_samples],
-    )
-
-
-def _original_scale(sample: DataSample, boxes: Tensor) -> Tensor:
-    """Factors ``(4,)`` from pixels of the input to pixels of ``ori_shape``, the image's file."""
-    for key in ('ori_shape', 'img_shape'):
-        if key not in sample.metainfo_keys():
-            raise ValueError(
-                f'WSDDNHead: samples have no {key!r}, which boxes need: add it to meta_keys of the packing'
-            )
-    height, width = (
-        a / b for a, b in zip(sample.metainfo['ori_shape'][:2], sample.metainfo['img_shape'][:2], strict=True)
-    )
-    return boxes.new_tensor([width, height, width, height])

@@ -1,11 +1,13 @@
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
 from .channel_attention import POOLINGS, ChannelAttention
+from .fusion import FUSIONS, fuse_logits
 from .graph_conv import GraphConv
 from .regions import fuse_branches, image_logits, roi_pool, select_regions
 from .residual_graph_block import ResidualGraphBlock
 
 __all__ = [
+    'FUSIONS',
     'POOLINGS',
     'AttentionGraphConv',
     'ChannelAttention',
@@ -13,6 +15,7 @@ __all__ = [
     'ResidualGraphBlock',
     'aggregate',
     'fuse_branches',
+    'fuse_logits',
     'image_logits',
     'roi_pool',
     'segment_softmax',

@@ -1,0 +1,127 @@
+"""Labels of the patches that a region proposal network generates."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mlic_mm.models.heads.region_samples import objects_of
+from mlic_mm.registry import MODELS
+from mlic_mm.utils.mmdet_parts import register_mmdet
+
+Feats = tuple[Tensor, ...]
+
+
+@MODELS.register_module()
+class SpatialContextClassifier(ImageClassifier):
+    """The spatial-context-aware network (Eq. 1, section 2.1): backbone, FPN, one set of proposals, labels of patches.
+
+    Laid out as mmdet's two-stage detectors, of whose parts it consists: values of a Faster R-CNN's config can be taken
+    over. Its region proposal network runs once an image; what it proposes becomes ``proposals`` ``(R, 4)``, in pixels
+    of the input, and ``proposal_scores`` ``(R,)`` of the sample, which the head reads: normally a
+    :class:`~mlic_mm.models.heads.SpatialContextHead`, but any head of proposals will do. An image in which nothing is
+    proposed has one patch, all of it.
+
+    The network's own losses (``loss_rpn_cls``, ``loss_rpn_bbox``) come beside those of the head.
+
+    Args:
+        backbone: With maps of several strides.
+        neck: mmdet's ``FPN``, written ``mmdet.FPN``, or another neck of several maps.
+        rpn_head: mmdet's ``RPNHead``; names in it need no prefix.
+        head: A head of proposals.
+        train_cfg: ``rpn``, ``rpn_proposal`` and ``rcnn`` as in mmdet's two-stage detectors; ``rcnn`` is the head's
+            ``train_cfg``.
+        test_cfg: ``rpn`` and ``rcnn``.
+        data_preprocessor: As for ``ImageClassifier``.
+        init_cfg: As for ``ImageClassifier``.
+
+    Raises:
+        ImportError: mmdet or mmcv's ops are missing; the message has the command.
+        ValueError: In training, samples without boxes of objects.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        neck: dict | nn.Module,
+        rpn_head: Mapping[str, Any],
+        head: dict | nn.Module,
+        train_cfg: Mapping[str, Any],
+        test_cfg: Mapping[str, Any],
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        register_mmdet('SpatialContextClassifier')
+        if isinstance(head, dict):
+            rcnn = dict(train_cfg=train_cfg.get('rcnn'), test_cfg=test_cfg.get('rcnn'))
+            head = {name: value for name, value in rcnn.items() if value is not None} | dict(head)
+        super().__init__(backbone, neck=neck, head=head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        # In mmdet's scope, so that its own defaults are found.
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self.rpn_head: Any = MODELS.build(
+                ConfigDict(rpn_head) | dict(train_cfg=train_cfg['rpn'], test_cfg=test_cfg['rpn'])
+            )
+        self.proposal_cfg = train_cfg.get('rpn_proposal', test_cfg['rpn'])
+
+    def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
+        """As ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)`` of the images."""
+        if mode != 'tensor':
+            return super().forward(inputs, data_samples, mode)
+        feats = self.extract_feat(inputs)
+        return self.head(feats, self._propose(feats, inputs, data_samples))
+
+    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Any]:
+        """Return the losses of the proposals and of the head."""
+        feats = self.extract_feat(inputs)
+        samples = _described(inputs, data_samples)
+        losses, found = self.rpn_head.loss_and_predict(
+            feats, [_unlabelled(sample) for sample in samples], proposal_cfg=self.proposal_cfg
+        )
+        return losses | self.head.loss(feats, _with_proposals(samples, found))
+
+    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
+        """Predict labels and boxes, see the head."""
+        feats = self.extract_feat(inputs)
+        return self.head.predict(feats, self._propose(feats, inputs, data_samples), **kwargs)
+
+    def _propose(self, feats: Feats, inputs: Tensor, data_samples: list[DataSample] | None) -> list[DataSample]:
+        samples = _described(inputs, data_samples)
+        return _with_proposals(samples, self.rpn_head.predict(feats, samples, rescale=False))
+
+
+def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> list[DataSample]:
+    """Return samples that tell their sizes as mmdet asks for them."""
+    height, width = inputs.shape[-2:]
+    if data_samples is None:
+        data_samples = [DataSample(metainfo=dict(ori_shape=(height, width))) for _ in inputs]
+    for sample in data_samples:
+        shape = sample.metainfo.get('img_shape', (height, width))
+        sample.set_metainfo(dict(img_shape=shape, pad_shape=(height, width), batch_input_shape=(height, width)))
+    return list(data_samples)
+
+
+def _unlabelled(sample: DataSample) -> DataSample:
+    """Return a sample whose objects have the one label of a region proposal network."""
+    objects, ignored = objects_of(sample, 'SpatialContextClassifier')
+    objects.labels = torch.zeros_like(objects.labels)
+    bare = DataSample(metainfo=sample.metainfo)
+    bare.set_field(objects, 'gt_instances')
+    bare.set_field(ignored, 'ignored_instances')
+    return bare
+
+
+def _with_proposals(samples: list[DataSample], found: list[InstanceData]) -> list[DataSample]:
+    for sample, boxes in zip(samples, found, strict=True):
+        box, score = boxes.bboxes.detach(), boxes.scores.detach()
+        if not len(box):
+            height, width = sample.metainfo['img_shape'][:2]
+            box, score = box.new_tensor([[0, 0, width, height]]), score.new_zeros(1)
+        sample.set_field(box, 'proposals')
+        sample.set_field(score, 'proposal_scores')
+    return samples

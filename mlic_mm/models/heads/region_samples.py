@@ -1,0 +1,89 @@
+"""What heads of regions read from data samples."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+__all__ = ['objects_of', 'original_scale', 'proposals_of']
+
+
+def proposals_of(
+    data_samples: Sequence[DataSample] | None, device: torch.device, user: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return boxes ``(R_n, 4)`` in pixels of the input, and scores ``(R_n,)``, of each sample.
+
+    Args:
+        data_samples: With ``proposals`` and ``proposal_scores``.
+        device: Where they are needed.
+        user: The head, for messages.
+
+    Raises:
+        ValueError: No samples, or one without proposals.
+    """
+    cure = (
+        'load them in the pipeline with mlic_mm.LoadProposals and mlic_mm.PackProposals, or let '
+        'mlic_mm.SpatialContextClassifier generate them'
+    )
+    if data_samples is None:
+        raise ValueError(f'{user} looks at regions, but was called without data samples: {cure}')
+    for i, sample in enumerate(data_samples):
+        if 'proposals' not in sample or 'proposal_scores' not in sample or not len(sample.proposals):
+            raise ValueError(
+                f'{user}: sample {sample.get("img_id", sample.get("img_path", i))} has no proposals: {cure}'
+            )
+    return (
+        [sample.proposals.to(device) for sample in data_samples],
+        [sample.proposal_scores.to(device) for sample in data_samples],
+    )
+
+
+def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:
+    """Return the factors ``(4,)`` from pixels of the input to pixels of ``ori_shape``, the image's file.
+
+    Args:
+        sample: With ``ori_shape`` and ``img_shape``.
+        boxes: Of the dtype and on the device of the result.
+        user: The head, for messages.
+
+    Raises:
+        ValueError: The sample lacks one of the shapes.
+    """
+    for key in ('ori_shape', 'img_shape'):
+        if key not in sample.metainfo_keys():
+            raise ValueError(f'{user}: samples have no {key!r}, which boxes need: add it to meta_keys of the packing')
+    height, width = (
+        a / b for a, b in zip(sample.metainfo['ori_shape'][:2], sample.metainfo['img_shape'][:2], strict=True)
+    )
+    return boxes.new_tensor([width, height, width, height])
+
+
+def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceData]:
+    """Return the objects of a sample and those to ignore, ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
+
+    Objects whose box has no area are left out: no proposal matches one.
+
+    Args:
+        sample: With ``gt_instances`` in pixels of the input and, possibly, ``ignored_instances``; mmdet's boxes are
+            understood as well as tensors.
+        user: Who learns from them, for messages.
+
+    Raises:
+        ValueError: The sample has no ``gt_instances``.
+    """
+    if 'gt_instances' not in sample:
+        raise ValueError(
+            f'{user}: sample {sample.get("img_id", sample.get("img_path", ""))} has no gt_instances; in training, set '
+            'with_boxes=True of the data set, LoadAnnotations before Resize, and mlic_mm.PackBoxes at the end'
+        )
+    found: list[InstanceData] = []
+    for field in ('gt_instances', 'ignored_instances'):
+        instances = sample.get(field)
+        if instances is None:
+            instances = found[0][:0]
+        boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+        solid = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        found.append(InstanceData(bboxes=boxes[solid], labels=instances.labels[solid]))
+    return found[0], found[1]

@@ -1,0 +1,21 @@
+"""mmdet's parts in models of ours."""
+
+from importlib.util import find_spec
+
+INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
+
+
+def register_mmdet(user: str) -> None:
+    """Make ``mmdet.Name`` known to the registries.
+
+    Args:
+        user: Who needs it, for the message.
+
+    Raises:
+        ImportError: mmdet or mmcv's ops are missing; the message has the command.
+    """
+    if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
+        raise ImportError(f'{user} needs mmdet: {INSTALL}')
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
