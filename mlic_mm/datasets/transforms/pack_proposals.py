@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.datasets.teacher_cache import CachedTeacher
 from mlic_mm.registry import TRANSFORMS
 
+from .instances import instance_data
 from .load_proposals import recycle
 from .load_teacher import CORNER
 
@@ -70,8 +70,7 @@ class PackProposals(PackInputs):
                 sample.set_field(maps, 'teacher_maps')
         if 'instances' in results:
             for field, flag in (('gt_instances', False), ('ignored_instances', True)):
-                objects = [o for o in results['instances'] if bool(o.get('ignore_flag', 0)) == flag]
-                sample.set_field(_instances(objects), field)
+                sample.set_field(instance_data(results['instances'], flag), field)
         return packed
 
 
@@ -110,11 +109,3 @@ def _flipped(name: str, corner: np.ndarray, shape: tuple[int, ...]) -> tuple[int
             'be cut to fit. Leave crops out of the pipeline, or write a cache without --layers'
         )
     return axes
-
-
-def _instances(objects: list[dict]) -> InstanceData:
-    """Return boxes ``(G, 4)`` and labels ``(G,)``, also of no objects."""
-    return InstanceData(
-        bboxes=torch.tensor([o['bbox'] for o in objects], dtype=torch.float32).reshape(-1, 4),
-        labels=torch.tensor([o['bbox_label'] for o in objects], dtype=torch.int64),
-    )
