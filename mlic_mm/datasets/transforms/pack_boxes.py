@@ -23,9 +23,9 @@ class PackBoxes(PackInputs):
 
     ``gt_instances`` and, for difficult objects and crowds, ``ignored_instances`` are mmengine's ``InstanceData`` with
     ``bboxes`` float32 ``(G, 4)`` as [x1, y1, x2, y2] and ``labels`` int64 ``(G,)``; G may be 0. In training, after
-    ``LoadAnnotations`` of mmcv or mmdet, boxes are in pixels of ``inputs``, clipped, and those without area left out. In
-    testing, without ``LoadAnnotations``, they are those of the data set, in pixels of ``ori_shape``, wherever the image
-    went, as mmdet's metrics read them.
+    ``LoadAnnotations`` of mmcv or mmdet, boxes are in pixels of ``inputs``, clipped, and those without area left out.
+    In testing, without ``LoadAnnotations``, they are those of the data set, in pixels of ``ori_shape``, wherever the
+    image went, as mmdet's metrics read them.
 
     Data sets of mmdet have no labels of images. Theirs become ``gt_label``, those of the objects that are packed and
     not ignored, and with ``num_classes`` also ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 where all objects
