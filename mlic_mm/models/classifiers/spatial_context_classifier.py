@@ -80,10 +80,14 @@ class SpatialContextClassifier(ImageClassifier):
         """Return the losses of the proposals and of the head."""
         feats = self.extract_feat(inputs)
         samples = _described(inputs, data_samples)
-        losses, found = self.rpn_head.loss_and_predict(
-            feats, [_unlabelled(sample) for sample in samples], proposal_cfg=self.proposal_cfg
-        )
-        return losses | self.head.loss(feats, _with_proposals(samples, found))
+        found = [objects_of(sample, type(self).__name__) for sample in samples]
+        # A region proposal network knows one label, 0.
+        objects = [InstanceData(bboxes=each.bboxes, labels=torch.zeros_like(each.labels)) for each, _ in found]
+        maps = self._rpn_maps(feats)
+        metas = [sample.metainfo for sample in samples]
+        losses = self.rpn_head.loss_by_feat(*maps, objects, metas, [ignored for _, ignored in found])
+        proposals = self.rpn_head.predict_by_feat(*maps, batch_img_metas=metas, cfg=self.proposal_cfg)
+        return losses | self.head.loss(feats, _with_proposals(samples, proposals))
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
         """Predict labels and boxes, see the head."""
@@ -92,7 +96,12 @@ class SpatialContextClassifier(ImageClassifier):
 
     def _propose(self, feats: Feats, inputs: Tensor, data_samples: list[DataSample] | None) -> list[DataSample]:
         samples = _described(inputs, data_samples)
-        return _with_proposals(samples, self.rpn_head.predict(feats, samples, rescale=False))
+        metas = [sample.metainfo for sample in samples]
+        return _with_proposals(samples, self.rpn_head.predict_by_feat(*self._rpn_maps(feats), batch_img_metas=metas))
+
+    def _rpn_maps(self, feats: Feats) -> list[list[Tensor]]:
+        # Half precision would move the corners.
+        return [[level.float() for level in maps] for maps in self.rpn_head(feats)]
 
 
 def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> list[DataSample]:
@@ -104,16 +113,6 @@ def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> lis
         shape = sample.metainfo.get('img_shape', (height, width))
         sample.set_metainfo(dict(img_shape=shape, pad_shape=(height, width), batch_input_shape=(height, width)))
     return list(data_samples)
-
-
-def _unlabelled(sample: DataSample) -> DataSample:
-    """Return a sample whose objects have the one label of a region proposal network."""
-    objects, ignored = objects_of(sample, 'SpatialContextClassifier')
-    objects.labels = torch.zeros_like(objects.labels)
-    bare = DataSample(metainfo=sample.metainfo)
-    bare.set_field(objects, 'gt_instances')
-    bare.set_field(ignored, 'ignored_instances')
-    return bare
 
 
 def _with_proposals(samples: list[DataSample], found: list[InstanceData]) -> list[DataSample]:

@@ -11,7 +11,6 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
-from torchvision.ops import batched_nms
 
 from mlic_mm.models.layers import FUSIONS, fuse_logits
 from mlic_mm.models.patch_generators import ContextExpand
@@ -259,14 +258,15 @@ class SpatialContextHead(MultiLabelClsHead):
         return samples
 
     def _add_boxes(self, sample: DataSample, boxes: Tensor, fused: Tensor, alone: Tensor) -> None:
-        rows, labels = (fused > self.test_cfg['score_thr']).nonzero(as_tuple=True)
-        scores = fused[rows, labels]
-        kept = batched_nms(boxes[rows], scores, labels, self.test_cfg['nms']['iou_threshold'])
-        kept = kept[: self.test_cfg['max_per_img']]
-        rows, labels = rows[kept], labels[kept]
+        from mmdet.models.layers import multiclass_nms
+
+        cfg = self.test_cfg
+        scores = nn.functional.pad(fused, (0, 1))  # (R, C + 1), the last is background
+        kept, labels, indices = multiclass_nms(boxes, scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True)
         found = InstanceData(
-            bboxes=boxes[rows] * original_scale(sample, boxes, type(self).__name__), scores=scores[kept], labels=labels
+            bboxes=kept[:, :4] * original_scale(sample, boxes, type(self).__name__), scores=kept[:, 4], labels=labels
         )
+        rows = indices // self.num_classes
         for name, values in zip(self.branches, alone, strict=True):
             found.set_field(values[rows, labels], f'{name}_scores')
         sample.set_field(found, 'pred_instances')
