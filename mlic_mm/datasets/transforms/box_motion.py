@@ -41,8 +41,8 @@ def _moved_along(before: np.ndarray, now: np.ndarray, ori_size: int, size: int) 
             continue
         squares = (centred[inside] ** 2).sum()
         scale = max(scale, (centred[inside] * (now[inside] - size / 2)).sum() / max(squares, 1e-9))
-        # Crops begin at whole pixels, which a later resizing enlarges.
-        if np.abs((centred * scale + size / 2).clip(0, size) - now).max() <= max(1.0, scale):
+        # Crops begin at whole pixels, which later resizing enlarges, more than the final scale tells.
+        if np.abs((centred * scale + size / 2).clip(0, size) - now).max() <= 3 * max(1.0, scale):
             return True
     return not inside.any()
 
