@@ -3,9 +3,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.run_checks import require_epochs
 from mlic_mm.registry import HOOKS
 
 
@@ -35,11 +36,7 @@ class AlternateBatchAugmentHook(Hook):
         self.period = period
 
     def before_train(self, runner: Runner) -> None:
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise ValueError(
-                f'AlternateBatchAugmentHook alternates by epoch, but {type(runner.train_loop).__name__} has none: set '
-                'train_cfg=dict(by_epoch=True, max_epochs=…)'
-            )
+        require_epochs(runner, 'AlternateBatchAugmentHook alternates by epoch')
         self._preprocessor: Any = bare_model(runner).data_preprocessor
         self._augments = getattr(self._preprocessor, 'batch_augments', None)
         if self._augments is None or not any(self._augments.augments):

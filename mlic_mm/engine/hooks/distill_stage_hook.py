@@ -3,10 +3,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.run_checks import require_epochs, require_unused_parameters
 from mlic_mm.registry import HOOKS
 
 
@@ -44,22 +44,14 @@ class DistillStageHook(Hook):
                 f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or "
                 'leave the hook out'
             )
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise ValueError(
-                f'DistillStageHook changes the stage at an epoch, but {type(runner.train_loop).__name__} has none: set '
-                'train_cfg=dict(by_epoch=True, max_epochs=…)'
-            )
+        require_epochs(runner, 'DistillStageHook changes the stage at an epoch')
         if self.epoch > runner.max_epochs:
             raise ValueError(
                 f'DistillStageHook: stage 2 begins at epoch {self.epoch}, but training ends after {runner.max_epochs}, '
                 'before any label was learnt: lower epoch or raise train_cfg.max_epochs; for stage 1 alone set '
                 'stage=1 in the model and leave the hook out'
             )
-        if is_model_wrapper(runner.model) and not getattr(runner.model, 'find_unused_parameters', True):
-            raise ValueError(
-                'DistillStageHook: several processes wait for gradients of every parameter, and each stage leaves some '
-                'unused; set find_unused_parameters=True in the config'
-            )
+        require_unused_parameters(runner, 'DistillStageHook', 'and each stage leaves some unused')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the stage of this epoch."""
