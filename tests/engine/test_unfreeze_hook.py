@@ -1,13 +1,20 @@
-"""Frozen modules do not move in any way, are released at their epoch, and a resumed run is the same to the bit."""
+"""Frozen modules do not move in any way, are released at their epoch or when the loss has converged, and a resumed run
+is the same to the bit.
+"""
 
+import math
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from tiny_run import ToolProcess, write_config
 
 from mlic_mm.engine.hooks import UnfreezeHook
 
@@ -24,12 +31,19 @@ class Recorder(Hook):
         self.states: list[State] = []
         self.moments: list[set[str]] = []
         self.modes: list[set[str]] = []
+        self.losses: list[list[float]] = []
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self.losses.append([])
 
     def before_train(self, runner: Runner) -> None:
         self.states.append(copy_of(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self.modes.append({name for name, module in runner.model.named_modules() if module.training})
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.losses[-1].append(outputs['loss'].item())
 
     def after_train_epoch(self, runner: Runner) -> None:
         self.states.append(copy_of(runner))
@@ -41,13 +55,21 @@ def copy_of(runner: Runner) -> State:
     return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 
-def options(modules: list[str], epoch: int | None, epochs: int = 3, **more: Any) -> dict[str, Any]:
+def options(
+    modules: list[str],
+    epoch: int | None,
+    epochs: int = 3,
+    patience: int | None = None,
+    min_delta: float | None = None,
+    **more: Any,
+) -> dict[str, Any]:
     """AdamW, whose decay would move weights without gradients too, were it let; a validation after every epoch."""
+    unfreeze = dict(type='mlic_mm.UnfreezeHook', modules=modules, epoch=epoch, patience=patience, min_delta=min_delta)
     return dict(
         optim_wrapper__optimizer=dict(_delete_=True, type='AdamW', lr=0.01, weight_decay=0.5),
         param_scheduler=None,
         train_cfg__max_epochs=epochs,
-        custom_hooks=[dict(type='mlic_mm.UnfreezeHook', modules=modules, epoch=epoch)],
+        custom_hooks=[unfreeze],
         default_hooks__checkpoint=dict(save_best=None, max_keep_ckpts=-1),
         **more,
     )
@@ -75,6 +97,98 @@ def test_frozen_until_its_epoch_and_then_trained(runner: BuildRunner) -> None:
     assert found.moments == [head, head, {name for name, _ in built.model.named_parameters()}]
     assert [any(name.startswith('backbone') for name in modes) for modes in found.modes] == [False] * 6 + [True] * 3
     assert all('head.fc' in modes for modes in found.modes)
+
+
+def log_of(runner: Runner) -> str:
+    (path,) = Path(runner.log_dir).glob('*.log')
+    return path.read_text()
+
+
+def test_frozen_until_the_loss_has_converged(runner: BuildRunner) -> None:
+    """Released when torch's plateau scheduler, given the means of a run that stays frozen, would lower the rate."""
+    frozen = train(runner(**options(['backbone'], None, epochs=7)))
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.01)
+    converged = []
+    for epoch, losses in enumerate(frozen.losses, 1):
+        scheduler.step(sum(losses) / len(losses))
+        converged += [epoch] if optimizer.param_groups[0]['lr'] < 1 else []
+    assert converged
+    release = converged[0] + 1
+    built = runner(**options(['backbone'], None, epochs=7, patience=1, min_delta=0.01))
+    found = train(built)
+    head = {'head.fc.weight', 'head.fc.bias'}
+    names = {name for name, _ in built.model.named_parameters()}
+    assert found.moments == [head] * (release - 1) + [names] * (8 - release)
+    assert found.losses[: release - 1] == frozen.losses[: release - 1]
+    for before, after in zip(found.states[:release], found.states[1:release], strict=False):
+        assert moved(before, after) == head  # neither weights nor statistics
+    if release <= 7:
+        assert moved(found.states[release - 1], found.states[release]) == set(found.states[0])
+        assert f'epoch {release}: backbone released: the loss has not fallen by more than 0.01 of' in log_of(built)
+    assert not any(name.startswith('backbone') for modes in found.modes[: 3 * release - 3] for name in modes)
+    assert all('backbone' in modes for modes in found.modes[3 * release - 3 :])
+
+
+@pytest.mark.parametrize(
+    ('release', 'epochs', 'expected', 'message'),
+    [
+        # What falls by less than 90 % an epoch has converged at once.
+        (dict(epoch=None, patience=1, min_delta=0.9), 4, 3, r'released: the loss has not fallen by more than 0\.9 of'),
+        (dict(epoch=4, patience=1, min_delta=0.9), 4, 3, r'released: the loss has not fallen by more than 0\.9 of'),
+        (dict(epoch=6, patience=3, min_delta=0.9), 4, None, 'backbone stayed frozen to the end, after 4 epochs'),
+        (dict(epoch=4, patience=1, min_delta=0), 4, 4, 'released: the epoch that was set'),  # it falls all the time
+        (dict(epoch=5), 4, None, 'backbone stayed frozen to the end, after 4 epochs'),
+    ],
+)
+def test_whichever_is_first(
+    runner: BuildRunner, release: dict[str, Any], epochs: int, expected: int | None, message: str
+) -> None:
+    built = runner(**options(['backbone'], epochs=epochs, **release))
+    found = train(built)
+    last = epochs if expected is None else expected - 1
+    moving = [
+        any(name.startswith('backbone.') for name in moved(*pair))
+        for pair in zip(found.states, found.states[1:], strict=False)
+    ]
+    assert moving == [False] * last + [True] * (epochs - last)
+    assert re.search(message, log_of(built))
+
+
+class Spoil(Hook):
+    """Replaces the loss of one iteration, counted from 0, by what is not finite."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, iteration: int, value: float) -> None:
+        self.iteration, self.value = iteration, value
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if runner.iter == self.iteration:
+            outputs['loss'] = torch.tensor(self.value)
+
+
+@pytest.mark.parametrize(('iteration', 'value'), [(1, math.nan), (3, math.inf), (5, math.nan)])
+def test_a_loss_that_is_not_finite_is_no_convergence(runner: BuildRunner, iteration: int, value: float) -> None:
+    """In the first epoch, or the second, which would have released the third."""
+    built = runner(**options(['backbone'], None, epochs=4, patience=1, min_delta=0.9))
+    built.register_hook(Spoil(iteration, value))
+    found = train(built)
+    assert [len(known) > 2 for known in found.moments] == [False, False, False, True]
+    assert f'UnfreezeHook: the loss of epoch {iteration // 3 + 1} is {value}; it is left out' in log_of(built)
+
+
+def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
+    class NoLoss(Hook):
+        priority = 'VERY_HIGH'
+
+        def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+            outputs.clear()
+
+    built = runner(**options(['backbone'], None, patience=1))
+    built.register_hook(NoLoss())
+    with pytest.raises(ValueError, match='train_step of ImageClassifier returns none; give epoch instead'):
+        built.train()
 
 
 def test_a_part_frozen_for_ever(runner: BuildRunner) -> None:
@@ -127,25 +241,69 @@ def test_what_was_fixed_before_stays_so(runner: BuildRunner, epoch: int | None) 
     assert fixed == {'backbone.conv1.weight'}
 
 
-def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path) -> None:
+def assert_same(ours: Runner, theirs: Runner) -> None:
+    assert not moved(copy_of(ours), copy_of(theirs))
+    found, expected = (run.optim_wrapper.optimizer.state_dict()['state'] for run in (ours, theirs))
+    assert found.keys() == expected.keys()
+    for index, state in expected.items():
+        assert all(torch.equal(value, found[index][name]) for name, value in state.items())
+
+
+@pytest.mark.parametrize('release', [dict(epoch=3), dict(epoch=None, patience=1, min_delta=0.9)])
+def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path, release: dict[str, Any]) -> None:
     """From within the other phase, the end of the frozen one, and within that; with averaged weights beside."""
 
     def change(cfg: Any) -> None:
         cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
 
-    settings = options(['backbone'], 3, epochs=4, train_cfg__val_interval=2)
+    settings = options(['backbone'], epochs=4, train_cfg__val_interval=2, **release)
     whole = runner(change, **settings)
     train(whole)
-    theirs = whole.optim_wrapper.optimizer.state_dict()['state']
     for after in (3, 2, 1):
         resumed = runner(change, resume=True, load_from=str(tmp_path / 'work' / f'epoch_{after}.pth'), **settings)
         found = train(resumed)
         assert len(found.states) == 1 + 4 - after
-        assert not moved(copy_of(whole), copy_of(resumed))
-        ours = resumed.optim_wrapper.optimizer.state_dict()['state']
-        assert ours.keys() == theirs.keys()
-        for index, state in theirs.items():
-            assert all(torch.equal(value, ours[index][name]) for name, value in state.items())
+        assert [len(known) > 2 for known in found.moments] == [False, False, True, True][after:]
+        assert_same(resumed, whole)
+
+
+def test_resumed_within_an_epoch(runner: BuildRunner, tmp_path: Path) -> None:
+    """What was added up of the loss goes on, also where all was seen and nothing yet decided."""
+
+    def change(cfg: Config) -> None:
+        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=-1)
+
+    def seen(iteration: int) -> dict[str, Any]:
+        return torch.load(tmp_path / f'work/iter_{iteration}.pth', weights_only=False)['unfreeze']
+
+    settings = options(['backbone'], None, epochs=4, patience=1, min_delta=0.9)
+    settings.pop('default_hooks__checkpoint')
+    whole = runner(change, **settings)
+    losses = train(whole).losses
+    states = {iteration: seen(iteration)['backbone'] for iteration in range(1, 13)}
+    assert states[2] == dict(best=None, waited=0, converged=None, sum=sum(losses[0][:2]), iterations=2)
+    assert states[6] == dict(best=sum(losses[0]) / 3, waited=0, converged=None, sum=sum(losses[1]), iterations=3)
+    assert states[7] == dict(best=sum(losses[0]) / 3, waited=1, converged=3, sum=0.0, iterations=0)
+    for after in (8, 6, 5, 2):
+        path = str(tmp_path / f'work/iter_{after}.pth')
+        resumed = runner(change, resume=True, load_from=path, **settings)
+        train(resumed)
+        assert_same(resumed, whole)
+        assert all(seen(iteration)['backbone'] == states[iteration] for iteration in range(after + 1, 13))
+
+
+def test_another_run_begins_anew(runner: BuildRunner, tmp_path: Path) -> None:
+    """With the weights of one that had released, and with two such hooks, each counting for itself."""
+
+    def change(cfg: Config) -> None:
+        part = dict(type='mlic_mm.UnfreezeHook', modules=['backbone.layer4'], patience=2, min_delta=0.9)
+        cfg.custom_hooks.append(part)
+
+    settings = options(['backbone.conv1'], None, epochs=4, patience=1, min_delta=0.9)
+    for more in ({}, dict(load_from=str(tmp_path / 'work/epoch_4.pth'))):
+        found = train(runner(change, **settings, **more))
+        for name, epoch in (('backbone.conv1.weight', 3), ('backbone.layer4.0.conv1.weight', 4)):
+            assert [name in known for known in found.moments] == [number >= epoch for number in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -157,12 +315,13 @@ def test_unknown_modules(runner: BuildRunner, modules: list[str], message: str) 
         runner(**options(modules, 2)).train()
 
 
-def test_release_needs_epochs(runner: BuildRunner) -> None:
+@pytest.mark.parametrize('release', [dict(epoch=2), dict(epoch=None, patience=1)])
+def test_release_needs_epochs(runner: BuildRunner, release: dict[str, Any]) -> None:
     def change(cfg: Any) -> None:
         cfg.train_cfg = dict(by_epoch=False, max_iters=2)
 
     with pytest.raises(ValueError, match=r'IterBasedTrainLoop has none: set train_cfg=dict\(by_epoch=True'):
-        runner(change, **options(['backbone'], 2)).train()
+        runner(change, **options(['backbone'], **release)).train()
 
 
 @pytest.mark.parametrize(
@@ -172,8 +331,87 @@ def test_release_needs_epochs(runner: BuildRunner) -> None:
         (('backbone', 2), "modules='backbone' must be a list"),
         ((['backbone'], 1), 'epoch=1 releases before the start; give 2 or more, or None'),
         ((['backbone'], 0), 'epoch=0 releases before the start'),
+        ((['backbone'], None, 0), 'patience=0 must be at least one epoch, or None'),
+        ((['backbone'], None, 2, 1.0), r'min_delta=1.0 must be a share in \[0, 1\), and needs patience'),
+        ((['backbone'], None, 2, -0.1), 'min_delta=-0.1 must be a share'),
+        ((['backbone'], None, 2, math.nan), 'min_delta=nan must be a share'),
+        ((['backbone'], 5, None, 0.1), 'min_delta=0.1 must be a share .* and needs patience'),
+        ((['backbone'], 4, 2), 'patience=2 releases at epoch 4 at the earliest, so beside epoch=4 it has no say'),
     ],
 )
 def test_options_that_are_none(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         UnfreezeHook(*arguments)
+
+
+# The first process sees a loss that stands from the beginning, the second one that falls to a tenth until the fourth
+# epoch; so does their mean. Each tells what it has frozen.
+BY_PROCESS = """
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ByProcess(Hook):
+    priority = 'VERY_HIGH'
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        loss = 0.001 if runner.rank == 0 else 0.1 ** min(runner.epoch, 3)
+        outputs['loss'] = outputs['loss'] * 0 + loss
+        held = runner.model.module.backbone.conv1.weight.requires_grad
+        print(f'epoch {runner.epoch + 1} process {runner.rank} {"trains" if held else "holds"}', flush=True)
+"""
+
+
+TWO_PROCESSES = """
+import sys
+
+sys.path.insert(0, {folder!r})
+custom_imports = dict(imports=['by_process'], allow_failed_imports=False)
+unfreeze = dict(type='mlic_mm.UnfreezeHook', modules=['backbone'], patience=1, min_delta=0.5)
+custom_hooks = [unfreeze, dict(type='ByProcess')]
+default_hooks.update(channels_last=None, checkpoint=dict(by_epoch=False, interval=1, max_keep_ckpts=-1))
+find_unused_parameters = True
+optim_wrapper['optimizer'] = dict(type='AdamW', lr=0.01, weight_decay=0.5)
+train_dataloader['batch_size'] = 2  # three iterations
+train_cfg['max_epochs'] = 7
+val_dataloader = val_evaluator = val_cfg = None
+"""
+
+
+def test_two_processes_decide_the_same(tmp_path: Path) -> None:
+    """Also resumed within the epoch that decides."""
+    (tmp_path / 'by_process.py').write_text(BY_PROCESS)
+    write_config(tmp_path / 'data', extra=TWO_PROCESSES.format(folder=str(tmp_path)))
+
+    def train_by_two(*more: str) -> list[set[str]]:
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = str(probe.getsockname()[1])
+        world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port, CUDA_VISIBLE_DEVICES='')
+        words = ['data/tiny config.py', '--launcher', 'pytorch', '--work-dir', 'two', *more]
+        ranks = [
+            ToolProcess('train.py', *words, cwd=tmp_path, RANK=str(rank), LOCAL_RANK=str(rank), **world)
+            for rank in (0, 1)
+        ]
+        assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].output[-3000:] + ranks[1].output[-3000:]
+        return [set(re.findall(r'epoch (\d) process \d (trains|holds)', rank.output)) for rank in ranks]
+
+    def load(iteration: int) -> dict[str, Any]:
+        return torch.load(tmp_path / f'two/iter_{iteration}.pth', weights_only=False)
+
+    expected = {(str(epoch), 'holds' if epoch < 6 else 'trains') for epoch in range(1, 8)}
+    assert train_by_two() == [expected, expected]
+    assert load(14)['unfreeze']['backbone'] == dict(
+        best=pytest.approx(0.001), waited=0, converged=None, sum=pytest.approx(0.002), iterations=2
+    )
+    first, held, freed, last = (load(iteration) for iteration in (1, 15, 16, 21))
+    start, end = first['state_dict'], held['state_dict']
+    assert moved(start, end) == {'head.fc.weight', 'head.fc.bias'}
+    assert moved(end, last['state_dict']) == set(end)
+    assert len(held['optimizer']['state']) == 2
+    assert len(freed['optimizer']['state']) == len(list(name for name in start if not re.search('mean|var|num', name)))
+
+    assert train_by_two('--resume', 'two/iter_14.pth') == [{pair for pair in expected if int(pair[0]) > 4}] * 2
+    assert load(15)['unfreeze'] == held['unfreeze']
+    assert not moved(load(21)['state_dict'], last['state_dict'])
