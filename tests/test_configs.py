@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from detection_parts import skip_without_mmdet
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
@@ -48,7 +49,11 @@ def proposals(tmp_path_factory):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_config_builds(name, graphs, proposals):
     cfg = load(name, graphs)
-    build_backbone(repr(cfg.model.backbone.to_dict()))
+    skip_without_mmdet(cfg)
+    backbone = build_backbone(repr(cfg.model.backbone.to_dict()))
+    if cfg.model.type == 'mlic_mm.SpatialContextClassifier':
+        with torch.device('meta'):
+            assert MODELS.build({**cfg.model, 'backbone': backbone}).rpn_head.num_classes == 1
     with torch.device('meta' if 'region_neck' in cfg.model.head else 'cpu'):  # VGG16's take half a gigabyte
         head = MODELS.build(cfg.model.head)
     assert head.num_classes == next((n for data, n in NUM_CLASSES.items() if data in name), 10)
