@@ -65,9 +65,9 @@ class SpatialContextClassifier(ImageClassifier):
         # In mmdet's scope, so that its own defaults are found.
         with DefaultScope.overwrite_default_scope('mmdet'):
             self.rpn_head: Any = MODELS.build(
-                ConfigDict(rpn_head) | dict(train_cfg=train_cfg['rpn'], test_cfg=test_cfg['rpn'])
+                ConfigDict(dict(rpn_head) | dict(train_cfg=train_cfg['rpn'], test_cfg=test_cfg['rpn']))
             )
-        self.proposal_cfg = train_cfg.get('rpn_proposal', test_cfg['rpn'])
+        self.proposal_cfg = ConfigDict(train_cfg.get('rpn_proposal', test_cfg['rpn']))
 
     def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
         """As ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)`` of the images."""
