@@ -9,7 +9,6 @@ ones (-1) gray and in brackets. Boxes are drawn before the pipeline, where the d
 """
 
 import argparse
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_row
 from mlic_mm.datasets.transforms import BadImageError, read_image
+from mlic_mm.utils.whole_file import whole_file
 
 EDGE, LINE, LINES, GAP = 224, 15, 4, 8
 """Pixels: edge of a picture, height of a line of text; lines of text; pixels between tiles."""
@@ -69,10 +69,9 @@ def browse(args: argparse.Namespace) -> None:
         np.random.seed(args.seed)  # the pipeline's source of randomness as well
         indices = sorted(np.random.permutation(len(dataset))[:number].tolist())
     tiles = [tile(dataset, index, args.stage) for index in indices]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.out.with_name(f'.{args.out.name}.tmp{args.out.suffix}')
-    contact_sheet(tiles).save(temporary, quality=90)
-    os.replace(temporary, args.out)
+    sheet = contact_sheet(tiles)
+    with whole_file(args.out) as part:
+        sheet.save(part, quality=90)
     print(f'{args.out}: {number} of {len(dataset)} images of {type(dataset).__name__} ({args.split}, {args.stage})')
 
 

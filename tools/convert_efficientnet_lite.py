@@ -13,12 +13,16 @@ The weights were trained on inputs scaled as ``(x - 127) / 128``.
 
 import argparse
 import importlib.util
-import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import timm
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
+
+from mlic_mm.utils.whole_file import whole_file
 
 MODELS = ('lite0', 'lite1', 'lite2')
 
@@ -65,13 +69,8 @@ def convert(model: str, out: Path, force: bool = False) -> int:
         for name, tensor in rename(source, target).items()
         if not name.startswith('classifier.')
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'{out.name}.{os.getpid()}.part')
-    try:
+    with whole_file(out) as part:
         torch.save({'state_dict': state}, part)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
     return len(state)
 
 

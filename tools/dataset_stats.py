@@ -4,7 +4,6 @@ python tools/dataset_stats.py configs/deeplift_coco.py --split train --out stats
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from mmengine.config import DictAction
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
+from mlic_mm.utils.whole_file import whole_file
 
 MOST = 80
 """Labels in the plot; of more, the most frequent."""
@@ -119,10 +119,8 @@ def plot(title: str, targets: np.ndarray, classes: Sequence[str], out: Path) -> 
     heat.set(title='P(column given row)')
     name_axis(heat, names, x=True)
     figure.colorbar(image, ax=heat, shrink=0.7)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f'.{out.name}.tmp')
-    figure.savefig(temporary, format='png', dpi=110)
-    os.replace(temporary, out)
+    with whole_file(out) as part:
+        figure.savefig(part, format='png', dpi=110)
 
 
 def name_axis(axes: Axes, names: list[str], x: bool) -> None:

@@ -9,7 +9,6 @@ average of weights was trained (EMAHook), they are the average.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 import torch
 
 from mlic_mm.utils.checkpoint import load_checkpoint
+from mlic_mm.utils.whole_file import whole_file
 
 TRAINING = 'distill.'
 """Names of what DistillClassifier has beside a plain classifier."""
@@ -45,13 +45,8 @@ def export(checkpoint: Path, out: Path) -> int:
     }
     if not kept:
         raise ValueError(f'{checkpoint} holds no weights; name a checkpoint of tools/train.py')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'{out.name}.{os.getpid()}.part')
-    try:
+    with whole_file(out) as part:
         torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
     return len(kept)
 
 

@@ -10,7 +10,6 @@ by their ids, classes by their names. What the modes do and how weights are tune
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from mlic_mm.evaluation.functional.figures import mean_of_known
 from mlic_mm.evaluation.score_dump import check_npz_name
 from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
 from mlic_mm.utils.checks import check_same_names
+from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
 MOST_COMPARED = 8
@@ -232,10 +232,8 @@ def plot_gain(out: Path, single: dict[str, list], fused: dict[str, list], name: 
     axes.set_xlabel(f'gain in AP, percentage points; mean {mean:+.2f} (dashed); in brackets the AP of the fusion')
     axes.grid(axis='x', linewidth=0.4)
     axes.set_axisbelow(True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.name}.part')
-    figure.savefig(part, format=out.suffix[1:].lower(), dpi=130)
-    os.replace(part, out)
+    with whole_file(out) as part:
+        figure.savefig(part, dpi=130)
 
 
 if __name__ == '__main__':

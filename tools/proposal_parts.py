@@ -20,6 +20,7 @@ from progress import Bar
 from mlic_mm.datasets import LoadImage
 from mlic_mm.datasets.proposal_file import VERSION, Entry, ProposalFile, write_proposal_file
 from mlic_mm.models.patch_generators import PatchGenerator
+from mlic_mm.utils.whole_file import whole_file
 
 PART = 32
 """Images in a part: what a stop may cost each worker."""
@@ -70,10 +71,8 @@ def prepare(folder: Path, images: Images, generator: PatchGenerator, force: bool
                 f'{folder} was begun with {key} {before.get(key)}, this run has {settings[key]}: go on with the same '
                 'settings, delete the folder, or begin anew with --force'
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'settings.{os.getpid()}.tmp'
-    temporary.write_text(json.dumps(settings))
-    os.replace(temporary, file)
+    with whole_file(file) as part:
+        part.write_text(json.dumps(settings))
 
 
 def split_parts(images: Images, folder: Path) -> list[tuple[Path, list[str]]]:

@@ -17,6 +17,7 @@ import torch
 from mmengine.config import Config
 
 from mlic_mm.utils.paper_tables import Paper, Recipe, Row, Table
+from mlic_mm.utils.whole_file import whole_file
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -213,9 +214,8 @@ def replaced(node: Any, places: dict[str, tuple[Path, Path, Path]]) -> Any:
 
 def write_config(cfg: Config, path: Path) -> None:
     """Write a config, whole or not at all."""
-    part = path.with_name(f'.{path.name}')
-    part.write_text(cfg.pretty_text, encoding='utf-8')
-    os.replace(part, path)
+    with whole_file(path) as part:
+        part.write_text(cfg.pretty_text, encoding='utf-8')
 
 
 def share_batch(cfg: Config, gpus: int) -> None:

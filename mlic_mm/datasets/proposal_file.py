@@ -11,6 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mlic_mm.utils.whole_file import whole_file
+
 FORMAT, VERSION = 'mlic_mm.proposals', 1
 STEPS = 65535
 """Box coordinates are kept as whole steps of 1/65535 of the image's width or height."""
@@ -237,17 +239,11 @@ def write_proposal_file(
         'fallback_score': json.dumps(float(np.median(best)) if best else 1.0),
         'fingerprint': digest.hexdigest(),
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # what the user's umask says; the library would let nobody else read
-        save_file(tensors, temporary, metadata)
-        temporary.chmod(mode)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # what the user's umask says; the library would let nobody else read
+        save_file(tensors, part, metadata)
+        part.chmod(mode)
 
 
 def _pack(where: str, size: tuple[int, int], boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

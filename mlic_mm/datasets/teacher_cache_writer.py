@@ -1,7 +1,6 @@
 """Write what a teacher says about each image, shard by shard, so that a run that was stopped goes on."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
+
+from mlic_mm.utils.whole_file import whole_file
 
 from .proposal_file import STEPS
 from .teacher_cache import FORMAT, INDEX, SETTINGS, VERSION, CachedTeacher, Shard, read_index, shard_name
@@ -66,8 +67,8 @@ def begin_cache(
             )
         for shard in folder.glob(f'{"[0-9]" * 6}.safetensors'):
             shard.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(file, json.dumps(index).encode())
+    with whole_file(file) as part:
+        part.write_text(json.dumps(index))
     return index
 
 
@@ -121,7 +122,8 @@ def write_shard(folder: str | Path, number: int, key: str, outputs: Mapping[str,
         {name: np.ascontiguousarray(values) for name, values in tensors.items()},
         {'format': FORMAT, 'key': key, 'number': str(number)},
     )
-    _replace(Path(folder) / shard_name(number), data)
+    with whole_file(Path(folder) / shard_name(number)) as part:
+        part.write_bytes(data)
     return len(data)
 
 
@@ -135,12 +137,3 @@ def _half(where: str, values: np.ndarray) -> np.ndarray:
             'diverged: train it again, or leave the layer out'
         )
     return half
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Scores of a data set on disk, with what is needed to evaluate, compare and fuse them later."""
 
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -9,6 +7,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+
+from mlic_mm.utils.whole_file import whole_file
 
 _ENTRIES = ('scores', 'targets', 'image_ids', 'image_paths', 'classes')
 
@@ -67,18 +67,8 @@ class ScoreDump:
             ValueError: The name does not end in ``.npz``.
         """
         path = check_npz_name(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-        try:
-            with os.fdopen(handle, 'wb') as file:
-                self._write(file)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(part, 0o666 & ~umask)  # mkstemp makes it private
-            os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
+        with whole_file(path) as part, part.open('wb') as file:
+            self._write(file)
         return path
 
     def _write(self, file: IO[bytes]) -> None:

@@ -1,18 +1,16 @@
 """Files of :class:`~mlic_mm.utils.label_graph.LabelGraphData`: ``.npz`` without pickle, ``.json`` for people."""
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .label_graph import LabelGraphData
+from .whole_file import whole_file
 
 FORMAT = 'mlic_mm.label_graph/1'
 _BUILD = 'build it with: python tools/build_label_graph.py CONFIG --out'
@@ -28,9 +26,11 @@ def write_label_graph(graph: LabelGraphData, path: Path) -> None:
     """
     fields: dict[str, Any] = _fields(graph)
     if path.suffix == '.npz':
-        _write_atomically(path, lambda file: np.savez_compressed(file, **fields))
+        with whole_file(path) as part, part.open('wb') as file:  # open, or NumPy adds to the name
+            np.savez_compressed(file, **fields)
     elif path.suffix == '.json':
-        _write_atomically(path, lambda file: file.write(_to_json(fields).encode()))
+        with whole_file(path) as part:
+            part.write_bytes(_to_json(fields).encode())
     else:
         raise ValueError(f'cannot write {path}: a label graph ends in .npz or .json')
 
@@ -147,19 +147,3 @@ def _to_json(fields: dict[str, np.ndarray]) -> str:
             text = json.dumps(rows, ensure_ascii=False)
         lines.append(f'  "{key}": {text}')
     return '{\n' + ',\n'.join(lines) + '\n}\n'
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            write(file)
-            # mkstemp makes private files; the result gets the permissions any new file would have.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

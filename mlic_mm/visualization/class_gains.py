@@ -1,6 +1,5 @@
 """What one model gains over another for each label, the frequent labels first (KD from WSD, Fig. 4)."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlic_mm.evaluation.functional import bootstrap_interval, evaluate_scores
+from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
 GAIN, LOSS, INK = '#1f5fbf', '#c2410c', '#1b1f27'
@@ -108,11 +108,6 @@ def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, poi
         axes.set_ylabel(label, parse_math=False)
         for side in ('top', 'right', 'bottom'):
             axes.spines[side].set_visible(False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f'.{path.name}.{os.getpid()}{path.suffix}')
-        try:
-            dates = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
+        dates = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
+        with whole_file(path) as part:
             figure.savefig(part, dpi=144, metadata=dates.get(path.suffix.lower()))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)

@@ -1,10 +1,11 @@
 """What all pages share: templates, and a write that is whole or not at all."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from mlic_mm.utils.whole_file import whole_file
 
 TEMPLATES = Path(__file__).parent / 'templates'
 
@@ -23,10 +24,5 @@ def template_environment(**options: Any) -> jinja2.Environment:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file, all of it or nothing; a file of that name is replaced, its folder made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
+    with whole_file(path) as part:
         part.write_text(text, encoding='utf-8')
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""A file appears whole, or what was there stays, and nothing lies beside it."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from mlic_mm.utils.whole_file import whole_file
+
+
+def test_written_at_the_end_and_its_folder_made(tmp_path: Path) -> None:
+    path = tmp_path / 'new' / 'folder' / 'plot.svg'
+    with whole_file(str(path)) as part:
+        assert part.parent == path.parent
+        assert part.suffix == '.svg'
+        part.write_text('one')
+        assert not path.exists()
+    assert path.read_text() == 'one'
+    assert os.listdir(path.parent) == ['plot.svg']
+
+
+def test_an_older_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / 'file.txt'
+    path.write_text('old')
+    with whole_file(path) as part:
+        part.write_text('new')
+        assert path.read_text() == 'old'
+    assert path.read_text() == 'new'
+    assert os.listdir(tmp_path) == ['file.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError, OSError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / 'file.txt'
+    path.write_text('old')
+
+    def fail() -> None:
+        with whole_file(path) as part:
+            part.write_text('ne')
+            raise error('midway')
+
+    with pytest.raises(error, match='midway'):
+        fail()
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['file.txt']
+
+
+def test_a_failure_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='early'), whole_file(tmp_path / 'file.txt'):
+        raise ValueError('early')
+    assert not os.listdir(tmp_path)
+
+
+def test_what_cannot_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / 'taken').mkdir()
+    with pytest.raises(OSError, match='taken'), whole_file(tmp_path / 'taken') as part:
+        part.write_text('new')
+    assert os.listdir(tmp_path) == ['taken']
+
+
+def test_a_block_that_writes_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'file\.txt'), whole_file(tmp_path / 'file.txt'):
+        pass
+
+
+WAIT = """
+import signal, sys, time
+from mlic_mm.utils.whole_file import whole_file
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
+with whole_file(sys.argv[1]) as part:
+    part.write_text('half')
+    print('writing', flush=True)
+    time.sleep(60)
+"""
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    """A real interruption, in a process of its own."""
+    path = tmp_path / 'file.txt'
+    path.write_text('old')
+    repo = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, '-c', WAIT, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONPATH=repo),
+    )
+    assert process.stdout is not None
+    try:
+        assert b'writing\n' in iter(process.stdout.readline, b'')
+        assert len(os.listdir(tmp_path)) == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == -signal.SIGINT
+    finally:
+        process.kill()
+        process.stdout.close()
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['file.txt']
+
+
+def test_threads_do_not_meet(tmp_path: Path) -> None:
+    """All have begun before any ends; the last one stays."""
+    path = tmp_path / 'file.txt'
+    barrier = Barrier(4)
+
+    def write(text: str) -> None:
+        with whole_file(path) as part:
+            part.write_text(text)
+            barrier.wait(60)
+
+    texts = [letter * 1000 for letter in 'abcd']
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, texts))
+    assert path.read_text() in texts
+    assert os.listdir(tmp_path) == ['file.txt']
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='permissions of POSIX')
+def test_it_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / 'plain').write_text('')
+    with whole_file(tmp_path / 'file') as part:
+        part.write_text('')
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ('plain', 'file')]
+    assert modes[0] == modes[1]
