@@ -1,10 +1,11 @@
-"""Regions of a teacher over a photograph, and beside it what students say (KD from WSD, Fig. 3)."""
+"""Regions over a photograph, and beside it what models say of it (KD from WSD, Fig. 3; spatial context, Fig. 3)."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,8 @@ PHOTO, PANEL, LINE, GAP = (320, 240), 178, 18, 14
 """Pixels: largest photograph, width of the text beside it, height of a line of text, space between tiles."""
 GREEN, AMBER, BLUE, RED, INK, SOFT = '#00d25b', '#ffd21f', '#1f5fbf', '#c2410c', '#1b1f27', '#646c79'
 """Blue and red are those of the report, which the colour-blind can tell apart; right and wrong have a mark as well."""
+FOUND, ADDED = '#5ab4ff', '#e8112d'
+"""Of detections: by the object branch too, and by the context branch only."""
 MARKS = {1: ('✓', BLUE), 0: ('✗', RED), -1: ('·', SOFT)}
 
 
@@ -26,6 +29,14 @@ class ScoredLabel:
     target: int
 
 
+class NamedBox(NamedTuple):
+    """A box [x1, y1, x2, y2] in pixels of the photograph with its text, in ``AMBER``, ``FOUND`` or ``ADDED``."""
+
+    name: str
+    box: Sequence[float]
+    colour: str = AMBER
+
+
 @dataclass(frozen=True)
 class RegionPicture:
     """A photograph with all that is drawn over and beside it; boxes are [x1, y1, x2, y2] in its pixels.
@@ -36,7 +47,7 @@ class RegionPicture:
         truth: The labels it has; those in brackets count neither way.
         regions: ``(K, 4)``, the best first.
         columns: Names of models, each with its best labels.
-        boxes: Labels, each with its best box.
+        boxes: The best box of each label, or detections.
     """
 
     name: str
@@ -44,7 +55,7 @@ class RegionPicture:
     truth: Sequence[str]
     regions: np.ndarray
     columns: Sequence[tuple[str, Sequence[ScoredLabel]]]
-    boxes: Sequence[tuple[str, Sequence[float]]] = ()
+    boxes: Sequence[NamedBox] = ()
 
 
 def best_labels(scores: np.ndarray, targets: np.ndarray, classes: Sequence[str], num: int = 3) -> list[ScoredLabel]:
@@ -80,11 +91,11 @@ def draw_regions(picture: RegionPicture) -> Image.Image:
     draw = ImageDraw.Draw(photo)
     for rank, box in reversed([*enumerate(picture.regions)]):  # the best on top of the others, and thicker
         _rectangle(draw, [value * scale for value in box], GREEN, 3 if rank == 0 else 2)
-    boxes = [(name, [value * scale for value in box]) for name, box in picture.boxes]
-    for _, box in boxes:
-        _rectangle(draw, box, AMBER, 2)
-    for name, box in boxes:
-        _plate(draw, name, box, photo.size)
+    boxes = [named._replace(box=[value * scale for value in named.box]) for named in picture.boxes]
+    for named in boxes:
+        _rectangle(draw, named.box, named.colour, 2)
+    for named in boxes:
+        _plate(draw, named, photo.size)
 
     height = max(PHOTO[1], _panel_height(picture))
     tile = Image.new('RGB', (PHOTO[0] + GAP + PANEL, LINE + 4 + height), 'white')
@@ -117,13 +128,13 @@ def _rectangle(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: str, wid
     draw.rectangle((x1, y1, x2, y2), outline=colour, width=width)
 
 
-def _plate(draw: ImageDraw.ImageDraw, name: str, box: Sequence[float], size: tuple[int, int]) -> None:
+def _plate(draw: ImageDraw.ImageDraw, named: NamedBox, size: tuple[int, int]) -> None:
     """Write the label of a box into its upper left corner, moved where it would leave the photograph."""
-    width = draw.textlength(name, _font()) + 6
-    x = max(0, min(box[0], size[0] - width))
-    y = max(0, min(box[1], size[1] - LINE))
-    draw.rectangle((x, y, x + width, y + LINE - 2), fill=AMBER)
-    draw.text((x + 3, y), name, INK, _font())
+    width = draw.textlength(named.name, _font()) + 6
+    x = max(0, min(named.box[0], size[0] - width))
+    y = max(0, min(named.box[1], size[1] - LINE))
+    draw.rectangle((x, y, x + width, y + LINE - 2), fill=named.colour)
+    draw.text((x + 3, y), named.name, 'white' if named.colour == ADDED else INK, _font())
 
 
 def _line(
@@ -147,8 +158,17 @@ def _line(
 
 def _legend(pictures: Sequence[RegionPicture]) -> list[tuple[str, str]]:
     most = max((len(picture.regions) for picture in pictures), default=0)
+    colours = {named.colour for picture in pictures for named in picture.boxes}
+    if colours & {FOUND, ADDED}:
+        return [
+            ('red: above the threshold with the context branch only', ADDED),
+            ('blue: by the object branch too', BLUE),
+            ('✓ there is such an object, IoU ≥ 0.5', BLUE),
+            ('✗ there is none', RED),
+            ('· not counted', SOFT),
+        ]
     words = [(f'green: the {most} regions with the highest s′' if most else 'no regions', '#00813a')]
-    if any(picture.boxes for picture in pictures):
+    if AMBER in colours:
         words.append(('yellow: best box of each true label', '#8a6a00'))
     if any(picture.columns for picture in pictures):
         words += [('✓ the image has the label', BLUE), ('✗ it has not', RED), ('· not counted', SOFT)]

@@ -1,6 +1,7 @@
 """tools/draw_regions.py with a small detector of random weights on drawn images."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from PIL import Image, ImageColor
 
 from mlic_mm.datasets.proposal_file import write_proposal_file
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.visualization.region_pictures import AMBER, BLUE, GREEN, RED
+from mlic_mm.visualization.region_pictures import ADDED, AMBER, BLUE, FOUND, GREEN, RED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
 import draw_regions
@@ -121,3 +122,83 @@ def test_what_does_not_fit_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match='labels differ at index 0'):
         draw_regions.main([str(root / 'wsddn.py'), str(tmp_path / 'other.pth'), '--out', str(tmp_path)])
     assert not (tmp_path / 'regions.png').exists()
+
+
+CONTEXT_CONFIG = """
+default_scope = 'mmpretrain'
+nms = dict(type='nms', iou_threshold=0.7)
+model = dict(
+    type='mlic_mm.SpatialContextClassifier',
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3, to_rgb=True),
+    backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4, out_indices=(0, 1, 2, 3)),
+    neck=dict(type='mmdet.FPN', in_channels=[4, 8, 16, 32], out_channels=8, num_outs=4),
+    rpn_head=dict(
+        type='RPNHead',
+        in_channels=8,
+        feat_channels=8,
+        anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], strides=[4, 8, 16, 32]),
+    ),
+    head=dict(type='mlic_mm.SpatialContextHead', num_classes=20, in_channels=8, fc_channels=16),
+    train_cfg=dict(rpn=None),
+    test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=20, nms=nms, min_bbox_size=0)),
+)
+meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
+test_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        type='mlic_mm.VOCMultiLabel',
+        data_root={root!r},
+        split='test',
+        with_boxes=True,
+        indices=6,
+        pipeline=[
+            dict(type='mlic_mm.LoadImage'),
+            dict(type='Resize', scale=(96, 96)),
+            dict(type='mlic_mm.PackBoxes', meta_keys=meta_keys),
+        ],
+    ),
+)
+"""
+
+
+@pytest.fixture
+def context(data_root: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Config and weights that find a bicycle with both branches, a bird with the context branch, in every patch."""
+    if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
+        pytest.skip("no mmdet with mmcv's compiled ops: make test installs them")
+    config = tmp_path / 'context.py'
+    config.write_text(CONTEXT_CONFIG.format(root=str(data_root / 'VOCdevkit/VOC2007')))
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(Config.fromfile(config).model)
+    with torch.no_grad():
+        for layer in (*model.head.fc_labels.values(), model.head.box_head.fc_cls):
+            layer.weight.zero_()
+            layer.bias.fill_(-9)
+        model.head.fc_labels['object'].bias[1] = 3
+        model.head.fc_labels['context'].bias[1:3] = 3
+        model.head.box_head.fc_cls.bias[0] = 9
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'w.pth')
+    return config, tmp_path / 'w.pth'
+
+
+def test_what_only_the_context_branch_finds(
+    context: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*map(str, context), '--device', 'cpu', '--num', '2']
+    draw_regions.main([*words, '--out', str(tmp_path / 'both'), '--threshold', '0.4'])
+    out = capsys.readouterr().out
+    # The bird has 0.95 from the context branch, so 0.48 from both.
+    assert '2 images, above 0.4 with the context branch only: ' in out
+    assert out.endswith('regions.png: 2 of 6 images\n')
+    both = np.asarray(Image.open(tmp_path / 'both/regions.png').convert('RGB'))
+    assert count(both, ADDED) > 0
+    assert count(both, FOUND) > 0
+    with pytest.raises(SystemExit, match='in none of the 6 test images does only the context branch bring a label abo'):
+        draw_regions.main([*words, '--out', str(tmp_path / 'none'), '--threshold', '0.6'])
+    with pytest.raises(SystemExit, match=r'--best-boxes are for a mlic_mm\.WSDDNHead'):
+        draw_regions.main([*words, '--out', str(tmp_path / 'none'), '--best-boxes'])
+    one_branch = ['--cfg-options', "model.head.branches=['object']"]
+    with pytest.raises(SystemExit, match='the head lacks a branch'):
+        draw_regions.main([*words, '--out', str(tmp_path / 'none'), *one_branch])
+    assert not (tmp_path / 'none').exists()

@@ -16,6 +16,7 @@ from mlic_mm.visualization.region_pictures import (
     PHOTO,
     RED,
     SOFT,
+    NamedBox,
     RegionPicture,
     ScoredLabel,
     best_labels,
@@ -55,7 +56,7 @@ def test_the_best_region_lies_on_top() -> None:
 
 def test_a_narrow_photograph_stands_in_the_middle_and_a_box_at_its_edge_inside() -> None:
     narrow = np.zeros((240, 100, 3), np.uint8)
-    tile = draw_regions(picture(photo=narrow, boxes=[('a very long name', (90, 230, 100, 240))]))
+    tile = draw_regions(picture(photo=narrow, boxes=[NamedBox('a very long name', (90, 230, 100, 240))]))
     assert places(tile, AMBER).min() >= 0
     pixels = np.asarray(tile)[LINE + 4 :, : PHOTO[0]]
     used = np.flatnonzero((pixels != 255).any(axis=(0, 2)))

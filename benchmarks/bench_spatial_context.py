@@ -1,0 +1,243 @@
+"""Cost of the context branch: inference and a training step over those of mmdet's Faster R-CNN, in one run.
+
+python benchmarks/bench_spatial_context.py [CONFIG] [--size 416] [--proposals 1000] [--classes 80] [--repeats 5]
+
+The Faster R-CNN has backbone, FPN and RPN of CONFIG with the same weights, and so the same proposals, and a head of the
+same width. Weights are random and the image is noise; thresholds are set so that 300 boxes come to the last NMS.
+Times are medians of interleaved runs, one image each: on a GPU by the clock, on a CPU the seconds of all threads, on
+which other processes of the machine have less influence. Memory is what a training step with a batch of CONFIG takes at
+its peak above the model, nothing frozen: on a CPU (Linux) that of a process of its own, on a GPU what torch allocates.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+warnings.filterwarnings('ignore')
+
+from mmengine.config import Config, ConfigDict  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
+from mmengine.structures import InstanceData  # noqa: E402
+
+from mlic_mm.models.heads.spatial_context_head import ROI_EXTRACTOR  # noqa: E402
+from mlic_mm.registry import MODELS  # noqa: E402
+from mlic_mm.utils.mmdet_parts import register_mmdet  # noqa: E402
+
+VARIANTS = ('Faster R-CNN', 'object branch alone', 'both branches')
+BOUNDS = {'both branches': 1.4}
+CANDIDATES = 300
+
+
+def build(variant: str, args: argparse.Namespace) -> Any:
+    """A model with random weights, the same in each variant as far as they share parts."""
+    register_mmdet('the benchmark')
+    cfg = args.cfg.model.to_dict()
+    cfg['test_cfg']['rpn'] |= dict(max_per_img=args.proposals)
+    cfg['backbone'] |= dict(type=f'mmpretrain.{cfg["backbone"]["type"]}', init_cfg=None)
+    cfg['head']['num_classes'] = args.classes
+    if variant == 'object branch alone':
+        cfg['head']['branches'] = ('object',)
+    torch.manual_seed(0)
+    if variant != 'Faster R-CNN':
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(ConfigDict(cfg))
+        model.init_weights()
+        return model.to(args.device, memory_format=torch.channels_last)
+    head = cfg['head']
+    width = head['in_channels']
+    extractor = ROI_EXTRACTOR | dict(out_channels=width) | head.get('roi_extractor', {})
+    box_head = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=width,
+        fc_out_channels=head['fc_channels'],
+        roi_feat_size=extractor['roi_layer']['output_size'],
+        num_classes=args.classes,
+    )
+    rcnn = dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5), pos_weight=-1)
+    limits = dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(
+            ConfigDict(
+                type='FasterRCNN',
+                backbone=cfg['backbone'],
+                neck=cfg['neck'],
+                rpn_head=cfg['rpn_head'],
+                roi_head=dict(type='StandardRoIHead', bbox_roi_extractor=extractor, bbox_head=box_head),
+                train_cfg=cfg['train_cfg'] | dict(rcnn=rcnn | cfg['train_cfg']['rcnn'] | dict(debug=False)),
+                test_cfg=cfg['test_cfg'] | dict(rcnn=limits | cfg['test_cfg']['rcnn']),
+            )
+        )
+    model.init_weights()
+    return model.to(args.device, memory_format=torch.channels_last)
+
+
+def samples(variant: str, args: argparse.Namespace, number: int) -> list[Any]:
+    """Data samples with five objects each."""
+    from mmdet.structures import DetDataSample
+    from mmpretrain.structures import DataSample
+
+    shape = (args.size, args.size)
+    kinds = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
+    found = []
+    for _ in range(number):
+        corners = (torch.rand(5, 2, 2) * args.size).sort(1).values  # (5, 2, 2)
+        boxes = corners.reshape(5, 4) + torch.tensor([0, 0, 8, 8])
+        objects = InstanceData(bboxes=boxes, labels=torch.randint(args.classes, (5,))).to(args.device)
+        sample = DetDataSample(metainfo=kinds) if variant == 'Faster R-CNN' else DataSample(metainfo=kinds)
+        sample.set_field(objects, 'gt_instances')
+        sample.set_field(objects[:0], 'ignored_instances')
+        found.append(sample)
+    return found
+
+
+def images(args: argparse.Namespace, number: int) -> torch.Tensor:
+    noise = torch.randn(number, 3, args.size, args.size, generator=torch.Generator().manual_seed(1))
+    return noise.to(args.device).contiguous(memory_format=torch.channels_last)
+
+
+def inference(variant: str, model: Any, args: argparse.Namespace) -> tuple[Callable[[], None], int]:
+    """What predicts one image, and of how many proposals."""
+    model.eval()
+    inputs = images(args, 1)
+
+    def predict() -> None:
+        with torch.no_grad():
+            model.predict(inputs, samples(variant, args, 1))
+        if args.device == 'cuda':
+            torch.cuda.synchronize()
+
+    rows: list[torch.Tensor] = []
+    keep = (model.roi_head.bbox_head if variant == 'Faster R-CNN' else model.head.box_head).register_forward_hook(
+        lambda _, inputs, out: rows.append(out[0])
+    )
+    labels: list[torch.Tensor] = []
+    if variant == 'Faster R-CNN':
+        predict()
+        scores = rows[0].softmax(1)[:, :-1]
+    else:
+        hooks = [
+            fc.register_forward_hook(lambda _, inputs, out: labels.append(out)) for fc in model.head.fc_labels.values()
+        ]
+        model.head.test_cfg['score_thr'] = 1.0
+        predict()
+        for hook in hooks:
+            hook.remove()
+        scores = torch.stack(labels).sigmoid().mean(0) * rows[0].softmax(1)[:, :1]
+    keep.remove()
+    limit = float(scores.flatten().topk(CANDIDATES + 1).values[-1])
+    (model.roi_head if variant == 'Faster R-CNN' else model.head).test_cfg['score_thr'] = limit
+    return predict, len(scores)
+
+
+def training(variant: str, model: Any, args: argparse.Namespace) -> Callable[[], None]:
+    """A training step: forward, backward, optimiser."""
+    model.train()
+    number = args.cfg.train_dataloader.batch_size
+    inputs, targets = images(args, number), samples(variant, args, number)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.5)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss, _ = model.parse_losses(model.loss(inputs, targets))
+        loss.backward()
+        optimizer.step()
+        if args.device == 'cuda':
+            torch.cuda.synchronize()
+
+    return step
+
+
+def peak(variant: str, args: argparse.Namespace) -> float:
+    """MiB at the peak of a training step above what was there before the first."""
+    step = training(variant, build(variant, args), args)
+    if args.device == 'cuda':
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        before = resident('VmRSS')
+        Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far
+    for _ in range(2):
+        step()
+    after = torch.cuda.max_memory_allocated() if args.device == 'cuda' else resident('VmHWM')
+    return (after - before) / 2**20
+
+
+def resident(what: str) -> int:
+    """Bytes of this process in memory, now or at the peak."""
+    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) * 1024
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', nargs='?', default=str(ROOT / 'configs/spatial_context_coco.py'))
+    parser.add_argument('--size', type=int, help="side of the image (default: the config's)")
+    parser.add_argument('--proposals', type=int, help="most of an image (default: the config's)")
+    parser.add_argument('--classes', type=int, default=80)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--no-training', action='store_true', help='leave the memory of a training step out')
+    parser.add_argument('--peak', choices=VARIANTS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.cfg = Config.fromfile(args.config)
+    (resize,) = (step for step in args.cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
+    args.size = args.size or resize.scale[0]
+    args.proposals = args.proposals or args.cfg.model.test_cfg.rpn.max_per_img
+    args.device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return args
+
+
+def main() -> int:
+    """Print the table; 1 if the bound is passed."""
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    if args.peak:
+        print(peak(args.peak, args))
+        return 0
+    models = {variant: build(variant, args) for variant in VARIANTS}
+    shared = {k: v for k, v in models['both branches'].state_dict().items() if not k.startswith('head.')}
+    for model in models.values():
+        model.load_state_dict(shared, strict=False)
+    runs = {variant: inference(variant, model, args) for variant, model in models.items()}
+    if len({number for _, number in runs.values()}) > 1:
+        raise RuntimeError(f'proposals differ: { {variant: number for variant, (_, number) in runs.items()} }')
+    clock = time.perf_counter if args.device == 'cuda' else time.process_time
+    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for repeat in range(args.repeats + 1):
+        for variant, (predict, _) in runs.items():
+            start = clock()
+            predict()
+            if repeat:  # the first warms up
+                seconds[variant].append(clock() - start)
+    number = runs['both branches'][1]
+    del models, runs
+    memory = {}
+    for variant in () if args.no_training else VARIANTS:
+        command = [sys.executable, __file__, *sys.argv[1:], '--peak', variant]
+        memory[variant] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    machine = torch.cuda.get_device_name() if args.device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
+    print(f'{Path(args.config).stem}, {args.size} px, {number} proposals, {args.classes} labels, {machine}')
+    passed = True
+    for variant in VARIANTS:
+        ratio = statistics.median(a / b for a, b in zip(seconds[variant], seconds['Faster R-CNN'], strict=True))
+        bound = BOUNDS.get(variant)
+        passed &= bound is None or ratio <= bound
+        line = f'{variant:20} {statistics.median(seconds[variant]):7.3f} s {ratio:5.2f} × Faster R-CNN'
+        if variant in memory:
+            line += f'  training {memory[variant]:6.0f} MiB {memory[variant] / memory["Faster R-CNN"]:5.2f} ×'
+        print(line + (f'  bound {bound} (time)' if bound else ''))
+    return 0 if passed else 1
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
