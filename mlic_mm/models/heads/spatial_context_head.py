@@ -161,8 +161,8 @@ class SpatialContextHead(MultiLabelClsHead):
         """Return the vectors ``(ΣR, F)`` of N lists of patches by branch."""
         from mmdet.structures.bbox import bbox2roi
 
-        # Half precision would move the corners.
-        maps = [feat.float() for feat in feats[: self.roi_extractor.num_inputs]]
+        # Half precision would move the corners, and mmcv's RoIAlign takes any memory for (N, D, h, w) without a word.
+        maps = [feat.float().contiguous() for feat in feats[: self.roi_extractor.num_inputs]]
         vectors = {}
         for name, trunk in self.trunks.items():
             if name == 'context':

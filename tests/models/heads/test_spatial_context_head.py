@@ -280,6 +280,16 @@ class TestPrediction:
             assert tuple((before != after).flatten(1).any(1).tolist()) == moved
 
 
+def test_layout_of_the_maps_changes_nothing() -> None:
+    """mmcv's RoIAlign reads maps of another memory format as if they were of the usual one."""
+    built = head()
+    samples, maps = two_images(), feats()
+    turned = tuple(m.contiguous(memory_format=torch.channels_last) for m in maps)
+    torch.testing.assert_close(built(turned, samples), built(maps, samples))
+    losses = [sum(built.loss(m, two_images()).values()) for m in (turned, maps)]
+    torch.testing.assert_close(*losses)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ('options', 'message'),
