@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
 from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
 from torch import Tensor
+
+from mlic_mm.models.classifiers import SpatialContextClassifier
 
 from .cam import grad_cam
 from .inputs import (
@@ -64,7 +68,9 @@ def choose_images(targets: np.ndarray, limit: int) -> list[int]:
     return sorted(chosen)
 
 
-def forward_with_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+def forward_with_maps(
+    model: ImageClassifier, inputs: Tensor, data_samples: list[DataSample] | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """Run a classifier so that its logits can be differentiated with respect to its maps.
 
     The backbone runs without gradients: they are needed from the logits back to its last map only.
@@ -72,6 +78,7 @@ def forward_with_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, l
     Args:
         model: In eval mode.
         inputs: Preprocessed images ``(N, 3, H, W)``.
+        data_samples: Theirs, which heads of regions read.
 
     Returns:
         Logits ``(N, C)`` and one map ``(N, K, h, w)`` per name of :func:`layers_of`.
@@ -85,7 +92,10 @@ def forward_with_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, l
         feats = (*feats[:-1], last)
         feats = model.neck(feats) if model.with_neck else feats
         if len(layers_of(model)) == 1:
-            return model.head(feats), [last]
+            if isinstance(model, SpatialContextClassifier):
+                data_samples = model.propose(feats, inputs, data_samples)
+            looks_at_regions = 'data_samples' in signature(model.head.forward).parameters
+            return model.head(feats, data_samples) if looks_at_regions else model.head(feats), [last]
         maps = model.head.maps(feats)
         return model.head.logits(maps.attended), [last, maps.lift, maps.attended]
 
@@ -123,7 +133,7 @@ def class_maps(
 
 
 def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:
-    logits, layers = forward_with_maps(model, preprocess(model, sample))
+    logits, layers = forward_with_maps(model, *preprocess(model, sample))
     check_num_classes(logits, num_classes)
     best = logits[0].detach().topk(min(top, logits.size(1))).indices
     scores = logits[0, best].detach().sigmoid().tolist()

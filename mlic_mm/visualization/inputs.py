@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 
@@ -75,10 +76,11 @@ def boxes_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dic
     return {row: dataset.get_data_info(i)['box'] for row, i in _rows_in_dataset(dataset, rows, image_ids).items()}
 
 
-def preprocess(model: ImageClassifier, sample: dict) -> Tensor:
-    """Return a sample as the batch ``(1, 3, H, W)`` that the backbone takes."""
+def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataSample]]:
+    """Return a sample as the batch ``(1, 3, H, W)`` that the backbone takes, and as heads of regions read it."""
     batch = {'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}
-    return model.data_preprocessor(batch, False)['inputs']
+    batch = model.data_preprocessor(batch, False)
+    return batch['inputs'], batch['data_samples']
 
 
 @torch.no_grad()

@@ -129,7 +129,7 @@ def view_maps(
 
 @torch.no_grad()
 def _look(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> ViewCard:
-    image = preprocess(model, sample)
+    image, _ = preprocess(model, sample)
     first = _see(model, image)
     check_num_classes(first.logits, num_classes)
     size = image.size(2), image.size(3)

@@ -1,6 +1,11 @@
+from importlib.util import find_spec
+
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
 
+from mlic_mm.models import SpatialContextClassifier, WSDDNHead
 from mlic_mm.visualization import grad_cam
 from mlic_mm.visualization.class_maps import forward_with_maps, layers_of
 from mlic_mm.visualization.inputs import NoFeatureMapError
@@ -87,3 +92,49 @@ def test_backbone_without_map(build_model) -> None:
     model.backbone = torch.nn.Flatten()
     with pytest.raises(NoFeatureMapError, match=r'Flatten gives \(1, 48\)'):
         forward_with_maps(model, torch.ones(1, 3, 4, 4))
+
+
+def test_a_head_of_regions_is_asked_with_its_samples(build_model) -> None:
+    model = build_model(CLASSES, deep_lift=False)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model.head = WSDDNHead(num_classes=3, in_channels=512, stride=32)
+    model.neck = None
+    sample = DataSample(metainfo=dict(img_shape=(64, 64)))
+    sample.set_field(torch.tensor([[0.0, 0, 31, 31], [32, 32, 63, 63]]), 'proposals')
+    sample.set_field(torch.ones(2), 'proposal_scores')
+    logits, (last,) = forward_with_maps(model, torch.randn(1, 3, 64, 64), [sample])
+    cam = grad_cam(logits, last)
+    assert cam.shape == (1, 3, 2, 2)
+    assert cam.any()
+
+
+@pytest.mark.skipif(
+    find_spec('mmdet') is None or find_spec('mmcv._ext') is None,
+    reason="no mmdet with mmcv's compiled ops: make test installs them",
+)
+def test_patches_are_proposed_for_the_maps(build_model) -> None:
+    """Of the spatial-context-aware network, whose FPN hands the last map down to all others."""
+    rpn = dict(nms_pre=50, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = SpatialContextClassifier(
+            backbone=dict(type='ResNet', depth=18, out_indices=(2, 3)),
+            neck=dict(type='mmdet.FPN', in_channels=[256, 512], out_channels=8, num_outs=2),
+            rpn_head=dict(
+                type='RPNHead',
+                in_channels=8,
+                anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[16, 32]),
+            ),
+            head=dict(
+                type='mlic_mm.SpatialContextHead',
+                num_classes=3,
+                in_channels=8,
+                roi_extractor=dict(featmap_strides=[16, 32]),
+            ),
+            train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
+            test_cfg=dict(rpn=rpn),
+        ).eval()
+    inputs = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    logits, (last,) = forward_with_maps(model, inputs)
+    torch.testing.assert_close(logits, model(inputs))
+    assert layers_of(model) == ('conv5_x',)
+    assert grad_cam(logits, last).shape == (1, 3, 2, 3)

@@ -137,8 +137,7 @@ class DistillClassifier(ImageClassifier):
                     'DistillClassifier has no teacher: set model.teacher=dict(config=…, checkpoint=…), or load a '
                     'cached one in the pipeline with mlic_mm.LoadTeacher and mlic_mm.PackProposals'
                 )
-            with torch.no_grad():
-                return self.teacher(raw_images(inputs, self.data_preprocessor), data_samples)
+            return self.teacher(raw_images(inputs, self.data_preprocessor), data_samples)
         if getattr(self.data_preprocessor, 'batch_augments', None):
             raise ValueError(
                 'DistillClassifier: the cached teacher has not seen the images that batch augments make; leave '

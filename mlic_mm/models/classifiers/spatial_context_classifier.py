@@ -74,7 +74,7 @@ class SpatialContextClassifier(ImageClassifier):
         if mode != 'tensor':
             return super().forward(inputs, data_samples, mode)
         feats = self.extract_feat(inputs)
-        return self.head(feats, self._propose(feats, inputs, data_samples))
+        return self.head(feats, self.propose(feats, inputs, data_samples))
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Any]:
         """Return the losses of the proposals and of the head."""
@@ -92,9 +92,16 @@ class SpatialContextClassifier(ImageClassifier):
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
         """Predict labels and boxes, see the head."""
         feats = self.extract_feat(inputs)
-        return self.head.predict(feats, self._propose(feats, inputs, data_samples), **kwargs)
+        return self.head.predict(feats, self.propose(feats, inputs, data_samples), **kwargs)
 
-    def _propose(self, feats: Feats, inputs: Tensor, data_samples: list[DataSample] | None) -> list[DataSample]:
+    def propose(self, feats: Feats, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+        """Return the samples with their proposals.
+
+        Args:
+            feats: Maps of the neck.
+            inputs: ``(N, 3, H, W)``, whose size the samples are told.
+            data_samples: New ones by default.
+        """
         samples = _described(inputs, data_samples)
         metas = [sample.metainfo for sample in samples]
         return _with_proposals(samples, self.rpn_head.predict_by_feat(*self._rpn_maps(feats), batch_img_metas=metas))

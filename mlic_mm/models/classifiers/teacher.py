@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class Teacher:
     - a model with a method ``teach(raw, samples)``, such as :class:`DetectorTeacher`: what that returns.
 
     Args:
-        config: Config that trained the model.
+        config: Config that trained the model, or its file.
         checkpoint: Its weights; None for models that bring their own, :class:`EnsembleClassifier` or a detector.
         model: In place of ``config`` the model's own, or a built model, which has its weights.
         layers: Modules whose maps are wanted, such as ``'backbone.layer3'``; ``''`` is the backbone.
@@ -45,7 +46,7 @@ class Teacher:
 
     def __init__(
         self,
-        config: str | Path | None = None,
+        config: str | Path | Config | None = None,
         checkpoint: str | Path | None = None,
         model: nn.Module | Mapping[str, Any] | None = None,
         layers: Iterable[str] = (),
@@ -60,14 +61,14 @@ class Teacher:
             )
         labels: Labels = {}
         if not isinstance(model, nn.Module):
-            cfg = read_config(config) if config is not None else dict(model=model)
+            cfg = read_config(config) if isinstance(config, str | Path) else config or dict(model=model)
             model, labels = build_classifier(cfg, checkpoint)
             if checkpoint is None and not (isinstance(model, EnsembleClassifier) or hasattr(model, 'teach')):
-                raise ValueError(
-                    f'teacher {config or type(model).__name__}: no checkpoint given, so it would have nothing to teach'
-                )
+                name = getattr(cfg, 'filename', None) or type(model).__name__
+                raise ValueError(f'{name}: no checkpoint given, so the teacher would have nothing to teach')
         elif checkpoint is not None:
             raise ValueError(f'teacher: a built model has its weights; leave out checkpoint={checkpoint!r}')
+        self.labels = labels
         self.classes = common_labels(labels) or getattr(model, 'classes', None)
         assert isinstance(model, nn.Module)
         self.model: Any = model.eval().requires_grad_(False)

@@ -150,7 +150,7 @@ class TestAgainstMMDet:
         torch.testing.assert_close(found['loss_bbox'], expected['loss_bbox'])
         torch.testing.assert_close(found['loss_patch'], expected['loss_cls'])
         with torch.no_grad():
-            proposed = ours._propose(ours.extract_feat(inputs), inputs, batch()[1])
+            proposed = ours.propose(ours.extract_feat(inputs), inputs, batch()[1])
             reference = theirs.rpn_head.predict(theirs.extract_feat(inputs), detections)
         for one, other in zip(proposed, reference, strict=True):
             torch.testing.assert_close(one.proposals, other.bboxes)
