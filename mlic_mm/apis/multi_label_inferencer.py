@@ -97,7 +97,9 @@ class MultiLabelInferencer(ImageClassificationInferencer):
 
         Returns:
             For each image ``pred_scores`` ``(C,)`` float32 of all labels, ``pred_labels`` the indices of those above,
-            and ``pred_classes`` their names where they are known.
+            and ``pred_classes`` their names where they are known. From a model that detects also ``pred_boxes``,
+            float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the image, with ``pred_box_scores`` and
+            ``pred_box_labels`` ``(K,)``, best first; the threshold is not for them.
         """
         if return_datasamples:
             return preds
@@ -108,6 +110,13 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             result = dict(pred_scores=scores, pred_labels=above)
             if self.classes is not None:
                 result['pred_classes'] = [self.classes[label] for label in above]
+            if 'pred_instances' in sample:
+                found = sample.pred_instances.cpu()
+                result |= dict(
+                    pred_boxes=found.bboxes.numpy(),
+                    pred_box_scores=found.scores.numpy(),
+                    pred_box_labels=found.labels.numpy(),
+                )
             results.append(result)
         return results
 

@@ -1,5 +1,6 @@
 """Scores of image files, from Python: real photographs through a single model and an ensemble."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmpretrain import ImageClassificationInferencer
 
 from mlic_mm.apis import MultiLabelInferencer
+from mlic_mm.models.classifiers.trained_classifier import build_classifier, read_config
 
 CLASSES = ('bird', 'cat', 'dog', 'sofa')
 CONFIG = """
@@ -37,8 +39,6 @@ def photos(data_root: Path) -> list[Path]:
 @pytest.fixture
 def model(tmp_path: Path) -> tuple[str, str]:
     """Config and checkpoint of a small net that knows its labels."""
-    from mlic_mm.models.classifiers.trained_classifier import build_classifier, read_config
-
     config = tmp_path / 'net.py'
     config.write_text(CONFIG)
     torch.manual_seed(0)
@@ -126,3 +126,43 @@ def test_what_is_missing_is_named(model, tmp_path):
     cfg.test_dataloader.dataset.pipeline = cfg.test_dataloader.dataset.pipeline[1:]
     with pytest.raises(ValueError, match='must begin by loading the image, it begins with Resize'):
         MultiLabelInferencer(cfg, checkpoint)
+
+
+@pytest.mark.skipif(
+    find_spec('mmdet') is None or find_spec('mmcv._ext') is None,
+    reason="no mmdet with mmcv's compiled ops: make test installs them",
+)
+def test_boxes_of_a_model_that_detects(photos: list[Path], tmp_path: Path) -> None:
+    """From files and from arrays, in pixels of the photograph, without annotations."""
+    stride, width = dict(strides=[4, 8]), 4
+    proposals = dict(nms_pre=50, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
+    cfg = Config.fromstring(CONFIG, '.py')
+    cfg.model = dict(
+        type='mlic_mm.SpatialContextClassifier',
+        backbone=dict(type='ResNet', depth=18, out_indices=(0, 1), num_stages=2, strides=(1, 2), dilations=(1, 1))
+        | dict(stem_channels=4, base_channels=4),
+        neck=dict(type='mmdet.FPN', in_channels=[4, 8], out_channels=width, num_outs=2),
+        rpn_head=dict(
+            type='RPNHead',
+            in_channels=width,
+            feat_channels=width,
+            anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], **stride),
+        ),
+        head=dict(type='mlic_mm.SpatialContextHead', num_classes=4, in_channels=width, fc_channels=8)
+        | dict(roi_extractor=dict(featmap_strides=[4, 8])),
+        train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
+        test_cfg=dict(rpn=proposals, rcnn=dict(score_thr=0.0)),
+    )
+    cfg.test_dataloader.dataset.pipeline[-1] = dict(type='mlic_mm.PackBoxes')
+    built, _ = build_classifier(cfg, None)
+    torch.save(dict(state_dict=built.state_dict()), tmp_path / 'net.pth')
+    inferencer = MultiLabelInferencer(cfg, tmp_path / 'net.pth', classes=CLASSES)
+    for photo in (photos[0], cv2.imread(str(photos[0]))):
+        found = inferencer(photo)[0]
+        height, width = cv2.imread(str(photos[0])).shape[:2]
+        assert found['pred_boxes'].shape == (len(found['pred_box_scores']), 4)
+        assert len(found['pred_box_labels']) == len(found['pred_boxes']) > 0
+        assert (np.diff(found['pred_box_scores']) <= 0).all()
+        # Of 96 × 96 pixels that the model sees, to those of the photograph.
+        assert found['pred_boxes'].max(0)[2:] == pytest.approx([width, height], abs=30)
+        assert found['pred_boxes'].max() <= max(width, height)

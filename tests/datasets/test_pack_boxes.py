@@ -218,11 +218,16 @@ def test_image_labels_come_from_objects_where_there_are_no_others(image: str) ->
     assert packed['data_samples'].gt_label.tolist() == [2]
 
 
+def test_an_image_alone(image: str) -> None:
+    """As an inferencer packs it."""
+    packed = run(image, LOAD, PACK)
+    assert 'gt_instances' not in packed['data_samples']
+    assert packed['inputs'].dim() == 3
+
+
 def test_bad_options_and_samples(image: str) -> None:
     with pytest.raises(ValueError, match='num_classes=0 must be at least 1'):
         PackBoxes(num_classes=0)
-    with pytest.raises(ValueError, match=r"sample 'a' has no objects; set with_boxes=True"):
-        run(image, LOAD, PACK)
     with pytest.raises(ValueError, match=r'has labels \[7\], but num_classes=7'):
         run(image, LOAD, PACK | dict(num_classes=7), instances=[instance(WHITE, 7)])
     boxes = dict(gt_bboxes=np.zeros((2, 4), np.float32), gt_bboxes_labels=np.zeros(2, np.int64))

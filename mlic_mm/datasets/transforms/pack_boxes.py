@@ -25,7 +25,7 @@ class PackBoxes(PackInputs):
     ``bboxes`` float32 ``(G, 4)`` as [x1, y1, x2, y2] and ``labels`` int64 ``(G,)``; G may be 0. In training, after
     ``LoadAnnotations`` of mmcv or mmdet, boxes are in pixels of ``inputs``, clipped, and those without area left out.
     In testing, without ``LoadAnnotations``, they are those of the data set, in pixels of ``ori_shape``, wherever the
-    image went, as mmdet's metrics read them.
+    image went, as mmdet's metrics read them. An image without either, such as one of the inferencer's, is packed alone.
 
     Data sets of mmdet have no labels of images. Theirs become ``gt_label``, those of the objects that are packed and
     not ignored, and with ``num_classes`` also ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 where all objects
@@ -45,8 +45,8 @@ class PackBoxes(PackInputs):
         **kwargs: Of ``PackInputs``: ``input_key``, ``algorithm_keys``.
 
     Raises:
-        ValueError: ``num_classes`` is not positive. On a sample: it has no objects, not even an empty list of them,
-            they do not belong to the image as it is, flags are missing, or a label is not below ``num_classes``.
+        ValueError: ``num_classes`` is not positive. On a sample: its objects do not belong to the image as it is, flags
+            are missing, or a label is not below ``num_classes``.
     """
 
     def __init__(self, num_classes: int | None = None, meta_keys: Sequence[str] = META_KEYS, **kwargs: Any) -> None:
@@ -62,11 +62,8 @@ class PackBoxes(PackInputs):
             objects, ignored = _loaded(name, results)
         elif 'instances' in results:
             objects, ignored = (instance_data(results['instances'], flag) for flag in (False, True))
-        else:
-            raise ValueError(
-                f'PackBoxes: the sample {name!r} has no objects; set with_boxes=True on the data set (VOCMultiLabel, '
-                'COCOMultiLabel)'
-            )
+        else:  # an image alone; a model that learns from boxes asks for them
+            return super().transform(results)
         if 'gt_label' not in results and 'gt_score' not in results:
             results = results | self._image_labels(name, objects.labels, ignored.labels)
         packed = super().transform(results)
