@@ -30,7 +30,7 @@ from mmengine.config import Config, DictAction
 from table_run import REPO, Run
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
-from mlic_mm.evaluation.table_figures import measured_figures, table_difference, table_figures
+from mlic_mm.evaluation.table_figures import RowFigures, measured_figures
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
 from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
@@ -97,26 +97,25 @@ def fuse(paths: Sequence[Path]) -> ScoreDump:
 def render(root: Path, paper: Paper, table: Table, args: argparse.Namespace) -> None:
     """Write the table with what is done."""
     outcomes, pairs = {}, []
-    dumps: dict[str, list[ScoreDump]] = {}
+    drawn: dict[str, RowFigures] = {}
     chosen = table.select(args.rows)
     for row in table.rows:
         found = collect(root, paper, table, row, args.seeds, args.data)
         if isinstance(found, list):
-            dumps[row.name] = found
             if table.preset is None:
                 source = paper.find(f'{table.name}/{row.name}')
                 runs = [Run(root, paper, *source, args.data, seed) for seed in range(args.seeds)]
                 measured = [json.loads(run.figures.read_text()) for run in runs if run.state == 'done']
                 figures = measured_figures(measured, table.columns)
             else:
-                figures = table_figures(found, table.columns, table.preset, args.resamples)
+                drawn[row.name] = RowFigures(found, table.columns, table.preset, args.resamples)
+                figures = drawn[row.name].figures
             found = Outcome(figures, len(found))
         if found.figures or row in chosen:
             outcomes[row.name] = found
     for a, b in table.compare:
-        if table.preset and a in dumps and b in dumps and len(dumps[a]) == len(dumps[b]):
-            difference = table_difference(dumps[a], dumps[b], table.columns, table.preset, args.resamples)
-            pairs.append(Difference(a, b, difference))
+        if a in drawn and b in drawn and len(drawn[a].each) == len(drawn[b].each):
+            pairs.append(Difference(a, b, drawn[a].minus(drawn[b])))
     warnings = [MINI_NOTE] if args.data == 'mini' else []
     text, page = write_table(paper, table, outcomes, pairs, root / paper.name, warnings=warnings)
     print(text.read_text(encoding='utf-8'))

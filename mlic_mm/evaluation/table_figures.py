@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .functional import bootstrap_interval, evaluate_scores
+from .functional import evaluate_scores
+from .functional.bootstrap import bootstrap_draws, percentile_interval
 from .score_dump import ScoreDump
 
 
@@ -26,34 +27,61 @@ class Figure:
     spread: float
 
 
-def table_figures(
-    runs: Sequence[ScoreDump], columns: Mapping[str, str], preset: str, num_resamples: int = 200
-) -> dict[str, Figure]:
-    """Evaluate the runs of one row, which differ in their seeds.
+class RowFigures:
+    """The figures of one row, and those of its resampled images, which serve every pair that the row is in.
 
     Args:
-        runs: At least one; all of the same images in the same order.
+        runs: At least one, which differ in their seeds; all of the same images in the same order.
         columns: Heading to a figure of :func:`evaluate_scores`, or ``AP/<class>``.
         preset: Of :func:`evaluate_scores`.
         num_resamples: Of the bootstrap.
 
     Raises:
-        ValueError: Runs of different images, or a figure or class that is not there.
+        ValueError: Runs of different images, too few resamples, or a figure or class that is not there.
     """
-    first = runs[0]
-    for run in runs[1:]:
-        if not np.array_equal(run.image_ids, first.image_ids) or run.classes != first.classes:
-            raise ValueError('the runs of a row were tested on different images or classes')
-    names = list(columns.values())
-    each = np.array([_values(run, slice(None), names, preset) for run in runs])  # (runs, K)
 
-    def mean(rows: np.ndarray) -> np.ndarray:
-        return np.mean([_values(run, rows, names, preset) for run in runs], axis=0)
+    def __init__(
+        self, runs: Sequence[ScoreDump], columns: Mapping[str, str], preset: str, num_resamples: int = 200
+    ) -> None:
+        first = runs[0]
+        for run in runs[1:]:
+            if not np.array_equal(run.image_ids, first.image_ids) or run.classes != first.classes:
+                raise ValueError('the runs of a row were tested on different images or classes')
+        names = list(columns.values())
+        self.columns = tuple(columns)
+        self.image_ids = first.image_ids
+        self.each = np.array([_values(run, slice(None), names, preset) for run in runs])  # (runs, K)
 
-    low, high = bootstrap_interval(mean, len(first.targets), num_resamples)
-    spread = each.std(axis=0, ddof=1) if len(runs) > 1 else np.full(len(names), np.nan)
-    values = zip(columns, each.mean(axis=0), low, high, spread, strict=True)
-    return {heading: Figure(float(mean), float(a), float(b), float(sd)) for heading, mean, a, b, sd in values}
+        def mean(rows: np.ndarray) -> np.ndarray:
+            return np.mean([_values(run, rows, names, preset) for run in runs], axis=0)
+
+        self.draws = bootstrap_draws(mean, len(first.targets), num_resamples)  # (num_resamples, K)
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """By heading."""
+        spread = self.each.std(axis=0, ddof=1) if len(self.each) > 1 else np.full(len(self.columns), np.nan)
+        return self._figures(self.each.mean(axis=0), self.draws, spread)
+
+    def minus(self, other: 'RowFigures') -> dict[str, Figure]:
+        """Return these figures minus those of another row, paired by test image.
+
+        Raises:
+            ValueError: The other row is of other images or figures, or drew another number of times.
+        """
+        if (
+            not np.array_equal(self.image_ids, other.image_ids)
+            or self.columns != other.columns
+            or len(self.draws) != len(other.draws)
+        ):
+            raise ValueError('rows of different images, figures or numbers of resamples have no difference')
+        nothing = np.full(len(self.columns), np.nan)
+        return self._figures(self.each.mean(axis=0) - other.each.mean(axis=0), self.draws - other.draws, nothing)
+
+    def _figures(self, mean: np.ndarray, draws: np.ndarray, spread: np.ndarray) -> dict[str, Figure]:
+        low, high = percentile_interval(draws)
+        values = zip(self.columns, mean, low, high, spread, strict=True)
+        return {heading: Figure(float(m), float(a), float(b), float(sd)) for heading, m, a, b, sd in values}
 
 
 def measured_figures(runs: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> dict[str, Figure]:
@@ -77,25 +105,6 @@ def measured_figures(runs: Sequence[Mapping[str, float]], columns: Mapping[str, 
         spread = values.std(ddof=1) if len(runs) > 1 else np.nan
         figures[heading] = Figure(float(values.mean()), float('nan'), float('nan'), float(spread))
     return figures
-
-
-def table_difference(
-    runs: Sequence[ScoreDump],
-    other: Sequence[ScoreDump],
-    columns: Mapping[str, str],
-    preset: str,
-    num_resamples: int = 200,
-) -> dict[str, Figure]:
-    """Return the figures of one row minus those of another, paired by test image. Arguments as above."""
-    names = list(columns.values())
-
-    def difference(rows: np.ndarray | slice) -> np.ndarray:
-        a, b = ([_values(run, rows, names, preset) for run in group] for group in (runs, other))
-        return np.mean(a, axis=0) - np.mean(b, axis=0)
-
-    low, high = bootstrap_interval(difference, len(runs[0].targets), num_resamples)
-    values = zip(columns, difference(slice(None)), low, high, strict=True)
-    return {heading: Figure(float(mean), float(a), float(b), float('nan')) for heading, mean, a, b in values}
 
 
 def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], preset: str) -> list[float]:

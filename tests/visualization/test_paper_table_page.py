@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
-from mlic_mm.evaluation.table_figures import Figure, table_difference, table_figures
+from mlic_mm.evaluation.functional import bootstrap_interval
+from mlic_mm.evaluation.table_figures import Figure, RowFigures
 from mlic_mm.utils.paper_tables import Paper, Row, Table
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, cell, write_table
 
@@ -26,22 +27,22 @@ def dump(seed: int, num_images: int = 60, classes: tuple[str, ...] = ('cat', 'do
 def test_figures_are_the_mean_over_seeds():
     runs = [dump(0), dump(1), dump(2)]
     each = [evaluate_scores(run.scores, run.targets, 'mlgcn')['mAP'] for run in runs]
-    found = table_figures(runs, COLUMNS, 'mlgcn', 200)['mAP']
+    found = RowFigures(runs, COLUMNS, 'mlgcn', 200).figures['mAP']
     assert found.mean == pytest.approx(np.mean(each))
     assert found.spread == pytest.approx(np.std(each, ddof=1))
     assert found.low < found.mean < found.high
-    assert math.isnan(table_figures(runs[:1], COLUMNS, 'mlgcn', 200)['mAP'].spread)
+    assert math.isnan(RowFigures(runs[:1], COLUMNS, 'mlgcn', 200).figures['mAP'].spread)
 
 
 def test_average_precisions_of_classes_are_columns_too():
     run = dump(0)
-    found = table_figures([run], {'dog': 'AP/dog', 'mAP': 'mAP'}, 'mlgcn', 100)
+    found = RowFigures([run], {'dog': 'AP/dog', 'mAP': 'mAP'}, 'mlgcn', 100).figures
     expected = evaluate_scores(run.scores, run.targets, 'mlgcn', per_class=True)['per_class']['AP'][1]
     assert found['dog'].mean == pytest.approx(expected)
 
 
 def test_a_row_does_not_differ_from_itself():
-    difference = table_difference([dump(0)], [dump(0)], COLUMNS, 'mlgcn', 100)
+    difference = RowFigures([dump(0)], COLUMNS, 'mlgcn', 100).minus(RowFigures([dump(0)], COLUMNS, 'mlgcn', 100))
     assert all(value == 0 for figure in difference.values() for value in (figure.mean, figure.low, figure.high))
 
 
@@ -50,16 +51,52 @@ def test_paired_intervals_are_narrower_than_those_of_unrelated_models():
     worse = ScoreDump(
         better.scores * 0.9 + 0.1 * dump(5).scores, better.targets, better.image_ids, better.image_paths, better.classes
     )
-    paired = table_difference([better], [worse], COLUMNS, 'mlgcn', 200)['mAP']
-    single = table_figures([better], COLUMNS, 'mlgcn', 200)['mAP']
+    row = RowFigures([better], COLUMNS, 'mlgcn', 200)
+    paired = row.minus(RowFigures([worse], COLUMNS, 'mlgcn', 200))['mAP']
+    single = row.figures['mAP']
     assert paired.high - paired.low < single.high - single.low
 
 
 def test_runs_of_different_images_are_an_error():
     with pytest.raises(ValueError, match='different images'):
-        table_figures([dump(0), dump(1, num_images=50)], COLUMNS, 'mlgcn', 100)
+        RowFigures([dump(0), dump(1, num_images=50)], COLUMNS, 'mlgcn', 100)
     with pytest.raises(ValueError, match="no figure 'XF1': the protocol mlgcn gives mAP"):
-        table_figures([dump(0)], {'x': 'XF1'}, 'mlgcn', 100)
+        RowFigures([dump(0)], {'x': 'XF1'}, 'mlgcn', 100)
+    with pytest.raises(ValueError, match='num_resamples=99 must be at least 100'):
+        RowFigures([dump(0)], COLUMNS, 'mlgcn', 99)
+
+
+@pytest.mark.parametrize(
+    'other', [([dump(1, num_images=50)], COLUMNS, 100), ([dump(1)], {'mAP': 'mAP'}, 100), ([dump(1)], COLUMNS, 101)]
+)
+def test_rows_that_have_no_difference(other):
+    runs, columns, resamples = other
+    with pytest.raises(ValueError, match='rows of different images, figures or numbers of resamples'):
+        RowFigures([dump(0)], COLUMNS, 'mlgcn', 100).minus(RowFigures(runs, columns, 'mlgcn', resamples))
+
+
+def test_a_row_drawn_once_gives_to_the_bit_what_drawing_each_pair_does():
+    columns = COLUMNS | {'sofa': 'AP/sofa'}
+    groups = [[dump(0), dump(1), dump(2)], [dump(3), dump(4), dump(5)]]
+
+    def values(runs, rows):
+        found = []
+        for run in runs:
+            result = evaluate_scores(
+                run.scores[rows], run.targets[rows], 'liu', per_class=True, classes=('cat', 'dog', 'sofa')
+            )
+            found.append([result['mAP'], result['OF1'], result['per_class']['AP'][2]])
+        return np.mean(found, axis=0)
+
+    def difference(rows):
+        return values(groups[0], rows) - values(groups[1], rows)
+
+    one, other = (RowFigures(runs, columns, 'liu', 100) for runs in groups)
+    for found, figures in ((one.figures, lambda rows: values(groups[0], rows)), (one.minus(other), difference)):
+        low, high = bootstrap_interval(figures, 60, 100)
+        expected = list(zip(figures(slice(None)), low, high, strict=True))
+        assert [(figure.mean, figure.low, figure.high) for figure in found.values()] == expected
+    assert all(math.isnan(figure.spread) for figure in one.minus(other).values())
 
 
 def test_cells_worked_by_hand():

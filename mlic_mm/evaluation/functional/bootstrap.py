@@ -96,9 +96,28 @@ def bootstrap_interval(
     Raises:
         ValueError: Too few resamples, or a level outside (0, 1).
     """
-    if num_resamples < 100 or not 0 < level < 1:
-        raise ValueError(f'num_resamples={num_resamples} must be at least 100 and level={level} between 0 and 1')
+    if not 0 < level < 1:
+        raise ValueError(f'level={level} must lie between 0 and 1')
+    return percentile_interval(bootstrap_draws(figures, num_images, num_resamples, seed), level)
+
+
+def bootstrap_draws(
+    figures: Callable[[np.ndarray], np.ndarray], num_images: int, num_resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Return what ``figures`` gives for each resample, ``(num_resamples, K)``. Arguments as above.
+
+    Draws of one seed and number of images can be subtracted: they are of the same images.
+
+    Raises:
+        ValueError: Too few resamples.
+    """
+    if num_resamples < 100:
+        raise ValueError(f'num_resamples={num_resamples} must be at least 100')
     rng = np.random.default_rng(seed)
-    draws = np.stack([figures(rng.integers(0, num_images, num_images)) for _ in range(num_resamples)])
+    return np.stack([figures(rng.integers(0, num_images, num_images)) for _ in range(num_resamples)])
+
+
+def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper ends, each ``(K,)``, of the central share ``level`` of draws ``(R, K)``."""
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
