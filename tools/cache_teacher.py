@@ -31,8 +31,7 @@ from mlic_mm.datasets import teacher_fingerprint
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config
 from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
 from mlic_mm.datasets.teacher_cache_writer import SHARD, begin_cache, is_done, write_shard
-from mlic_mm.models.classifiers import EnsembleClassifier, Teacher
-from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
 from mlic_mm.utils.checks import check_same_classes
@@ -82,13 +81,10 @@ def cache(args: argparse.Namespace) -> str:
     fingerprint = teacher_fingerprint(cfg, args.checkpoint)
     samples = Samples(cfg, args)
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    model, labels = build_classifier(cfg, args.checkpoint)
-    if args.checkpoint is None and not (isinstance(model, EnsembleClassifier) or hasattr(model, 'teach')):
-        raise ValueError(f'{args.config}: no checkpoint given, so the teacher would have nothing to teach')
     layers = ['' if name == 'backbone' else name for name in args.layers]  # as losses call it
-    teacher = Teacher(model=model, layers=layers, iou_threshold=args.iou_threshold, num_regions=args.num_regions)
-    model.to(device)
-    for source, classes in labels.items():
+    teacher = Teacher(cfg, args.checkpoint, None, layers, args.iou_threshold, args.num_regions)
+    teacher.model.to(device)
+    for source, classes in teacher.labels.items():
         check_same_classes(samples.classes, classes, f'data set {samples.kind}', source)
     settings = dict(
         fingerprint=fingerprint,

@@ -69,10 +69,9 @@ class TeacherCache:
         self._rows = {img_id: row for row, img_id in enumerate(self.index['ids'])}
         self._opened: dict[int, Shard] = {}
         there = set(os.listdir(self.path))
-        numbers = range(-(-len(self._rows) // self.index['shard']))
-        if missing := [number for number in numbers if shard_name(number) not in there]:
+        if missing := [number for number in self._numbers if shard_name(number) not in there]:
             raise FileNotFoundError(
-                f'{self.path}: {len(missing)} of {len(numbers)} shards are missing, the first is '
+                f'{self.path}: {len(missing)} of {len(self._numbers)} shards are missing, the first is '
                 f'{shard_name(missing[0])}; the command that began it writes the rest: {MAKE}'
             )
 
@@ -111,8 +110,13 @@ class TeacherCache:
 
     def check(self) -> None:
         """Open each shard once: one that was cut short is found before the training and not in its middle."""
-        for number in range(-(-len(self) // self.index['shard'])):
+        for number in self._numbers:
             Shard(self.path, number, self.key)
+
+    @property
+    def _numbers(self) -> range:
+        """Of the shards."""
+        return range(-(-len(self) // self.index['shard']))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {'_opened': {}}

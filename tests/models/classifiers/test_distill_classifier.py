@@ -260,7 +260,7 @@ class TestKindsOfTeachers:
         assert loaded.classes == ('a', 'b', 'c', 'd')
         raw = raw_images(images, teacher.data_preprocessor)
         assert torch.equal(loaded(raw, samples).cls_logits, Teacher(model=teacher)(raw, samples).cls_logits)
-        with pytest.raises(ValueError, match='no checkpoint given, so it would have nothing to teach'):
+        with pytest.raises(ValueError, match='no checkpoint given, so the teacher would have nothing to teach'):
             Teacher(str(config))
         with pytest.raises(FileNotFoundError, match='gone'):
             Teacher(str(config), str(tmp_path / 'gone.pth'))
