@@ -165,7 +165,9 @@ def name_of(info: Mapping[str, Any]) -> str:
 
 def true_labels(targets: np.ndarray, names: Sequence[str]) -> list[str]:
     """Return the labels of an image, in brackets those that are ignored."""
-    return [names[i] for i in np.flatnonzero(targets == 1)] + [f'({names[i]})' for i in np.flatnonzero(targets == -1)]
+    return [names[i] for i in np.flatnonzero(targets == 1).tolist()] + [
+        f'({names[i]})' for i in np.flatnonzero(targets == -1).tolist()
+    ]
 
 
 def context_pictures(dataset: Any, model: Any, args: argparse.Namespace) -> list[RegionPicture]:
