@@ -1,8 +1,7 @@
-"""Detectors of mmdet from their configs and checkpoints, for the parts that use one."""
+"""Detectors from their configs and checkpoints, of mmdet or of its parts, for what uses one."""
 
 import copy
 from collections.abc import Collection, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,17 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from .checkpoint import load_checkpoint
+from mlic_mm.registry import MODELS
 
-INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
+from .checkpoint import load_checkpoint
+from .mmdet_parts import register_mmdet
 
 
 def build_detector(config: str | Path | Mapping[str, Any], user: str) -> tuple[nn.Module, Config]:
     """Build a detector with initial weights, in eval mode, and return its whole config beside it.
 
-    Pretrained weights that the config names are not fetched: those of a checkpoint replace them.
+    Pretrained weights that the config names are not fetched: those of a checkpoint replace them. Names without a prefix
+    are those of the config's ``default_scope``, see :func:`scope_of`.
 
     Args:
         config: The detector's config file, a whole config, or its ``model`` alone.
@@ -29,11 +30,7 @@ def build_detector(config: str | Path | Mapping[str, Any], user: str) -> tuple[n
         FileNotFoundError: There is no such file.
         ValueError: The config has no ``model``.
     """
-    if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
-        raise ImportError(f'{user} needs mmdet: {INSTALL}')
-    from mmdet.registry import MODELS
-    from mmdet.utils import register_all_modules
-
+    register_mmdet(user)
     if isinstance(config, Mapping):
         whole = copy.deepcopy(dict(config))
         cfg = Config(whole if 'model' in whole else dict(model=whole))
@@ -44,9 +41,14 @@ def build_detector(config: str | Path | Mapping[str, Any], user: str) -> tuple[n
     if not (cfg.get('model') or {}).get('type'):
         raise ValueError(f'{user}: {cfg.filename or "the config"} has no model; name the config of a detector')
     _drop_init(cfg.model)
-    register_all_modules(init_default_scope=False)
-    with DefaultScope.overwrite_default_scope('mmdet'):
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)):
         return MODELS.build(cfg.model).eval(), cfg
+
+
+def scope_of(cfg: Config) -> str:
+    """Return where names without a prefix belong: ``default_scope`` or, of an mmdet model alone, ``mmdet``."""
+    ours = str(cfg.model.type).startswith('mlic_mm.')
+    return cfg.get('default_scope') or ('mmpretrain' if ours else 'mmdet')
 
 
 def load_detector(

@@ -9,9 +9,10 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
+from mmpretrain.models import ImageClassifier
 
 from mlic_mm.registry import TASK_UTILS
-from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector
+from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
 
 from .patch_generator import PatchGenerator
 
@@ -20,8 +21,9 @@ from .patch_generator import PatchGenerator
 class RPNGenerator(PatchGenerator):
     """The proposals of an mmdet detector: an ``RPN``, or any two-stage detector that has an ``rpn_head``.
 
-    The image goes through the test pipeline and the preprocessor of the detector's config; ``test_cfg.rpn`` rules what
-    is kept (``nms_pre``, ``nms``, ``max_per_img``). Scores are objectness in [0, 1].
+    A :class:`~mlic_mm.models.classifiers.SpatialContextClassifier` is one too. The image goes through the test pipeline
+    and the preprocessor of the config, but for what loads; ``test_cfg.rpn`` rules what is kept (``nms_pre``, ``nms``,
+    ``max_per_img``). Scores are objectness in [0, 1].
 
     Paper: Table 5 takes the final detections of Faster R-CNN, 100 an image. Here: what its region proposal network
     proposes; ``num=100`` gives as many.
@@ -44,12 +46,13 @@ class RPNGenerator(PatchGenerator):
         self.config = config
         self.checkpoint = checkpoint
         self.device = device
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        self._scope = scope_of(cfg)
+        with DefaultScope.overwrite_default_scope(self._scope):
             self._pipeline = Compose(_pipeline(cfg, config))
         if self._head() is None:
             raise ValueError(
                 f'RPNGenerator: {cfg.model.type} of {config} has no region proposal network; name an RPN or a '
-                'two-stage detector, such as Faster R-CNN'
+                'two-stage detector, such as Faster R-CNN or mlic_mm.SpatialContextClassifier'
             )
         if checkpoint is not None:
             parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else 'bbox_head')
@@ -64,13 +67,19 @@ class RPNGenerator(PatchGenerator):
     def propose(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See the base class."""
         model: Any = self._model.to(self.device)
-        with DefaultScope.overwrite_default_scope('mmdet'), torch.inference_mode():
-            data = self._pipeline(dict(img=image, img_id=0))
+        with DefaultScope.overwrite_default_scope(self._scope), torch.inference_mode():
+            data = self._pipeline(dict(img=image, img_id=0, instances=[]))  # mlic_mm.PackBoxes asks for instances
             batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
             batch = model.data_preprocessor(batch, False)
             maps = model.extract_feat(batch['inputs'])
-            found = self._head().predict(maps, batch['data_samples'], rescale=True)[0]
-        return found.bboxes.cpu().numpy(), found.scores.cpu().numpy()
+            detector = not isinstance(model, ImageClassifier)
+            found = self._head().predict(maps, batch['data_samples'], rescale=detector)[0]
+        boxes, scores = found.bboxes.cpu().numpy(), found.scores.cpu().numpy()
+        if not detector:
+            # mmdet goes by scale_factor, which is that of the last of several resizings, and which ours need not pack.
+            height, width = batch['data_samples'][0].metainfo['img_shape'][:2]
+            boxes = boxes * np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
+        return boxes, scores
 
     def _head(self) -> Any:
         """The region proposal network: ``rpn_head``, which mmdet's ``RPN`` calls ``bbox_head``."""
