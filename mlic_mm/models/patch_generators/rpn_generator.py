@@ -68,7 +68,7 @@ class RPNGenerator(PatchGenerator):
         """See the base class."""
         model: Any = self._model.to(self.device)
         with DefaultScope.overwrite_default_scope(self._scope), torch.inference_mode():
-            data = self._pipeline(dict(img=image, img_id=0, instances=[]))  # mlic_mm.PackBoxes asks for instances
+            data = self._pipeline(dict(img=image, img_id=0))
             batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
             batch = model.data_preprocessor(batch, False)
             maps = model.extract_feat(batch['inputs'])
