@@ -2,12 +2,12 @@
 
 python benchmarks/bench_spatial_context.py [CONFIG] [--size 416] [--proposals 1000] [--classes 80] [--repeats 5]
 
-The Faster R-CNN has backbone, FPN and RPN of CONFIG with the same weights, so the same proposals, and a head of the
-same width; its RoI layer is as mmdet configures it, and once that of CONFIG. Weights are random, the image is noise, and
-thresholds are set so that 300 boxes come to the last NMS. Times are medians of interleaved runs, one image each: on a
-GPU by the clock, on a CPU the seconds of all threads, on which other processes of the machine have less influence.
-Memory is what a training step with a batch of CONFIG takes at its peak above the model, nothing frozen: on a CPU
-(Linux) that of a process of its own, on a GPU what torch allocates.
+The Faster R-CNN has backbone, FPN and RPN of CONFIG, with the same weights and so the same proposals, and a head of
+that same width; its RoI layer is as mmdet configures it, and once that of CONFIG. Weights are random, the image is
+noise, and thresholds are set so that 300 boxes come to the last NMS. Times are medians of interleaved runs, one image
+each: on a GPU by the clock, on a CPU the seconds of all threads, on which other processes of the machine have less
+influence. Memory is what a training step with a batch of CONFIG takes at its peak above the model, nothing frozen: on
+a CPU (Linux) that of a process of its own, on a GPU what torch allocates.
 """
 
 import argparse

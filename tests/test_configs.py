@@ -11,7 +11,7 @@ from detection_parts import skip_without_mmdet
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope, init_default_scope
 from pipeline_steps import build_step, write_proposals
 
 import mlic_mm  # noqa: F401
@@ -137,3 +137,25 @@ def test_student_is_a_plain_classifier(name):
         student, alone = MODELS.build(cfg.model), MODELS.build(other.model)
     assert [key for key in student.state_dict() if not key.startswith('distill.')] == list(alone.state_dict())
     assert student.stage == {'stage1': 1, 'stage2': 2}.get(name.rpartition('/')[2][7:13])
+
+
+def test_weights_of_a_detector_of_mmdet_fit_by_name(graphs):
+    cfg = load('spatial_context_coco.py', graphs)
+    skip_without_mmdet(cfg)
+    import mmdet
+
+    file = Path(mmdet.__path__[0], '.mim/configs/faster_rcnn/faster-rcnn_x101-32x4d_fpn_1x_coco.py')
+    if not file.is_file():
+        pytest.skip(f'mmdet is installed without its configs: no {file}')
+    backbone = build_backbone(repr(cfg.model.backbone.to_dict()))
+    with torch.device('meta'):
+        ours = MODELS.build({**cfg.model, 'backbone': backbone})
+    detector = Config.fromfile(file).model
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        parts = [(name, MODELS.build(detector[name])) for name in ('backbone', 'neck', 'rpn_head')]
+    for name, part in parts:
+        found, wanted = (
+            {key: value.shape for key, value in module.state_dict().items()}
+            for module in (ours.get_submodule(name), part)
+        )
+        assert found == wanted
