@@ -1,6 +1,6 @@
 """The network on the small VOC: what `tools/reproduce.py spatial_context/branches --data mini` varies.
 
-Narrower than the large network, on Lite0's maps of stride 8, 16 and 32 and one pooled from the last, with fewer patches.
+Narrower than the large network, on Lite0's maps of stride 8, 16 and 32 and one pooled from the last, fewer patches.
 Batch normalisation in the FPN makes it learn faster.
 """
 
