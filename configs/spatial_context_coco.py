@@ -9,9 +9,7 @@ _base_ = [
 
 model = dict(head=dict(num_classes=80))
 
-pack = dict(
-    type='mlic_mm.PackBoxes', meta_keys=('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
-)
+pack = dict(type='mlic_mm.PackBoxes')
 train_pipeline = [
     dict(type='mlic_mm.LoadImage'),
     dict(type='LoadAnnotations'),

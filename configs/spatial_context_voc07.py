@@ -7,11 +7,11 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=20))
+# Difficult objects are no background. On COCO they would be crowds, in which many objects lie that would not be learnt.
+ignore = dict(assigner=dict(ignore_iof_thr=0.5))
+model = dict(head=dict(num_classes=20), train_cfg=dict(rpn=ignore, rcnn=ignore))
 
-pack = dict(
-    type='mlic_mm.PackBoxes', meta_keys=('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
-)
+pack = dict(type='mlic_mm.PackBoxes')
 train_pipeline = [
     dict(type='mlic_mm.LoadImage'),
     dict(type='LoadAnnotations'),

@@ -54,7 +54,11 @@ model = dict(
             pos_weight=-1,
         ),
         rpn_proposal=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
-        rcnn=dict(sampler=dict(type='RandomSampler', num=48, pos_fraction=0.5, add_gt_as_proposals=True)),
+        rcnn=dict(
+            assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, ignore_iof_thr=0.5)
+            | dict(match_low_quality=False),
+            sampler=dict(type='RandomSampler', num=48, pos_fraction=0.5, add_gt_as_proposals=True),
+        ),
     ),
     test_cfg=dict(
         rpn=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
@@ -63,9 +67,7 @@ model = dict(
 )
 
 load = dict(type='mlic_mm.LoadImage', cache_mb=1000)
-pack = dict(
-    type='mlic_mm.PackBoxes', meta_keys=('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
-)
+pack = dict(type='mlic_mm.PackBoxes')
 resize = dict(type='Resize', scale=(160, 160))
 flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
 train_dataloader = dict(

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlic_mm.engine.bare_model import find_module
 from mlic_mm.engine.plateau import Plateau
@@ -34,6 +35,8 @@ class UnfreezeHook(Hook):
             without ``patience`` keeps them frozen.
         patience (int | None): Release when the loss has not fallen for so many epochs; None does not look at it.
         min_delta (float | None): Share of the loss, in [0, 1), that counts as a fall; None is 0.01. With ``patience``.
+        norm_eval (bool): Batch normalisation keeps its statistics after the release, too, as ``norm_eval`` of mmdet's
+            backbones has it: the few images of a detector's batch would spoil them.
 
     Raises:
         ValueError: No module; ``epoch`` below 2, or so early that ``patience`` has no say; ``patience`` below 1;
@@ -49,6 +52,7 @@ class UnfreezeHook(Hook):
         epoch: int | None = None,
         patience: int | None = None,
         min_delta: float | None = None,
+        norm_eval: bool = False,
     ) -> None:
         if not modules or isinstance(modules, str):
             raise ValueError(f"UnfreezeHook: modules={modules!r} must be a list of names such as ['backbone']")
@@ -65,6 +69,7 @@ class UnfreezeHook(Hook):
             )
         self.modules = list(modules)
         self.epoch = epoch
+        self.norm_eval = norm_eval
         self._plateau = None if patience is None else Plateau(patience, 0.01 if min_delta is None else min_delta)
         self._converged: int | None = None  # epoch that follows
         self._sum, self._iterations = 0.0, 0  # of this epoch
@@ -95,6 +100,7 @@ class UnfreezeHook(Hook):
         self._frozen = [find_module(runner, name, 'UnfreezeHook') for name in self.modules]
         # A module within another has its parameters listed twice, which does no harm.
         self._held = [p for module in self._frozen for p in module.parameters() if p.requires_grad]
+        self._norms = [m for module in self._frozen for m in module.modules() if isinstance(m, _BatchNorm)]
         release = self._release
         self._apply(frozen=release is None or runner.epoch + 1 < release)
 
@@ -106,8 +112,8 @@ class UnfreezeHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Hold the mode: loops call ``model.train()`` at every epoch and after every validation."""
-        for module in self._frozen:
-            if self._is_frozen and module.training:
+        for module in self._frozen if self._is_frozen else self._norms if self.norm_eval else ():
+            if module.training:
                 module.eval()
 
     def after_train_iter(

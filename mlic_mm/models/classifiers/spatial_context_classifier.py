@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ class SpatialContextClassifier(ImageClassifier):
         Args:
             feats: Maps of the neck.
             inputs: ``(N, 3, H, W)``, whose size the samples are told.
-            data_samples: New ones by default.
+            data_samples: Those of mmdet's ``PackDetInputs`` become mmpretrain's. New ones by default.
         """
         samples = _described(inputs, data_samples)
         metas = [sample.metainfo for sample in samples]
@@ -112,14 +112,23 @@ class SpatialContextClassifier(ImageClassifier):
 
 
 def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> list[DataSample]:
-    """Return samples that tell their sizes as mmdet asks for them."""
+    """Return samples of mmpretrain that tell their sizes as mmdet asks for them."""
     height, width = inputs.shape[-2:]
     if data_samples is None:
         data_samples = [DataSample(metainfo=dict(ori_shape=(height, width))) for _ in inputs]
-    for sample in data_samples:
+    samples = [sample if isinstance(sample, DataSample) else _converted(sample) for sample in data_samples]
+    for sample in samples:
         shape = sample.metainfo.get('img_shape', (height, width))
         sample.set_metainfo(dict(img_shape=shape, pad_shape=(height, width), batch_input_shape=(height, width)))
-    return list(data_samples)
+    return samples
+
+
+def _converted(sample: BaseDataElement) -> DataSample:
+    """Return mmdet's sample as one of mmpretrain, which holds anything."""
+    made = DataSample(metainfo=sample.metainfo)
+    for name, value in sample.items():
+        made.set_field(value, name)
+    return made
 
 
 def _with_proposals(samples: list[DataSample], found: list[InstanceData]) -> list[DataSample]:

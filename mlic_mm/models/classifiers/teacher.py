@@ -95,10 +95,10 @@ class Teacher:
                 outputs = DistillOutputs(self.model(raw))
                 return self._select(outputs, *_own_proposals(raw, samples))
             inputs = self.model.data_preprocessor(dict(inputs=raw), False)['inputs']
-            feats, head = self.model.extract_feat(inputs), self.model.head
+            head = self.model.head
             if not isinstance(head, WSDDNHead):
-                return self._select(DistillOutputs(head(feats), maps), *_own_proposals(raw, samples))
-            regions = head.region_logits(feats, samples)
+                return self._select(DistillOutputs(self.model(inputs), maps), *_own_proposals(raw, samples))
+            regions = head.region_logits(self.model.extract_feat(inputs), samples)
             objectness = fuse_branches(regions.cls, regions.det).sum(2)  # s', (N, R)
             outputs = DistillOutputs(head.image_logits(regions), maps, regions.cls, regions.det)
             scores = [score[: len(box)] for score, box in zip(objectness, regions.boxes, strict=True)]

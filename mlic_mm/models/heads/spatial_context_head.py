@@ -34,7 +34,7 @@ TRAIN_CFG = dict(
         neg_iou_thr=0.5,
         min_pos_iou=0.5,
         match_low_quality=False,
-        ignore_iof_thr=0.5,
+        ignore_iof_thr=-1,
     ),
     sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, add_gt_as_proposals=True),
     pos_weight=-1,

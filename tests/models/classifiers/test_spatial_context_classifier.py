@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mlic_mm.models import SpatialContextClassifier
+from mlic_mm.models import SpatialContextClassifier, Teacher
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.mmdet_parts import register_mmdet
 
@@ -251,3 +251,14 @@ def test_without_mmdet_the_message_has_the_command() -> None:
         classifier()
     with pytest.raises(ImportError, match='SpatialContextHead needs mmdet'):
         register_mmdet('SpatialContextHead')
+
+
+@needs_mmdet
+def test_as_a_teacher() -> None:
+    """It proposes for itself; a student's samples need no regions."""
+    built = classifier().eval()
+    teacher = Teacher(model=built)
+    raw = torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0))
+    outputs = teacher(raw.float(), [DataSample(), DataSample()])
+    inputs = built.data_preprocessor(dict(inputs=raw), False)['inputs']
+    torch.testing.assert_close(outputs.logits, built(inputs))

@@ -100,7 +100,6 @@ def test_nothing_proposed(picture: str) -> None:
         assert torch.isfinite(sample.pred_score).all()
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason='DetDataSample takes no tensor as proposals')
 def test_samples_of_mmdets_packing_train_as_ours(data_root: Path) -> None:
     """PackDetInputs in mmdet's pipeline, and mlic_mm.PackBoxes at its end, give the same losses."""
     from mmdet.utils import register_all_modules
