@@ -59,8 +59,10 @@ def build(variant: str, args: argparse.Namespace) -> Any:
     head = cfg['head']
     width = head['in_channels']
     extractor = ROI_EXTRACTOR | dict(out_channels=width) | head.get('roi_extractor', {})
-    if variant != SAME:
-        extractor['roi_layer'] = ROI_EXTRACTOR['roi_layer'] | dict(output_size=extractor['roi_layer']['output_size'])
+    if variant != SAME:  # mmdet's own, in the faster-rcnn_r50_fpn.py that all its configs inherit
+        extractor['roi_layer'] = dict(
+            type='RoIAlign', output_size=extractor['roi_layer']['output_size'], sampling_ratio=0
+        )
     box_head = dict(
         type='Shared2FCBBoxHead',
         in_channels=width,

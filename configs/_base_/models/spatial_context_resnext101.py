@@ -33,8 +33,6 @@ model = dict(
         type='mlic_mm.SpatialContextHead',
         in_channels=256,
         fc_channels=1024,
-        # Four samples a cell, and torchvision's kernel, the faster one on CPUs: the patches are pooled twice.
-        roi_extractor=dict(roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2, use_torchvision=True)),
         context=dict(type='mlic_mm.ContextExpand', ratio=1.5),
         branches=('object', 'context'),
         fusion='mean',

@@ -96,7 +96,7 @@ class TestAgainstMMDet:
                 type='StandardRoIHead',
                 bbox_roi_extractor=dict(
                     type='SingleRoIExtractor',
-                    roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
+                    roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
                     out_channels=WIDTH,
                     featmap_strides=[4, 8, 16, 32],
                 ),
