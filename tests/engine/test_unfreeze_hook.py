@@ -99,6 +99,22 @@ def test_frozen_until_its_epoch_and_then_trained(runner: BuildRunner) -> None:
     assert all('head.fc' in modes for modes in found.modes)
 
 
+def test_statistics_kept_after_the_release(runner: BuildRunner) -> None:
+    """``norm_eval``: the weights of normalisation layers are trained, what they count is not."""
+    changed = options(['backbone'], epoch=2, epochs=2)
+    changed['custom_hooks'][0]['norm_eval'] = True
+    recorder = train(runner(**changed))
+    backbone = {name for name in recorder.states[0] if name.startswith('backbone.')}
+    counted = {name for name in backbone if 'running_' in name or name.endswith('num_batches_tracked')}
+    assert not moved(recorder.states[0], recorder.states[1]) & backbone
+    assert moved(recorder.states[1], recorder.states[2]) & backbone == backbone - counted
+    norms = {name.rpartition('.')[0] for name in counted}
+    assert norms
+    for modes, released in ((recorder.modes[0], False), (recorder.modes[-1], True)):
+        assert not modes & norms
+        assert ('backbone' in modes) == released
+
+
 def log_of(runner: Runner) -> str:
     (path,) = Path(runner.log_dir).glob('*.log')
     return path.read_text()
