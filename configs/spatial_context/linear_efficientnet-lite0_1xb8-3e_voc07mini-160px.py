@@ -20,3 +20,5 @@ flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
 train_dataloader = dict(batch_size=8, drop_last=True, dataset=dict(pipeline=[load, resize, flip, _base_.pack]))
 val_dataloader = dict(dataset=dict(pipeline=[load, resize, _base_.pack]))
 test_dataloader = val_dataloader
+
+optim_wrapper = dict(optimizer=dict(lr=3e-3))  # better than 1e-3 on validation images
