@@ -1,6 +1,5 @@
 """Regions over a photograph, and beside it what models say of it (KD from WSD, Fig. 3; spatial context, Fig. 3)."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,8 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from mlic_mm.utils.whole_file import whole_file
 
 PHOTO, PANEL, LINE, GAP = (320, 240), 178, 18, 14
 """Pixels: largest photograph, width of the text beside it, height of a line of text, space between tiles."""
@@ -74,13 +75,8 @@ def best_labels(scores: np.ndarray, targets: np.ndarray, classes: Sequence[str],
 def write_region_sheet(pictures: Sequence[RegionPicture], path: Path) -> None:
     """Write all pictures into one PNG, all of it or nothing; a file of that name is replaced."""
     sheet = _sheet([draw_regions(picture) for picture in pictures], _legend(pictures))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
+    with whole_file(path) as part:
         sheet.save(part, format='PNG', optimize=True)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def draw_regions(picture: RegionPicture) -> Image.Image:
