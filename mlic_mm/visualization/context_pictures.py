@@ -95,7 +95,7 @@ def context_picture(
     ]
     both = [ScoredLabel(classes[one.label], one.score, one.target) for one in found if not one.added]
     columns = [
-        ('context branch only (alone)', added),
+        ('context only (object)', added),
         (f'object branch too: {len(both)}', both[:MOST]),  # a crowd would make a long list
     ]
     return RegionPicture(

@@ -83,7 +83,7 @@ def test_colours_on_a_photograph(data_root: Path, tmp_path: Path) -> None:
     assert [one.added for one in shown] == [True] + [False] * (number - 1)
     picture = context_picture(shown, info['img_id'], photo, [names[i] for i in info['gt_label']], names)
     assert [heading for heading, _ in picture.columns] == [
-        'context branch only (alone)',
+        'context only (object)',
         f'object branch too: {number - 1}',
     ]
     assert [label.name for label in picture.columns[0][1]] == [f'{names[labels[0]]} (0.30)']
