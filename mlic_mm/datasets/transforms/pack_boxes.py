@@ -96,7 +96,9 @@ def _loaded(name: str, results: dict) -> tuple[InstanceData, InstanceData]:
     shape = results['img'].shape[:2]
     height, width = shape
     structure = hasattr(results['gt_bboxes'], 'tensor')  # mmdet's HorizontalBoxes
-    boxes = np.asarray(results['gt_bboxes'].tensor if structure else results['gt_bboxes'], np.float32).reshape(-1, 4)
+    boxes: np.ndarray = np.asarray(
+        results['gt_bboxes'].tensor if structure else results['gt_bboxes'], np.float32
+    ).reshape(-1, 4)
     labels = np.asarray(results.get('gt_bboxes_labels', ()), np.int64)
     instances = results.get('instances')
     flags = results.get('gt_ignore_flags')
