@@ -53,7 +53,16 @@ class MultiLabelBase(MultiLabelDataset):
         return np.stack([self.get_data_info(i)['gt_score'] for i in range(len(self))]).astype(np.int8)
 
     def filter_data(self) -> list[dict]:
-        """Read all images where the loader's options ask for it, and leave the unreadable ones out."""
+        """Read all images where the loader's options ask for it, and leave the unreadable ones out.
+
+        Raises:
+            ValueError: The pipeline loads boxes, which the data set was not asked to read.
+        """
+        kinds = [type(step).__name__ for step in self.pipeline.transforms]
+        if 'LoadAnnotations' in kinds and self.data_list and 'instances' not in self.data_list[0]:
+            raise ValueError(
+                f'{type(self).__name__}: the pipeline has LoadAnnotations, but boxes are not read: set with_boxes=True'
+            )
         loaders = [t for t in self.pipeline.transforms if isinstance(t, LoadImage)]
         loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)
         if loader is None:
