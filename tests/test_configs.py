@@ -58,8 +58,8 @@ def test_config_builds(name, graphs, proposals):
         head = MODELS.build(cfg.model.head)
     assert head.num_classes == next((n for data, n in NUM_CLASSES.items() if data in name), 10)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert [build_step(step, proposals) for step in loader.dataset.pipeline]
-        assert 'img_id' in loader.dataset.pipeline[-1].meta_keys
+        steps = [build_step(step, proposals) for step in loader.dataset.pipeline]
+        assert 'img_id' in steps[-1].meta_keys
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         if hook is not None:
             HOOKS.build(hook)

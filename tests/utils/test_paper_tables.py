@@ -165,12 +165,15 @@ def test_spatial_context_rows_are_what_they_say(row, branches, ratio, data):
 
 @pytest.mark.parametrize('data', ['full', 'mini'])
 def test_the_plain_classifier_beside_spatial_context_differs_in_the_model_alone(data):
+    """And, on the small data, in the rate that was tuned for it."""
     paper = PAPERS['spatial_context']
     plain, both = (paper.build(paper.recipe(paper.find(f'branches/{row}')[1], data)) for row in ('plain', 'both'))
     assert plain.model.type == 'ImageClassifier'
     different = {'out_indices', 'features_only'}
     ours, theirs = ({k: v for k, v in cfg.model.backbone.items() if k not in different} for cfg in (plain, both))
     assert ours == theirs
+    if data == 'mini':
+        assert plain.optim_wrapper.optimizer.pop('lr') == 3 * both.optim_wrapper.optimizer.pop('lr')
     for part in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'data_preprocessor'):
         assert plain[part] == both[part]
     steps = [
