@@ -67,6 +67,7 @@ def test_same_figures_through_our_data_sets_and_mmdets(
         assert (furthest > torch.tensor([160, 128])).all()
 
 
+@pytest.mark.slow
 def test_six_photographs_are_learnt_by_heart(data_root: Path, tmp_path: Path) -> None:
     """Data, targets, losses and boxes in pixels of the file fit together, or a figure would stay low."""
     data = voc(data_root, True) | dict(indices=6)
