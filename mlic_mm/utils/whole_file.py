@@ -1,18 +1,21 @@
 """Files that are written whole or not at all."""
 
 import os
-import threading
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+__all__ = ['check_can_write', 'whole_file']
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; at the end of the block it takes the place of ``path``.
+    """Yield a path to write to; at the end of the block the file takes the place of ``path``.
 
     The folder is made. Where the block fails or is interrupted, what was written is deleted and an older file of that
-    name stays. The yielded name ends as ``path`` does, for libraries that read the format off it.
+    name stays. The yielded path has the name of ``path``, for libraries that read the format off it, in a new folder
+    beside it that belongs to this call alone: neither processes nor threads meet there, and nobody can lay a link.
 
     Args:
         path: The file; one that exists is replaced.
@@ -22,10 +25,30 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The system's number of the thread, so that neither processes nor threads share a name.
-    part = path.with_name(f'.{threading.get_native_id()}.{path.name}')
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix='.', suffix='.part', ignore_cleanup_errors=True) as own:
+        part = Path(own, path.name)
         yield part
+        with part.open('rb') as written:
+            os.fsync(written.fileno())  # else a power cut may leave the new name without its content
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def check_can_write(path: str | Path) -> None:
+    """Find out before the work, not after it, whether a file can be written.
+
+    Args:
+        path: The file; it and the folders above it may be missing. Nothing is left behind.
+
+    Raises:
+        OSError: Names the folder and what is wrong with it.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder; give the name of a file')
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise NotADirectoryError(f'{path} cannot be written: {folder} is a file, not a folder; give another path')
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise type(error)(f'{path} cannot be written: {folder}: {error.strerror}; give another path') from None

@@ -5,20 +5,21 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 
 def test_written_at_the_end_and_its_folder_made(tmp_path: Path) -> None:
     path = tmp_path / 'new' / 'folder' / 'plot.svg'
     with whole_file(str(path)) as part:
-        assert part.parent == path.parent
-        assert part.suffix == '.svg'
+        assert part.parent.parent == path.parent
+        assert part.name == 'plot.svg'
         part.write_text('one')
         assert not path.exists()
     assert path.read_text() == 'one'
@@ -49,6 +50,48 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseExcepti
         fail()
     assert path.read_text() == 'old'
     assert os.listdir(tmp_path) == ['file.txt']
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='links of POSIX')
+def test_links_of_others_are_not_followed(tmp_path: Path) -> None:
+    """The names of earlier versions could be guessed, and what lay there was written through."""
+    (tmp_path / 'theirs').write_text('theirs')
+    path = tmp_path / 'file.txt'
+    for name in {f'.{threading.get_native_id()}.file.txt', f'.{os.getpid()}.file.txt', '.file.txt', 'file.txt'}:
+        (tmp_path / name).symlink_to(tmp_path / 'theirs')
+    with whole_file(path) as part:
+        assert stat.S_IMODE(part.parent.stat().st_mode) == 0o700
+        part.write_text('new')
+    assert (tmp_path / 'theirs').read_text() == 'theirs'
+    assert path.read_text() == 'new'
+    assert not path.is_symlink()
+
+
+def test_processes_with_equal_numbers_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two containers on one folder: the numbers of process and thread say nothing there."""
+    monkeypatch.setattr(threading, 'get_native_id', lambda: 1)
+    monkeypatch.setattr(os, 'getpid', lambda: 1)
+    path = tmp_path / 'file.txt'
+    with whole_file(path) as first:
+        first.write_text('first')
+        with whole_file(path) as second:
+            second.write_text('second')
+        assert path.read_text() == 'second'
+        assert first.read_text() == 'first'
+    assert path.read_text() == 'first'
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [('there/out.npz', 'there is a file, not a folder'), ('folder', 'is a folder; give the name of a file')],
+)
+def test_paths_that_cannot_be_written_are_found_early(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / 'there').write_text('')
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(OSError, match=message):
+        check_can_write(tmp_path / name)
+    check_can_write(tmp_path / 'new' / 'out.npz')
+    assert sorted(os.listdir(tmp_path)) == ['folder', 'there']
 
 
 def test_a_failure_before_anything_is_written(tmp_path: Path) -> None:

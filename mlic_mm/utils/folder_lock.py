@@ -1,0 +1,56 @@
+"""One process at a time in a folder."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ['FolderInUseError', 'lock_folder']
+
+
+class FolderInUseError(ValueError):
+    """Another process works in the folder."""
+
+
+@contextmanager
+def lock_folder(folder: str | Path, name: str, job: str = '', *, wait: bool = False) -> Iterator[int]:
+    """Hold the lock of a folder; the system takes it back when the last process that holds it ends, however it ends.
+
+    Args:
+        folder: Is made where it is missing.
+        name: Of the lock file. It stays, and says which process holds the lock.
+        job: What the folder is used for, for the message.
+        wait: Wait for the other process, instead of failing.
+
+    Yields:
+        int: Descriptor of the lock. A process that inherits it (``subprocess`` with ``pass_fds``) holds the lock, too.
+
+    Raises:
+        FolderInUseError: Names the folder and the process that holds it.
+    """
+    path = Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                holder = os.pread(descriptor, 200, 0).decode(errors='replace').strip() or 'another process'
+                raise FolderInUseError(
+                    f'{folder} is in use: {holder} is at it{f" ({job})" if job else ""}; wait for its end, or give '
+                    'another --work-dir'
+                ) from None
+            except OSError:
+                pass  # a file system without locks, as some network mounts are: no worse than before
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f'process {os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
