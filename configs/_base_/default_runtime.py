@@ -14,6 +14,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Class names and numbers of data, head, label graph and checkpoint must agree.
     label_check=dict(type='mlic_mm.LabelCheckHook'),
+    # Ignored labels (−1) are left out of the losses and batch augments of mmpretrain, too.
+    known_labels=dict(type='mlic_mm.KnownLabelsHook'),
     # Unreadable images that LoadImage(on_error='skip') left out are listed at the end.
     corrupt_images=dict(type='mlic_mm.CorruptImageHook'),
     # Stop before a step that would spoil the weights.

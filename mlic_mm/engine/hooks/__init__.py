@@ -4,6 +4,7 @@ from .corrupt_image_hook import CorruptImageHook
 from .distill_stage_hook import DistillStageHook
 from .early_stopping_hook import EarlyStoppingHook
 from .exact_resume_hook import ExactResumeHook
+from .known_labels_hook import KnownLabelsHook
 from .label_check_hook import LabelCheckHook
 from .loss_warmup_hook import LossWarmupHook
 from .non_finite_loss_hook import NonFiniteLossHook
@@ -17,6 +18,7 @@ __all__ = [
     'DistillStageHook',
     'EarlyStoppingHook',
     'ExactResumeHook',
+    'KnownLabelsHook',
     'LabelCheckHook',
     'LossWarmupHook',
     'NonFiniteLossHook',

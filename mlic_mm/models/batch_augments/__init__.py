@@ -1,3 +1,4 @@
+from .keep_ignored import keep_ignored
 from .mixup_or import MixupOR
 
-__all__ = ['MixupOR']
+__all__ = ['MixupOR', 'keep_ignored']

@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models.heads import check_gives_maps, forward_with_maps
+from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.models.view_transforms import MapPair, ViewTransform, inconsistency
 from mlic_mm.registry import MODELS, TASK_UTILS
 
@@ -75,6 +76,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         if test_cfg:
             raise ValueError(f"test_cfg has {next(iter(test_cfg))!r}; the option is 'inconsistency'")
         check_gives_maps(self.head, self.neck if self.with_neck else None)
+        leave_out_unknown(self)
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Return ``loss``, the head's over all views, and ``loss_consistency``.

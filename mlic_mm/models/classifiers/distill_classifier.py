@@ -9,7 +9,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.models.losses import DistillLoss, DistillOutputs, FeatureDistillLoss
+from mlic_mm.models.losses import DistillLoss, DistillOutputs, FeatureDistillLoss, leave_out_unknown
 from mlic_mm.registry import MODELS
 
 from .teacher import Teacher, find_layer, raw_images, tapped
@@ -58,6 +58,7 @@ class DistillClassifier(ImageClassifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone, neck=neck, head=head, **kwargs)
+        leave_out_unknown(self)
         self.distill = nn.ModuleDict()
         for name, loss in distill.items():
             built = MODELS.build(loss) if isinstance(loss, dict) else loss

@@ -8,6 +8,7 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 
 from mlic_mm.models.layers import POOLINGS, ChannelAttention
+from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 
 
@@ -73,6 +74,7 @@ class DeepLIFTHead(MultiLabelClsHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), thr=thr, topk=topk, init_cfg=init_cfg)
+        leave_out_unknown(self)
         self.num_classes = num_classes
         self.in_channels = in_channels
         if residual not in POOLINGS:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, nms
 
 from mlic_mm.models.layers import fuse_branches, image_logits, roi_pool
+from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 
 from .region_samples import original_scale, proposals_of
@@ -81,6 +82,7 @@ class WSDDNHead(MultiLabelClsHead):
     ) -> None:
         kwargs.setdefault('init_cfg', dict(type='Normal', layer='Linear', std=0.01))
         super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), **kwargs)
+        leave_out_unknown(self)
         if num_classes < 2:
             raise ValueError(
                 f'WSDDNHead: num_classes={num_classes} must be at least 2, for it has a softmax over labels'

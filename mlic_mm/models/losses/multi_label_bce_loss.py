@@ -1,5 +1,7 @@
 """Binary cross-entropy over labels with ignored targets."""
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -61,6 +63,8 @@ class MultiLabelBCELoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
     """
+
+    takes_unknown: ClassVar[bool] = True
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
