@@ -21,11 +21,11 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 # isort: split
 import matplotlib
 import numpy as np
-from mmengine.config import DictAction
 from PIL import Image, ImageDraw, ImageFont
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_row
 from mlic_mm.datasets.transforms import BadImageError, read_image
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.whole_file import whole_file
 
 EDGE, LINE, LINES, GAP = 224, 15, 4, 8
@@ -34,7 +34,7 @@ COLUMNS = 6
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Write a contact sheet of a data set, with labels.')
+    parser = CommandParser(description='Write a contact sheet of a data set, with labels.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=SPLITS, default='train')
     parser.add_argument('--out', type=Path, default=Path('sheet.jpg'), help='.jpg or .png (default: %(default)s)')
@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--stage', choices=('before', 'after'), default='before', help='the pipeline (default: before)')
     parser.add_argument('--number', type=int, default=24, help='images to show (default: %(default)s)')
     parser.add_argument('--seed', type=int, help='draw the images at random; default: the first ones')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     args = parser.parse_args(argv)
     if args.number < 1:
         parser.error('--number must be at least 1')
@@ -51,12 +51,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
-    try:
-        browse(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    browse(parse_args(argv))
 
 
 def browse(args: argparse.Namespace) -> None:

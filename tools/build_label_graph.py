@@ -18,20 +18,22 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
 from mlic_mm.registry import DATASETS
 from mlic_mm.utils.checks import check_same_classes, check_same_names
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.embeddings import label_embeddings
 from mlic_mm.utils.label_graph import LabelGraphData
 from mlic_mm.utils.label_graph_pickle import embeddings_from_pickle, graph_from_pickle
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Build the label graph of a training set.')
+    parser = CommandParser(description='Build the label graph of a training set.')
     parser.add_argument('config', nargs='?', help='config whose train_dataloader.dataset is counted')
     parser.add_argument('--out', type=Path, help='.npz or .json; default: model.head.label_graph.graph of the config')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
@@ -58,7 +60,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="order of a pickle's rows",
     )
     order.add_argument('--classes', type=Path, metavar='FILE', help="names of a pickle's rows, one a line or JSON")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override settings of the config')
     args = parser.parse_args(argv)
 
     pickles = args.from_pickle or (args.word_vectors and Path(args.word_vectors).suffix == '.pkl')
@@ -75,12 +77,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
-    try:
-        build(args)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f'error: {error}')
+    build(parse_args(argv))
 
 
 def build(args: argparse.Namespace) -> None:
@@ -118,9 +117,7 @@ def centered(vectors: np.ndarray) -> np.ndarray:
 
 
 def load_config(path: str, options: dict | None) -> Config:
-    cfg = Config.fromfile(path)
-    if options:
-        cfg.merge_from_dict(options)
+    cfg = read_config(path, options)
     if not cfg.get('train_dataloader'):
         raise ValueError(f'{path} has no train_dataloader, so there are no training labels to count')
     return cfg

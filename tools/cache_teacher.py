@@ -23,7 +23,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 
 # isort: split
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from progress import Bar
 from torch.utils.data import DataLoader, Dataset
 
@@ -35,10 +35,12 @@ from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.utils.config_file import read_config
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config that trained the teacher')
     parser.add_argument('checkpoint', nargs='?', help='its weights; left out where the model of the config names them')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='the folder to write')
@@ -52,7 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=min(4, os.cpu_count() or 1), help='default: %(default)s')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 … (default: cuda where there is one)')
     parser.add_argument('--force', action='store_true', help='replace a cache that was written otherwise')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     args = parser.parse_args(argv)
     for name, least in (('batch_size', 1), ('num_regions', 1), ('workers', 0)):
         if getattr(args, name) < least:
@@ -60,24 +62,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         print(cache(args))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
-        sys.exit(130)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        # Of an error in a worker of the loader, the worker's own message is the last line.
-        sys.exit(f'error: {str(error).strip().splitlines()[-1] if "Original Traceback" in str(error) else error}')
+        sys.exit(stop_status(stop))
 
 
 def cache(args: argparse.Namespace) -> str:
     """Write what is missing of the cache and return its figures as text."""
-    if not Path(args.config).expanduser().is_file():
-        raise FileNotFoundError(f'no config {args.config}; give the one that trained the teacher')
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     fingerprint = teacher_fingerprint(cfg, args.checkpoint)
     samples = Samples(cfg, args)
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))

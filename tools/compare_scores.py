@@ -8,18 +8,19 @@ Several files of one model are its runs with different seeds. Images are matched
 images have on the left.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
 from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
+from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.visualization.class_gains import PLOTS, class_gains, plot_class_gains
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('--a', nargs='+', required=True, metavar='NPZ', help='runs of the first model')
     parser.add_argument('--b', nargs='+', required=True, metavar='NPZ', help='runs of the second model')
     parser.add_argument('--preset', default='mlgcn')
@@ -30,19 +31,16 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.plot and args.plot.suffix.lower() not in PLOTS:
         parser.error(f'--plot {args.plot} must end in {", ".join(PLOTS)}')
-    try:
-        if args.plot and args.plot.exists() and not args.force:
-            raise FileExistsError(f'{args.plot} exists and is kept; --force replaces it, another name keeps both')
-        first = ScoreDump.load(args.a[0])
-        aligner = ScoreAligner(first, args.a[0])
-        runs = {path: aligner.align(ScoreDump.load(path), path) for path in [*args.a, *args.b]}
-        runs_a, runs_b = ([runs[path] for path in paths] for paths in (args.a, args.b))
-        result = paired_bootstrap(runs_a, runs_b, first.targets, args.figures, args.preset, args.resamples)
-        if args.plot:
-            gains = class_gains(runs_a, runs_b, first.targets, first.classes, args.preset, args.resamples)
-            plot_class_gains(gains, args.plot, 'AP of b − AP of a, points')
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    if args.plot and args.plot.exists() and not args.force:
+        raise FileExistsError(f'{args.plot} exists and is kept; --force replaces it, another name keeps both')
+    first = ScoreDump.load(args.a[0])
+    aligner = ScoreAligner(first, args.a[0])
+    runs = {path: aligner.align(ScoreDump.load(path), path) for path in [*args.a, *args.b]}
+    runs_a, runs_b = ([runs[path] for path in paths] for paths in (args.a, args.b))
+    result = paired_bootstrap(runs_a, runs_b, first.targets, args.figures, args.preset, args.resamples)
+    if args.plot:
+        gains = class_gains(runs_a, runs_b, first.targets, first.classes, args.preset, args.resamples)
+        plot_class_gains(gains, args.plot, 'AP of b − AP of a, points')
     print(f'{len(first.targets)} images, preset {args.preset}, {len(args.a)} and {len(args.b)} runs')
     print(f'{"":10}{"a":>8}{"b":>8}{"b − a":>8}  95 % interval over images')
     for name, row in result.items():

@@ -11,7 +11,6 @@ pairing that fits in every shape is the proof asked for. In a config::
 The weights were trained on inputs scaled as ``(x - 127) / 128``.
 """
 
-import argparse
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
+from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.utils.whole_file import whole_file
 
 MODELS = ('lite0', 'lite1', 'lite2')
@@ -74,17 +74,15 @@ def convert(model: str, out: Path, force: bool = False) -> int:
     return len(state)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+@command
+def main(argv: list[str] | None = None) -> None:
+    parser = CommandParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument('--model', choices=MODELS, default='lite0')
     parser.add_argument('--out', type=Path, help='default: data/pretrained/tf_efficientnet_MODEL.pth')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     out = args.out or Path('data/pretrained') / f'tf_efficientnet_{args.model}.pth'
-    try:
-        count = convert(args.model, out, args.force)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
-        raise SystemExit(f'{parser.prog}: {error}') from error
+    count = convert(args.model, out, args.force)
     print(f'{count} tensors written to {out}')
 
 

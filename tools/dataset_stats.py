@@ -15,9 +15,9 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mmengine.config import DictAction
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.whole_file import whole_file
 
 MOST = 80
@@ -25,33 +25,31 @@ MOST = 80
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Print and plot label counts, labels per image and co-occurrence.')
+    parser = CommandParser(description='Print and plot label counts, labels per image and co-occurrence.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=SPLITS, default='train')
     parser.add_argument('--out', type=Path, help='also write the plots to this .png')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     args = parser.parse_args(argv)
     if args.out is not None and args.out.suffix.lower() != '.png':
         parser.error(f'--out {args.out} must end in .png')
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    try:
-        if args.out is not None and args.out.exists() and not args.force:
-            raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
-        dataset = dataset_from_config(args.config, args.split, args.cfg_options)
-        classes = tuple(dataset.metainfo['classes'])
-        targets = target_rows(dataset)
-        title = f'{type(dataset).__name__} ({args.split}): {len(targets)} images, {len(classes)} labels'
-        print(report(title, targets, classes))
-        if args.out is not None:
-            plot(title, targets, classes, args.out)
-            print(f'plots: {args.out}')
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    if args.out is not None and args.out.exists() and not args.force:
+        raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
+    dataset = dataset_from_config(args.config, args.split, args.cfg_options)
+    classes = tuple(dataset.metainfo['classes'])
+    targets = target_rows(dataset)
+    title = f'{type(dataset).__name__} ({args.split}): {len(targets)} images, {len(classes)} labels'
+    print(report(title, targets, classes))
+    if args.out is not None:
+        plot(title, targets, classes, args.out)
+        print(f'plots: {args.out}')
 
 
 def report(title: str, targets: np.ndarray, classes: Sequence[str]) -> str:

@@ -27,16 +27,17 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 # isort: split
 import numpy as np
 import torch
-from mmengine.config import DictAction
 from mmengine.dataset import pseudo_collate
 from mmpretrain.structures import DataSample
 
 from mlic_mm.datasets.from_config import dataset_from_config, target_row, target_rows
 from mlic_mm.datasets.transforms import read_image
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels, read_config
+from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
 from mlic_mm.utils.checks import check_same_classes, check_same_names
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.config_file import read_config
 from mlic_mm.visualization.class_maps import choose_images
 from mlic_mm.visualization.context_pictures import context_picture, detections
 from mlic_mm.visualization.region_pictures import (
@@ -49,7 +50,7 @@ from mlic_mm.visualization.region_pictures import (
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='its head is mlic_mm.WSDDNHead or mlic_mm.SpatialContextHead')
     parser.add_argument('checkpoint', help='its weights')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for regions.png')
@@ -62,7 +63,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--with', type=Path, metavar='NPZ', dest='distilled', help='scores of the distilled student')
     parser.add_argument('--threshold', type=float, default=0.5, help='of detections (default: %(default)s)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     args = parser.parse_args(argv)
     if args.num < 1 or args.regions < 1:
         parser.error('--num and --regions must be at least 1')
@@ -71,13 +72,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
     forbid_code_in_checkpoints()
-    try:
-        draw(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    draw(parse_args(argv))
 
 
 def draw(args: argparse.Namespace) -> None:
@@ -130,8 +128,7 @@ class Scores:
 
 def load_model(args: argparse.Namespace) -> tuple[Any, tuple[str, ...] | None]:
     """Return the model, which gives boxes, and its label names."""
-    cfg = read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     kind = str(((cfg.get('model') or {}).get('head') or {}).get('type'))
     if kind.endswith('WSDDNHead'):
         cfg.merge_from_dict({'model.head.test_cfg.boxes': True})

@@ -8,7 +8,6 @@ distillation, no state of optimiser, schedule or hooks. A checkpoint of any othe
 average of weights was trained (EMAHook), they are the average.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 import torch
 
 from mlic_mm.utils.checkpoint import load_checkpoint
+from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.utils.whole_file import whole_file
 
 TRAINING = 'distill.'
@@ -50,18 +50,16 @@ def export(checkpoint: Path, out: Path) -> int:
     return len(kept)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='the file to write')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
     args = parser.parse_args(argv)
     if args.out.exists() and not args.force:
-        raise SystemExit(f'error: {args.out} exists; --force replaces it')
-    try:
-        count = export(args.checkpoint, args.out)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from error
+        raise FileExistsError(f'{args.out} exists; --force replaces it')
+    count = export(args.checkpoint, args.out)
     before, after = (file.stat().st_size / 2**20 for file in (args.checkpoint, args.out))
     print(f'{args.out}: {count} tensors, {after:.1f} MiB (of {before:.1f} MiB)')
 

@@ -34,6 +34,7 @@ from mlic_mm.evaluation.functional.figures import mean_of_known
 from mlic_mm.evaluation.score_dump import check_npz_name
 from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
 from mlic_mm.utils.checks import check_same_names
+from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
@@ -43,7 +44,7 @@ FULL_RESAMPLES = 500_000
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('dumps', nargs='+', metavar='SCORES', help='.npz of tools/test.py --out, .pkl of mmengine')
     parser.add_argument('--mode', choices=MODES, default='mean', help='mean of scores, of ranks, or geometric mean')
     weights = parser.add_mutually_exclusive_group()
@@ -71,12 +72,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
-    try:
-        run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    run(parse_args(argv))
 
 
 def run(args: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from proposal_parts import Images, generate, merged, prepare, split_parts
 
@@ -31,12 +31,14 @@ from mlic_mm.datasets.from_config import SPLITS, dataset_from_config
 from mlic_mm.datasets.proposal_file import ProposalFile, write_proposal_file
 from mlic_mm.models.patch_generators import PatchGenerator, proposal_recall
 from mlic_mm.registry import DATASETS, TASK_UTILS
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.utils.config_file import read_config
 
 NUMS = (100, 500, 1000)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config file, also one of a data set alone')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='the file to write')
     parser.add_argument('--split', choices=(*SPLITS, 'all'), default='all', help='default: %(default)s')
@@ -49,13 +51,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num', type=int, help='most proposals of an image (default: of the generator, 1000)')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='processes (default: %(default)s)')
     parser.add_argument('--force', action='store_true', help='replace an existing file, and begin anew')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f'--workers {args.workers} must be at least 1')
     return args
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     # Many processes with one thread each, and no threads in this one when it forks.
@@ -64,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.out.exists() and not args.force:
             raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
-        cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
+        cfg = read_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         generator = build_generator(cfg, args)
         images = collect(cfg, args)
@@ -79,11 +81,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_proposal_file(args.out, merged(parts), generator.settings, images.dataset)
         shutil.rmtree(folder)
         print(report(args.out, images))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
-        sys.exit(130)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(stop_status(stop))
 
 
 def build_generator(cfg: Config, args: argparse.Namespace) -> PatchGenerator:

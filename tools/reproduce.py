@@ -26,11 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from table_run import REPO, Run
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.evaluation.table_figures import RowFigures, measured_figures
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
 from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
@@ -43,7 +44,7 @@ MINI_NOTE = (
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('target', help='list, or PAPER/TABLE')
     parser.add_argument('which', nargs='?', help='with list: PAPER or PAPER/TABLE')
     parser.add_argument('--rows', nargs='+', default=['*'], metavar='PATTERN', help="rows, such as 'COCO/R/M3/*'")
@@ -53,7 +54,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'), help='where runs and tables go')
     parser.add_argument('--resamples', type=int, default=200, help='of the bootstrap')
     parser.add_argument('--dry-run', action='store_true', help='print what would be run')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config of every row: a.b=1')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='override the config of every row: a.b=1'
+    )
     args = parser.parse_args(argv)
     if args.seeds < 1 or args.gpus < 1:
         parser.error('--seeds and --gpus must be at least 1')
@@ -214,6 +217,7 @@ def show(runs: Iterable[Run], options: dict[str, Any] | None, gpus: int, shown: 
                 print(f'  {shlex.join(command)}')
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
@@ -231,11 +235,9 @@ def main(argv: list[str] | None = None) -> int:
         for run in runs:
             run.bring(args.cfg_options, args.gpus)
         render(args.work_dir / args.data, paper, table, args)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f'error: {error}')
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('\nstopped; the same command goes on from here')
-        return 130
+        return stop_status(stop)
     return 0
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
 
@@ -23,10 +23,11 @@ from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leav
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; not for an ensemble whose members have theirs')
     parser.add_argument('--work-dir', help='folder for logs and the report (default: work_dirs/<name of the config>)')
@@ -47,7 +48,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "config's tta_pipeline, else flip",
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -97,6 +98,7 @@ def training_curve(run: Path, report: Path) -> Path | None:
     return joined
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -11,15 +11,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
 
 # isort: split
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config, use_amp
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.pretrained import resolve_pretrained
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
     parser.add_argument(
@@ -34,7 +35,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--auto-scale-lr', action='store_true', help='scale the learning rate by actual / base batch size'
     )
     parser.add_argument('--seed', type=int, help='seed of everything random (default: the one of the config)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -113,6 +114,7 @@ def interrupted(cfg: Config, argv: list[str]) -> str:
     return f'\ninterrupted; {Path(last.read_text().strip()).name} is saved. To continue:\n  {command}'
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -14,7 +14,8 @@ from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
 from mlic_mm.models.classifiers import EnsembleClassifier
-from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels, read_config
+from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
+from mlic_mm.utils.config_file import read_config
 
 
 class MultiLabelInferencer(ImageClassificationInferencer):

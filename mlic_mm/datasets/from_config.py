@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.config_file import read_config
 
 SPLITS = ('train', 'val', 'test')
 
@@ -23,8 +23,7 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
     Raises:
         ValueError: The config has no such data loader, or its data set names no classes.
     """
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(config, options)
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
         there = [name for name in SPLITS if cfg.get(f'{name}_dataloader') is not None]

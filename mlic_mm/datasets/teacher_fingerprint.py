@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mlic_mm.utils.checkpoint import load_checkpoint
+from mlic_mm.utils.config_file import read_config
 
 from .proposal_file import ProposalFile
 
@@ -37,7 +38,7 @@ def teacher_fingerprint(config: str | Path | Config, checkpoint: str | Path | No
         ValueError: The config has no model or no test pipeline, or a file is damaged.
     """
     if not isinstance(config, Config):
-        config = _read(config)
+        config = read_config(config)
     name = config.filename or 'config'
     pipeline = ((config.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
     if config.get('model') is None or not pipeline:
@@ -54,13 +55,6 @@ def teacher_fingerprint(config: str | Path | Config, checkpoint: str | Path | No
     )
 
 
-def _read(path: str | Path) -> Config:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f'no config {path}: looked for {file.absolute()}; give the config of the teacher')
-    return Config.fromfile(file)
-
-
 def _model(config: Mapping[str, Any], trained: bool) -> list:
     model = config['model']
     own = model.get('data_preprocessor') or config.get('data_preprocessor')
@@ -74,7 +68,7 @@ def _by_content(value: Any, trained: bool) -> Any:
         kept = {str(key): _by_content(item, trained) for key, item in value.items() if key not in idle}
         for key in ('config', 'detector'):
             if _is_file(value.get(key)):
-                kept[key] = _model(_read(value[key]), trained='checkpoint' in value)
+                kept[key] = _model(read_config(value[key]), trained='checkpoint' in value)
         if _is_file(value.get('checkpoint')):
             kept['checkpoint'] = _weights(value['checkpoint'])
         return kept

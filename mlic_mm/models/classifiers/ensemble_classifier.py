@@ -12,8 +12,9 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.config_file import read_config
 
-from .trained_classifier import Labels, build_classifier, common_labels, read_config
+from .trained_classifier import Labels, build_classifier, common_labels
 
 KEYS = ('config', 'model', 'checkpoint', 'sizes', 'flip', 'weight')
 SMALL_BATCH = 4  # up to here an image and its mirror image share a forward

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
@@ -15,18 +14,6 @@ from mlic_mm.utils.checks import check_same_classes
 
 Labels = dict[str, tuple[str, ...]]
 """Label names by what states them, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""
-
-
-def read_config(path: str | Path) -> Config:
-    """Read a config file.
-
-    Raises:
-        FileNotFoundError: There is none; the message says where it was looked for.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f'no config {path}: looked for {file.absolute()}; give the file that trained the model')
-    return Config.fromfile(file)
 
 
 def build_classifier(

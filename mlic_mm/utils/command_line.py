@@ -1,0 +1,223 @@
+"""How the commands of this project read their options, and how they end."""
+
+import argparse
+import contextlib
+import difflib
+import functools
+import inspect
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import Registry
+
+__all__ = ['CommandError', 'CommandParser', 'ConfigOptions', 'StopSignal', 'command', 'explain', 'is_main_process']
+
+T = TypeVar('T')
+LONGEST = 1500
+FILE_ONLY = {'file_only': True}
+"""``extra`` of a log record that belongs into the log file and not on the screen."""
+
+
+class CommandError(SystemExit):
+    """The end of a command by a mistake of its user: exit status 2, after one line on the error stream."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 2
+
+
+class StopSignal(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: a command ends as at Ctrl-C. ``status`` is what a shell shows for the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Parser whose complaints take one line and name the nearest option. Every command has ``--debug``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(**kwargs)
+        self.add_argument('--debug', action='store_true', help='at an error show the traceback, not one line')
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = [difflib.get_close_matches(word.split('=')[0], self._option_string_actions, 1) for word in unknown]
+            hints = [
+                f'{word} (did you mean {match[0]}?)' if match else word
+                for word, match in zip(unknown, near, strict=True)
+            ]
+            self.error(f'unknown: {" ".join(hints)}')
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'error: {message}; {self.prog} --help lists all options\n')
+
+
+class ConfigOptions(DictAction):
+    """``--cfg-options KEY=VALUE …`` as mmengine reads it, with a complaint that names the word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        for word in values:
+            key, equals, _ = word.partition('=')
+            if not equals or not all(part.strip() for part in key.split('.')):
+                parser.error(f'{option_string} {word}: write KEY=VALUE, such as optim_wrapper.optimizer.lr=0.01')
+            try:
+                super().__call__(parser, argparse.Namespace(**{self.dest: {}}), [word], option_string)
+            except (ValueError, AssertionError, RecursionError) as error:
+                parser.error(f'{option_string} {word}: {error or "cannot be read"}')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def command(main: Callable[..., T]) -> Callable[..., T]:
+    """Decorate ``main(argv=None)`` of a command, so that it ends in one way.
+
+    A mistake of the user, which any exception is taken for, ends with exit status 2 and one line on the error stream.
+    The log file, where there is one, gets the traceback; ``--debug`` shows it instead of the line. Ctrl-C, SIGTERM and
+    SIGHUP end with 128 + the number of the signal; a command that has more to say catches ``KeyboardInterrupt``, of
+    which :class:`StopSignal` is one.
+
+    Raises:
+        CommandError: Whatever ``main`` raised, but with ``--debug``.
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> T:
+        words = sys.argv[1:] if argv is None else argv
+        try:
+            with _stop_signals():
+                return main(argv)
+        except KeyboardInterrupt as stop:
+            print('\ninterrupted', file=sys.stderr)
+            raise SystemExit(stop_status(stop)) from None
+        except BrokenPipeError:  # `… | head` has seen enough
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + signal.SIGPIPE) from None
+        except Exception as error:
+            _log(error)
+            if '--debug' in words:
+                raise
+            message = explain(error)
+            print(f'{"" if is_main_process() else _rank() + ": "}error: {message}', file=sys.stderr, flush=True)
+            raise CommandError(f'error: {message}') from error
+
+    return run
+
+
+def stop_status(stop: KeyboardInterrupt) -> int:
+    """Exit status for Ctrl-C or another signal that ends a command."""
+    return stop.status if isinstance(stop, StopSignal) else 128 + signal.SIGINT
+
+
+def is_main_process() -> bool:
+    """Whether this is rank 0, also before the processes are connected."""
+    return _rank() == 'process 0'
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what went wrong, with the nearest names where a name is unknown."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if 'Original Traceback' in text:  # of a loader's worker: the worker's own message is the last line
+        text = text.strip().splitlines()[-1]
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f'{error.filename}: {error.strerror}'
+    elif isinstance(error, MemoryError):
+        text = f'out of memory; take smaller batches or images {text}'
+    elif (near := _nearest(error)) is not None:
+        text = near
+    elif isinstance(error, KeyError):
+        text = text if ' ' in text else f'no key {text!r} in the config or the data{_place(error)}'
+    elif not isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError | SyntaxError):
+        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
+        text += _place(error)
+    elif not text:
+        text = type(error).__name__ + _place(error)
+    line = '; '.join(part.strip() for part in text.splitlines() if part.strip())
+    return line if len(line) <= LONGEST else f'{line[: LONGEST - 2]} …'
+
+
+def _nearest(error: BaseException) -> str | None:
+    """Name what was meant where mmengine could not build a part of the config: an unknown type or argument."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    builders = [frame for frame in frames if frame.f_code.co_name == 'build_from_cfg' and 'registry' in frame.f_locals]
+    if not builders:
+        return None
+    place = builders[-1].f_locals
+    registry, kind, built = place['registry'], place.get('obj_type'), place.get('obj_cls')
+    if isinstance(error, KeyError) and isinstance(kind, str) and built is None and isinstance(registry, Registry):
+        near = difflib.get_close_matches(kind, dict.fromkeys(_names(registry)), 3, 0.6)
+        meant = f'did you mean {" or ".join(map(repr, near))}?' if near else 'check its spelling and custom_imports'
+        return f'type={kind!r}: there is no such {registry.name}; {meant}'
+    argument = getattr(error, 'args', ('',))[0] if isinstance(error, TypeError) and error.args else ''
+    if 'unexpected keyword argument' in str(argument) and callable(built):
+        wrong = str(argument).rpartition('argument ')[2].strip("'")
+        with contextlib.suppress(TypeError, ValueError):
+            known = [name for name in inspect.signature(built).parameters if name not in ('self', 'args', 'kwargs')]
+            near = difflib.get_close_matches(wrong, known, 1)
+            meant = f'did you mean {near[0]!r}?' if near else f'it takes {", ".join(known)}'
+            return f'{built.__name__} has no argument {wrong!r}; {meant}'
+    return None
+
+
+def _names(registry: Registry) -> Iterator[str]:
+    """All names that a registry finds, as a config writes them."""
+    top: Registry = registry
+    while top.parent is not None:
+        top = top.parent
+    for part in (registry, top, *top.children.values()):
+        for name in part.module_dict:
+            yield name
+            yield f'{part.scope}.{name}'
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f' ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}; --debug shows more)' if frames else ''
+
+
+def _log(error: Exception) -> None:
+    """Write the traceback into the log file of this run."""
+    if MMLogger._instance_dict:
+        logger = MMLogger.get_current_instance()
+        logger.error(''.join(traceback.format_exception(error)), extra=FILE_ONLY)
+
+
+def _rank() -> str:
+    ranks = (os.environ.get(name) for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    return f'process {next((rank for rank in ranks if rank is not None), "0")}'
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that files are closed and what is half-written is deleted."""
+
+    own = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == own:
+            raise StopSignal(number)
+        signal.signal(number, signal.SIG_DFL)  # a process forked from this one ends at once
+        os.kill(os.getpid(), number)
+
+    names = [number for name in ('SIGTERM', 'SIGHUP') if (number := getattr(signal, name, None)) is not None]
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        # What is ignored stays ignored: nohup ignores SIGHUP.
+        before = {number: signal.signal(number, stop) for number in names if signal.getsignal(number) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
