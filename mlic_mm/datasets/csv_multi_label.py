@@ -1,32 +1,32 @@
 """A user's own labels from a CSV file."""
 
-import csv
-import io
 import os
+from collections.abc import Sequence
 from typing import Any
+
+from mmengine.logging import print_log
 
 from mlic_mm.registry import DATASETS
 
+from .csv_cells import BLANK, FLAG_HELP, are_flags, find_delimiter, read_flag, read_labels
+from .csv_table import Row, find_columns, is_header, is_image_name, is_list_name, plain_name, read_rows
 from .labels import hint, select_classes, unique_classes
 from .multi_label_base import MultiLabelBase
-
-_PATH_NAMES = {'path', 'img_path', 'image_path', 'image', 'img', 'filename', 'file_name', 'file', 'name'}
-_CELLS = {'1': 1, '1.0': 1, '0': 0, '0.0': 0, '': 0, '-1': -1, '-1.0': -1}
-_CELL_HELP = '1 (present), 0 or blank (absent) or -1 (ignored)'
-
-Row = tuple[int, list[str]]
-"""Line number in the file and stripped cells."""
 
 
 @DATASETS.register_module()
 class CSVMultiLabel(MultiLabelBase):
     """Image paths and labels from a CSV file in one of two layouts.
 
-    * ``path,label;label``: two columns. Nothing after the comma means an image without labels.
-    * ``path`` and one column per label with 1 (present), 0 or blank (absent) or −1 (ignored).
+    * ``path,label;label``: a column of lists, which may also be written ``['cat', 'dog']``. Blank, ``nan`` and ``None``
+      mean an image without labels.
+    * ``path`` and a column of flags per label: 1 or true (present), 0, false or blank (absent), −1 (ignored).
 
-    More than two columns are the second layout, two are the first. The first line is a header where its first cell is
-    one of path, image, img, filename, file, name (also img_path, image_path, file_name; any case).
+    The first line is a header where a column has a usual name: ``path``, ``image``, ``image_name``, ``Image Index``,
+    ``file``, ``filename``, ``id`` … or, for lists, ``labels``, ``tags``, ``classes``, ``Finding Labels`` … Else it is
+    an image, and its file must be there. Under a header a column of flags is a label, also where it is the only one.
+    Where a column has other cells, the one with a usual name holds lists, and the others are left out. The index that
+    pandas writes is passed over. A path may lack its ending (``id,labels``) where such an image is there.
 
     Classes: ``metainfo=dict(classes=…)``, else the header's columns in their order, else the labels found in
     alphabetical order. Training and test files should share one explicit list. In the second layout the list may name a
@@ -40,7 +40,12 @@ class CSVMultiLabel(MultiLabelBase):
         data_prefix (str | dict): Folder that the paths are relative to, itself relative to ``data_root``.
         header (bool, optional): Whether the first line is a header. Defaults to None: recognised as said above.
         delimiter (str): Between columns.
-        label_delimiter (str): Between labels in the first layout.
+        label_delimiter (str, optional): Between labels in the first layout. Defaults to None: recognised, ``;``,
+            ``|``, a comma or a blank.
+        path_column (str, optional): Name of the column of the paths. Defaults to None: recognised.
+        label_column (str, optional): Name of the column of lists. Defaults to None: recognised.
+        minus_one (str, optional): What −1 means: ``'ignored'``, or ``'absent'`` as in the files of CelebA and VOC,
+            where 0 is ignored. Defaults to None: ignored, but a file where that is hardly meant is refused.
         **kwargs: Of mmpretrain's ``BaseDataset``.
 
     Raises:
@@ -63,17 +68,26 @@ class CSVMultiLabel(MultiLabelBase):
         data_prefix: str | dict = '',
         header: bool | None = None,
         delimiter: str = ',',
-        label_delimiter: str = ';',
+        label_delimiter: str | None = None,
+        path_column: str | None = None,
+        label_column: str | None = None,
+        minus_one: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if len(delimiter) != 1 or not label_delimiter or delimiter == label_delimiter:
+        if len(delimiter) != 1 or label_delimiter == '' or delimiter == label_delimiter:
             raise ValueError(
                 f'CSVMultiLabel: delimiter={delimiter!r} must be one character and differ from '
                 f'label_delimiter={label_delimiter!r}'
             )
-        self.header = header
+        if minus_one not in (None, 'ignored', 'absent'):
+            raise ValueError(f"CSVMultiLabel: minus_one={minus_one!r} must be 'ignored' or 'absent'")
+        self.header = header if path_column is None and label_column is None else True
         self.delimiter = delimiter
         self.label_delimiter = label_delimiter
+        self.path_column = path_column
+        self.label_column = label_column
+        self.minus_one = minus_one
+        self._folders: dict[str, dict[str, list[str]]] = {}
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -81,123 +95,204 @@ class CSVMultiLabel(MultiLabelBase):
         self.require(self.ann_file)
         if self.img_prefix:
             self.require(self.img_prefix)
-        rows = self._rows()
+        rows = read_rows(self.ann_file, self.delimiter)
         first = rows[0][1]
-        has_header = self.header if self.header is not None else first[0].lower() in _PATH_NAMES
-        names = first[1:] if has_header else None
+        if len(first) < 2:
+            other = next((mark for mark in ';\t| ' if mark in first[0]), None)
+            cure = f'delimiter={other!r}, which it has' if other else 'delimiter if the file uses another'
+            raise ValueError(
+                f'{self.ann_file}:1: one column, expected a path and labels separated by {self.delimiter!r}; set {cure}'
+            )
+        has_header = self.header if self.header is not None else is_header(first)
+        names = first if has_header else None
+        if self.header is None and not (has_header or self._may_be_image(first[0])):
+            raise ValueError(
+                f'{self.ann_file}:1: {first[0]!r} is no image in {self.img_prefix or "."} and no usual name of a '
+                'column; set header=True if the line is a header, else correct data_root and data_prefix '
+                '(header=False reads labels without images)'
+            )
         rows = rows[1:] if has_header else rows
         if not rows:
             raise ValueError(f'{self.ann_file}: has a header and no image; add a line per image')
-        self._check_rows(rows, len(first))
-        if len(first) == 2:
-            return self._from_lists(rows)
-        return self._from_columns(rows, names)
-
-    def _rows(self) -> list[Row]:
-        with open(self.ann_file, 'rb') as file:
-            raw = file.read()
-        try:
-            text = raw.decode('utf-8-sig')
-        except UnicodeDecodeError as error:
-            line = raw.count(b'\n', 0, error.start) + 1
-            raise ValueError(
-                f'{self.ann_file}:{line}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8, for '
-                f'example with `iconv -f WINDOWS-1252 -t UTF-8`'
-            ) from None
-        reader = csv.reader(io.StringIO(text, newline=''), delimiter=self.delimiter, strict=True)
-        rows = []
-        start = 1
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    rows.append((start, [cell.strip() for cell in cells]))
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise ValueError(f'{self.ann_file}:{start}: {error}; check the quotes from this line on') from None
-        if not rows:
-            raise ValueError(f'{self.ann_file}: the file is empty; expected a line per image')
-        return rows
-
-    def _check_rows(self, rows: list[Row], columns: int) -> None:
-        if columns < 2:
-            raise ValueError(
-                f'{self.ann_file}:1: one column, expected a path and labels separated by {self.delimiter!r}; set '
-                'delimiter if the file uses another'
-            )
-        seen: dict[str, int] = {}
         for line, cells in rows:
-            if len(cells) != columns:
+            if len(cells) != len(first):
                 raise ValueError(
-                    f'{self.ann_file}:{line}: {len(cells)} columns where the first line has {columns}; add what is '
+                    f'{self.ann_file}:{line}: {len(cells)} columns where the first line has {len(first)}; add what is '
                     f'missing, and put quotes around a cell that contains {self.delimiter!r}'
                 )
-            if not cells[0]:
-                raise ValueError(f'{self.ann_file}:{line}: the path is blank; fill it in or remove the line')
-            if cells[0] in seen:
-                raise ValueError(
-                    f'{self.ann_file}:{line}: path {cells[0]!r} is already on line {seen[cells[0]]}; merge the two'
-                )
-            seen[cells[0]] = line
-
-    def _from_lists(self, rows: list[Row]) -> list[dict]:
+        if names is None:
+            path, labels = 0, list(range(1, len(first)))
+        else:
+            path, labels = find_columns(self.ann_file, names, rows, self.path_column)
+        self._check_paths(rows, path)
         asked = self._metainfo.get('classes')
-        parsed = [(line, path, self._split(line, cell)) for line, (path, cell) in rows]
+        asked = None if asked is None else unique_classes(asked, 'metainfo')
+        column = self._list_column(rows, names, labels, asked)
+        if column is None:
+            data_list = self._from_columns(rows, names, path, labels, asked)
+        else:
+            data_list = self._from_lists(rows, names, path, column, asked)
+        self._folders = {}
+        return data_list
+
+    def _check_paths(self, rows: list[Row], column: int) -> None:
+        seen: dict[str, int] = {}
+        for line, cells in rows:
+            if not cells[column]:
+                raise ValueError(f'{self.ann_file}:{line}: the path is blank; fill it in or remove the line')
+            if cells[column] in seen:
+                raise ValueError(
+                    f'{self.ann_file}:{line}: path {cells[column]!r} is already on line {seen[cells[column]]}; merge '
+                    'the two'
+                )
+            seen[cells[column]] = line
+
+    def _list_column(
+        self, rows: list[Row], names: list[str] | None, labels: list[int], asked: Sequence[str] | None
+    ) -> int | None:
+        """Return the column that holds lists of labels, None where the columns are flags."""
+        if self.label_column is not None:
+            assert names is not None
+            if self.label_column not in names:
+                raise ValueError(f'{self.ann_file}: no column {self.label_column!r}{hint(self.label_column, names)}')
+            return names.index(self.label_column)
+        if len(labels) == 1:
+            cells = [row[labels[0]] for _, row in rows]
+            if not are_flags(cells) or (
+                asked is not None and {c for c in cells if c.lower() not in BLANK} <= set(asked)
+            ):
+                return labels[0]
+            if names is None and (asked is None or len(asked) != 1):
+                raise ValueError(
+                    f'{self.ann_file}: the second column has only flags ({cells[0]!r} on line {rows[0][0]}), and no '
+                    "name; add a header such as path,cat (for labels that are called '0' and '1', set "
+                    "metainfo['classes'])"
+                )
+            return None
+        if names is None:
+            return None
+        mixed = [i for i in labels if not all(read_flag(row[i]) is not None for _, row in rows)]
+        if asked is not None and {*asked} <= {names[i] for i in labels}:
+            return None
+        lists = [i for i in mixed if is_list_name(names[i])]
+        if len(lists) != 1:
+            return None
+        rest = ', '.join(repr(names[i]) for i in labels if i != lists[0])
+        print_log(f'{self.ann_file}: the labels are in column {names[lists[0]]!r}; not read: {rest}', 'current')
+        return lists[0]
+
+    def _from_lists(
+        self, rows: list[Row], names: list[str] | None, path: int, column: int, asked: tuple[str, ...] | None
+    ) -> list[dict]:
+        delimiter = self.label_delimiter
+        if delimiter is None:
+            name = plain_name(names[column]) if names else ''
+            delimiter = find_delimiter([cells[column] for _, cells in rows], name, asked, self.ann_file)
+        parsed = []
+        for line, cells in rows:
+            try:
+                parsed.append((line, cells[path], read_labels(cells[column], delimiter, asked or ())))
+            except ValueError as error:
+                raise ValueError(f'{self.ann_file}:{line}: {error}') from None
         found = sorted({label for _, _, labels in parsed for label in labels})
         if asked is None and not found:
             raise ValueError(f"{self.ann_file}: no image has a label; set metainfo['classes'] if that is meant")
-        classes = tuple(found) if asked is None else unique_classes(asked, 'metainfo')
+        classes = tuple(found) if asked is None else asked
         self._metainfo['classes'] = classes
         index = {name: i for i, name in enumerate(classes)}
         data_list = []
-        for line, path, labels in parsed:
+        for line, img_id, labels in parsed:
             for label in labels:
                 if label not in index:
                     raise ValueError(
                         f"{self.ann_file}:{line}: label {label!r} is not in metainfo['classes']{hint(label, classes)}"
                     )
-            data_list.append(self._info(path, [index[label] for label in labels], []))
+            data_list.append(self._info(img_id, [index[label] for label in labels], []))
         return data_list
 
-    def _split(self, line: int, cell: str) -> list[str]:
-        if not cell:
-            return []
-        labels = [label.strip() for label in cell.split(self.label_delimiter)]
-        for position, label in enumerate(labels):
-            if not label:
-                raise ValueError(
-                    f'{self.ann_file}:{line}: a blank label in {cell!r}; remove the extra {self.label_delimiter!r}'
-                )
-            if label in labels[:position]:
-                raise ValueError(f'{self.ann_file}:{line}: label {label!r} twice in {cell!r}; keep one')
-        return labels
-
-    def _from_columns(self, rows: list[Row], names: list[str] | None) -> list[dict]:
-        asked = self._metainfo.get('classes')
+    def _from_columns(
+        self, rows: list[Row], names: list[str] | None, path: int, labels: list[int], asked: tuple[str, ...] | None
+    ) -> list[dict]:
         if names is None:
-            columns = len(rows[0][1]) - 1
-            if asked is None or isinstance(asked, str) or len(asked) != columns:
+            if asked is None or len(asked) != len(labels):
                 given = 'none' if asked is None else len(asked)
                 raise ValueError(
-                    f"{self.ann_file}: {columns} label columns without a header, and metainfo['classes'] names "
+                    f"{self.ann_file}: {len(labels)} label columns without a header, and metainfo['classes'] names "
                     f'{given}; add a header (first cell "path") or name every column in order'
                 )
-            names = list(asked)
-        classes = select_classes(asked, names, self.ann_file)
+            names = ['', *asked]
+        classes = select_classes(asked, [names[i] for i in labels], self.ann_file)
         self._metainfo['classes'] = classes
-        column = [names.index(name) + 1 for name in classes]
-        data_list = []
+        columns = {names[i]: i for i in labels}
+        table = []
         for line, cells in rows:
-            values = []
-            for name, at in zip(classes, column, strict=True):
-                if cells[at] not in _CELLS:
-                    raise ValueError(
-                        f'{self.ann_file}:{line}: {cells[at]!r} in column {name!r}; write {_CELL_HELP}. If this line '
-                        'is a header, set header=True or begin it with "path"'
-                    )
-                values.append(_CELLS[cells[at]])
-            labels = [i for i, value in enumerate(values) if value == 1]
-            data_list.append(self._info(cells[0], labels, [i for i, value in enumerate(values) if value == -1]))
-        return data_list
+            flags = [read_flag(cells[columns[name]]) for name in classes]
+            if None in flags:
+                name = classes[flags.index(None)]
+                raise ValueError(
+                    f'{self.ann_file}:{line}: {cells[columns[name]]!r} in column {name!r}; write {FLAG_HELP}. If this '
+                    'line is a header, set header=True or begin it with "path"; if the column is no label, name the '
+                    "labels by metainfo['classes'], or the column of lists by label_column"
+                )
+            table.append([flag for flag in flags if flag is not None])
+        if self.minus_one is None:
+            self._check_minus_one(table, classes)
+        ignored = 0 if self.minus_one == 'absent' else -1
+        return [
+            self._info(
+                cells[path],
+                [i for i, flag in enumerate(flags) if flag == 1],
+                [i for i, flag in enumerate(flags) if flag == ignored],
+            )
+            for (_, cells), flags in zip(rows, table, strict=True)
+        ]
+
+    def _check_minus_one(self, table: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+        """Refuse files where −1 can hardly mean ignored."""
+        cure = (
+            "set minus_one='absent' if -1 means absent, as in the files of CelebA and VOC, or minus_one='ignored' if "
+            'it does mean ignored'
+        )
+        total = {0: 0, -1: 0, 1: 0}
+        for name, column in zip(classes, zip(*table, strict=True), strict=True):
+            counts = {flag: column.count(flag) for flag in total}
+            if counts[-1] and not counts[0]:
+                raise ValueError(
+                    f'{self.ann_file}: column {name!r} has {counts[-1]} times -1 (ignored) and never 0 (absent); {cure}'
+                )
+            total = {flag: total[flag] + counts[flag] for flag in total}
+        if total[-1] > 10 * total[0]:
+            raise ValueError(
+                f'{self.ann_file}: {total[-1]} flags are -1 (ignored) and only {total[0]} are 0 (absent); {cure}'
+            )
+
+    def _may_be_image(self, path: str) -> bool:
+        """Whether the first cell of a file without a known header is an image."""
+        skips = any(getattr(step, 'on_error', '') == 'skip' for step in self.pipeline.transforms)
+        return self._find_path(path) is not None or (skips and is_image_name(path))
+
+    def _find_path(self, path: str) -> str | None:
+        """Return the file of an image, whose ending may be missing, None where there is none."""
+        file = os.path.join(self.img_prefix, path)
+        if is_image_name(path):
+            return file if os.path.exists(file) else None
+        # The names of a folder are read once: asking for each ending of each image takes long on a network's disk.
+        folder, stem = os.path.split(file)
+        if folder not in self._folders:
+            known = self._folders[folder] = {}
+            for name in os.listdir(folder or '.') if os.path.isdir(folder or '.') else ():
+                known.setdefault(os.path.splitext(name)[0], []).append(name)
+        if os.path.isfile(file):
+            return file
+        names = sorted(name for name in self._folders[folder].get(stem, ()) if is_image_name(name))
+        if len(names) > 1:
+            raise ValueError(
+                f'{self.ann_file}: {path!r} is {" or ".join(names)} in {folder or "."}; write the ending in the file'
+            )
+        return os.path.join(folder, names[0]) if names else None
 
     def _info(self, path: str, labels: list[int], ignored: list[int]) -> dict:
-        return self.make_info(os.path.join(self.img_prefix, path), path, labels, ignored)
+        file = os.path.join(self.img_prefix, path)
+        if not is_image_name(path):
+            file = self._find_path(path) or file
+        return self.make_info(file, path, labels, ignored)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_helpers import Log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,6 +18,8 @@ from mlic_mm.datasets import CSVMultiLabel
 def build(folder: Path, content: str | bytes, **options: object) -> CSVMultiLabel:
     raw = content.encode() if isinstance(content, str) else content
     (folder / 'labels.csv').write_bytes(raw)
+    for name in ('a.jpg', 'x.jpg', '0.jpg'):  # a first line that is no header is an image that is there
+        (folder / name).touch()
     return CSVMultiLabel('labels.csv', data_root=str(folder), **options)
 
 
@@ -103,12 +106,32 @@ def test_non_ascii_and_spaced_paths_load(tmp_path: Path) -> None:
         ('a.jpg,dgo\n', {'metainfo': {'classes': ['dog', 'cat']}}, r"csv:1: label 'dgo'.*did you mean 'dog'"),
         ('path,labels\na.jpg,cow\n', {'metainfo': {'classes': ['dog']}}, r"csv:2: label 'cow'.*knows dog"),
         ('path,a,b\nx.jpg,1,yes\n', {}, "csv:2: 'yes' in column 'b'; write 1"),
-        ('bild,a,b\nx.jpg,1,0\n', {'metainfo': {'classes': ['a', 'b']}}, "csv:1: 'a' in column 'a'.*header=True"),
+        ('bild,a,b\nx.jpg,1,0\n', {'metainfo': {'classes': ['a', 'b']}}, "csv:1: 'bild' is no.*header=True"),
+        ('x.jpg,a,b\na.jpg,1,0\n', {'metainfo': {'classes': ['a', 'b']}}, "csv:1: 'a' in column 'a'.*header=True"),
         ('path,a,a\nx.jpg,1,0\n', {}, "class 'a' appears twice"),
         ('path,a,\nx.jpg,1,0\n', {}, 'class 1 is blank'),
         ('path,a,b\nx.jpg,1,0\n', {'metainfo': {'classes': ['a', 'c']}}, "'c' is not a label of"),
         ('x.jpg,1,0\n', {}, '2 label columns without a header, and metainfo.* names none'),
         ('x.jpg,1,0\n', {'metainfo': {'classes': ['a']}}, 'names 1'),
+        # A first line that is neither an image nor a header.
+        ('bild,label name\na.jpg,dog\n', {}, r"csv:1: 'bild' is no image in .* set header=True"),
+        ('gone.jpg,dog\na.jpg,dog\n', {}, r"csv:1: 'gone\.jpg' is no image in .*data_prefix"),
+        ('7,a.jpg,dog\n8,x.jpg,cat\n', {}, "csv:1: '7' is no image"),
+        # Flags without a name; 0 and 1 are no classes.
+        ('a.jpg,1\nx.jpg,0\n', {}, r"second column has only flags \('1' on line 1\).*path,cat.*metainfo"),
+        ('path,labels\na.jpg,wild dog\nx.jpg,cat\n', {}, "'wild dog' may be one label or several; set label_deli"),
+        ('path,labels\na.jpg,cat;dog\nx.jpg,cat|dog\n', {}, "separated by both ';' and '|'"),
+        ("path,labels\na.jpg,\"['cat', 'dog'\"\n", {}, r'csv:2: the list .* does not end'),
+        ('path,labels\na.jpg,"[\'cat\' dog]"\n', {}, r'csv:2: .* is no list of labels'),
+        ('path,labels\na.jpg,"%s"\n' % ('[' * 100_000), {}, r"csv:2: the list '\[{80}' does not end"),
+        ('path,img,labels\na.jpg,b.jpg,cat\n', {'path_column': 'image'}, "no column 'image'; did you mean 'img'"),
+        ('who,img,file,labels\nme,a.jpg,b.jpg,cat\n', {}, "'img' and 'file' may be the paths; set path_column"),
+        ('path,age,labels\na.jpg,7,cat\n', {'label_column': 'label'}, "no column 'label'; did you mean 'labels'"),
+        ('path,age,tag,labels\na.jpg,7,x,cat\n', {}, "csv:2: '7' in column 'age'.*metainfo.*label_column"),
+        # CelebA's and VOC's notation: -1 is absent.
+        ('path,cat,dog\na.jpg,1,1\nb.jpg,-1,0\n', {}, "column 'cat' has 1 times -1 .*never 0.*minus_one='absent'"),
+        ('path,cat\na.jpg,0\n' + ''.join(f'{i}.jpg,-1\n' for i in range(1, 12)), {}, '11 flags are -1 .*only 1 are 0'),
+        ('path,cat\na.jpg,1\n', {'minus_one': 0}, 'minus_one=0 must be'),
     ],
 )
 def test_wrong_files_name_line_value_and_cure(
@@ -116,7 +139,96 @@ def test_wrong_files_name_line_value_and_cure(
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         build(tmp_path, content, **options)
-    assert 'labels.csv' in str(caught.value)
+    assert 'labels.csv' in str(caught.value) or 'minus_one=0' in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def rows(dataset: CSVMultiLabel) -> dict[str, str]:
+    """Labels of each image, ignored ones in brackets."""
+    shown = {1: '{}', -1: '({})'}
+    classes = dataset.metainfo['classes']
+    return {
+        info['img_id']: ' '.join(shown[v].format(c) for c, v in zip(classes, info['gt_score'], strict=True) if v)
+        for info in (dataset.get_data_info(i) for i in range(len(dataset)))
+    }
+
+
+PLANET = 'image_name,tags\na,haze primary\nx,agriculture clear primary water\n'
+CHEST = 'Image Index,Finding Labels,Patient Age,Width,Height]\na.png,Mass|Edema,58,9,9\nb.png,No Finding,60,9,9\n'
+TWO_FLAGS = {'a.jpg': 'cat', 'b.jpg': '', 'c.jpg': '(cat)', 'd.jpg': ''}
+CAT_DOG = {'a.jpg': 'cat dog', 'b.jpg': ''}
+
+
+@pytest.mark.parametrize(
+    ('content', 'options', 'expected'),
+    [
+        (PLANET, {}, {'a': 'haze primary', 'x': 'agriculture clear primary water'}),
+        (
+            PLANET.replace('primary', 'p q'),
+            {'label_delimiter': ';'},
+            {'a': 'haze p q', 'x': 'agriculture clear p q water'},
+        ),
+        (CHEST, {}, {'a.png': 'Edema Mass', 'b.png': 'No Finding'}),
+        ('id,labels\na,3 17\nx,3\n', {}, {'a': '17 3', 'x': '3'}),
+        ('path,cat\na.jpg,1\nb.jpg,0\nc.jpg,-1\nd.jpg,\n', {}, TWO_FLAGS),
+        ('path,cat\na.jpg,True\nb.jpg,false\nc.jpg,-1.0\nd.jpg,nan\n', {}, TWO_FLAGS),
+        ('a.jpg,1\nb.jpg,0\nc.jpg,-1\nd.jpg,\n', {'metainfo': {'classes': ['cat']}}, TWO_FLAGS),
+        ('id,label\na.jpg,1\nb.jpg,0\n', {}, {'a.jpg': 'label', 'b.jpg': ''}),
+        ('path,labels\na.jpg,1\nb.jpg,0\n', {'metainfo': {'classes': ['0', '1']}}, {'a.jpg': '1', 'b.jpg': '0'}),
+        # The index of a pandas frame, with and without a header of its own, and an index of paths.
+        (',path,labels\n0,a.jpg,cat;dog\n5,b.jpg,\n', {}, CAT_DOG),
+        ('Unnamed: 0,path,cat,dog\n0,a.jpg,1,1\n1,b.jpg,0,0\n', {}, CAT_DOG),
+        (',cat,dog\na.jpg,1,1\nb.jpg,0,0\n', {}, CAT_DOG),
+        # Lists as Python, NumPy and JSON print them.
+        ("path,labels\na.jpg,\"['cat', 'dog']\"\nb.jpg,[]\n", {}, CAT_DOG),
+        ("path,labels\na.jpg,\"['cat' 'dog']\"\nb.jpg,[]\n", {}, CAT_DOG),
+        ('path,labels\na.jpg,"[""cat"", ""dog""]"\nb.jpg,[]\n', {}, CAT_DOG),
+        ("path,labels\na.jpg,\"{'cat', 'dog'}\"\nb.jpg,nan\n", {}, CAT_DOG),
+        ('path,labels\na.jpg,"[cat, dog]"\nb.jpg,None\n', {}, CAT_DOG),
+        ('path,labels\na.jpg,"cat, dog"\nb.jpg,NaN\n', {}, CAT_DOG),
+        ('path,labels\na.jpg,"[""dog\'s"", \'it\\\'s\']"\nb.jpg,\n', {}, {'a.jpg': "dog's it's", 'b.jpg': ''}),
+        ('path,labels\na.jpg,None\nb.jpg,\n', {'metainfo': {'classes': ['None']}}, {'a.jpg': 'None', 'b.jpg': ''}),
+        # Columns in another order, numbers beside the path, columns of other things, a label called image.
+        ('cat,dog,filename\n1,1,a.jpg\n0,0,b.jpg\n', {}, CAT_DOG),
+        ('id,image,labels\n7,a.jpg,cat dog\n9,b.jpg,dog\n', {}, {'a.jpg': 'cat dog', 'b.jpg': 'dog'}),
+        ('age,what,bild\n7,cat|dog,a.jpg\n9,,b.jpg\n', {'path_column': 'bild', 'label_column': 'what'}, CAT_DOG),
+        ('ID,Age,left,cat,dog\na.jpg,7,x,1,1\nb.jpg,8,y,0,\n', {'metainfo': {'classes': ['cat', 'dog']}}, CAT_DOG),
+        ('id,cat,image\na.jpg,1,0\nb.jpg,0,1\n', {}, {'a.jpg': 'cat', 'b.jpg': 'image'}),
+        ('path,labels\na.jpg,wild dog\n', {'metainfo': {'classes': ['wild dog', 'dog']}}, {'a.jpg': 'wild dog'}),
+        # Other meanings of -1.
+        ('path,cat,dog\na.jpg,1,1\nb.jpg,-1,-1\n', {'minus_one': 'absent'}, CAT_DOG),
+        ('path,cat\na.jpg,1\nb.jpg,-1\nc.jpg,0\n', {'minus_one': 'absent'}, {**TWO_FLAGS, 'd.jpg': None}),
+        ('path,cat\na.jpg,1\nb.jpg,-1\n', {'minus_one': 'ignored'}, {'a.jpg': 'cat', 'b.jpg': '(cat)'}),
+        ('a.jpg  1\nb.jpg -1\n', {'delimiter': ' ', 'minus_one': 'absent', 'metainfo': {'classes': ['cat']}}, None),
+    ],
+)
+def test_tables_as_they_come(tmp_path: Path, content: str, options: dict, expected: dict | None) -> None:
+    expected = {'a.jpg': 'cat', 'b.jpg': ''} if expected is None else expected
+    assert rows(build(tmp_path, content, **options)) == {k: v for k, v in expected.items() if v is not None}
+
+
+def test_the_ending_of_a_path_may_be_missing(tmp_path: Path) -> None:
+    for name in ('1.JPG', '2.png', '2.txt', 'v1.5.jpg'):
+        (tmp_path / name).touch()
+    dataset = build(tmp_path, 'id,labels\n1,cat\n2,dog\nv1.5,dog\nnone,dog\n')
+    names = [Path(dataset.get_data_info(i)['img_path']).name for i in range(4)]
+    assert names == ['1.JPG', '2.png', 'v1.5.jpg', 'none']
+    assert rows(build(tmp_path, '1,cat\n2,dog\n')) == {'1': 'cat', '2': 'dog'}
+    (tmp_path / '2.gif').touch()
+    with pytest.raises(ValueError, match=r"labels\.csv: '2' is 2\.gif or 2\.png in .*; write the ending"):
+        build(tmp_path, 'id,labels\n1,cat\n2,dog\n')
+
+
+def test_labels_without_images_are_read_where_that_is_said(tmp_path: Path) -> None:
+    assert rows(build(tmp_path, 'gone.jpg,cat\n', header=False)) == {'gone.jpg': 'cat'}
+
+
+def test_what_was_recognised_is_logged(tmp_path: Path) -> None:
+    with Log() as messages:
+        build(tmp_path, CHEST)
+        build(tmp_path, PLANET)
+    assert any("labels are in column 'Finding Labels'; not read: 'Patient Age', 'Width'" in text for text in messages)
+    assert any("separated by spaces: 'agriculture clear primary water' is 4 labels" in text for text in messages)
 
 
 @pytest.mark.parametrize('options', [{'delimiter': ';'}, {'delimiter': ''}, {'label_delimiter': ''}])

@@ -44,6 +44,20 @@ def test_validation_data_of_other_labels(runner: BuildRunner, tmp_path: Path, cl
         runner(relabel(classes, tmp_path)).train()
 
 
+def test_validation_data_without_any_label(runner: BuildRunner, tmp_path: Path) -> None:
+    """It would stop the training after the first epoch."""
+
+    def empty(cfg: Config) -> None:
+        data = json.loads(Path(cfg.val_dataloader.dataset.ann_file).read_text())
+        for sample in data['data_list']:
+            sample['gt_label'] = []
+        (tmp_path / 'empty.json').write_text(json.dumps(data))
+        cfg.val_dataloader.dataset.ann_file = str(tmp_path / 'empty.json')
+
+    with pytest.raises(ValueError, match=r'validation .*: none of the \d+ images has a label .*val_evaluator=None'):
+        runner(empty).train()
+
+
 def test_label_graph_of_another_order(runner: BuildRunner) -> None:
     built = runner()
     built.model.head.label_graph = nn.Identity()

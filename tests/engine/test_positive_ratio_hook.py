@@ -94,6 +94,7 @@ def test_ignored_labels_by_hand(runner: BuildRunner, tmp_path: Path) -> None:
             ann_file=str(tmp_path / 'labels.csv'),
             data_prefix=str(Path(old.ann_file).parent),
             pipeline=old.pipeline,
+            minus_one='ignored',  # "blue" is never absent, which is refused otherwise
         )
 
     built = runner(change, **WEIGHTED, **START_ONLY)

@@ -6,6 +6,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 from mlic_mm.utils.checks import check_same_classes
@@ -30,6 +31,9 @@ class LabelCheckHook(Hook):
         if runner.val_loop is not None:
             loaders['validation'] = runner.val_dataloader
         self._check_all(runner, loaders)
+        check_training_labels(runner.train_dataloader.dataset)
+        if 'validation' in loaders:
+            check_validation_labels(loaders['validation'].dataset)
 
     def before_val(self, runner: Runner) -> None:
         if not isinstance(runner._train_loop, BaseLoop):

@@ -1,0 +1,124 @@
+"""Read a user's table of images and tell its columns by their names."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from .csv_cells import read_flag
+from .labels import hint
+
+Row = tuple[int, list[str]]
+"""Line number in the file and stripped cells."""
+
+# Names as in `plain_name`. Of the first kind is the column of paths, of the second where there is none of the first.
+# fmt: off
+_PATHS = frozenset({
+    'path', 'imgpath', 'imagepath', 'filepath', 'image', 'img', 'filename', 'file', 'imagename', 'imgname', 'imagefile',
+    'imgfile', 'imageindex', 'imagefilename', 'photo', 'picture', 'name',
+})
+_IDS = frozenset({'id', 'imageid', 'imgid', 'fileid', 'photoid', 'uid', 'key', 'index'})
+_LISTS = frozenset({
+    'label', 'labels', 'labelnames', 'tag', 'tags', 'class', 'classes', 'category', 'categories', 'findinglabels',
+    'attribute', 'attributes', 'attributeids', 'target', 'targets', 'annotation', 'annotations', 'concepts', 'keywords',
+    'genre', 'genres',
+})
+# fmt: on
+_INDEX = ('', 'unnamed0', 'index', 'level0')
+ENDINGS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.avif')
+
+
+def plain_name(name: str) -> str:
+    """Return the letters and digits of a column's name in lower case: ``Image Index`` is ``imageindex``."""
+    return ''.join(char for char in name.lower() if char.isalnum())
+
+
+def is_list_name(name: str) -> bool:
+    """Whether a column of this name usually holds lists of labels."""
+    return plain_name(name) in _LISTS
+
+
+def is_image_name(cell: str) -> bool:
+    """Whether a cell ends as the name of an image does."""
+    return cell.lower().endswith(ENDINGS)
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Whether a first row has the name of a column that is known: of paths, or of lists of labels."""
+    names = [plain_name(cell) for cell in cells]
+    if any(map(is_image_name, cells)):
+        return False
+    known = names[0] in _IDS or names[0] in _INDEX or any(name in _PATHS for name in names)
+    return known or any(name in _LISTS for name in names[1:])
+
+
+def read_rows(path: str, delimiter: str) -> list[Row]:
+    """Return the rows that are not blank.
+
+    Raises:
+        ValueError: Not UTF-8, empty, or quotes that do not end; the message names file, line and cure.
+    """
+    with open(path, 'rb') as file:
+        raw = file.read()
+    try:
+        text = raw.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = raw.count(b'\n', 0, error.start) + 1
+        wide = raw[:2] in (b'\xff\xfe', b'\xfe\xff')
+        raise ValueError(
+            f'{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8, for '
+            f'example with `iconv -f {"UTF-16" if wide else "WINDOWS-1252"} -t UTF-8`'
+        ) from None
+    # Columns that are lined up by several blanks have one delimiter between them.
+    reader = csv.reader(
+        io.StringIO(text, newline=''), delimiter=delimiter, strict=True, skipinitialspace=delimiter == ' '
+    )
+    rows = []
+    start = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((start, [cell.strip() for cell in cells]))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f'{path}:{start}: {error}; check the quotes from this line on') from None
+    if not rows:
+        raise ValueError(f'{path}: the file is empty; expected a line per image')
+    return rows
+
+
+def find_columns(path: str, names: Sequence[str], rows: Sequence[Row], asked: str | None) -> tuple[int, list[int]]:
+    """Return the column of the paths and those of the labels; the index of a pandas frame is none of them.
+
+    Args:
+        path (str): The file, for messages.
+        names (Sequence[str]): The header.
+        rows (Sequence): The others, all as long as the header.
+        asked (str, optional): Name of the column of the paths.
+
+    Raises:
+        ValueError: There is no column of that name, or more than one may be meant.
+    """
+    if asked is not None:
+        if asked not in names:
+            raise ValueError(f'{path}: no column {asked!r}{hint(asked, names)}')
+        column = list(names).index(asked)
+        return column, [i for i in range(len(names)) if i != column]
+    columns = list(range(len(names)))
+    if len(names) > 2 and plain_name(names[0]) in _INDEX and all(cells[0].isdecimal() for _, cells in rows):
+        columns = columns[1:]
+    column = columns[0]
+    if plain_name(names[column]) not in _PATHS:
+        # A label may be called "image": flags are no paths.
+        others = [
+            i
+            for i in columns
+            if plain_name(names[i]) in _PATHS and not all(read_flag(cells[i]) is not None for _, cells in rows)
+        ]
+        if len(others) > 1:
+            raise ValueError(
+                f'{path}: {" and ".join(repr(names[i]) for i in others)} may be the paths; set path_column to one'
+            )
+        if others:
+            columns = columns[plain_name(names[column]) in _IDS :]  # a number beside the path is no label
+            column = others[0]
+    return column, [i for i in columns if i != column]
