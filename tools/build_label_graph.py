@@ -9,6 +9,7 @@ The file format, word vectors and the order of labels in other codebases' pickle
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -37,6 +38,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='config whose train_dataloader.dataset is counted')
     parser.add_argument('--out', type=Path, help='.npz or .json; default: model.head.label_graph.graph of the config')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
+    parser.add_argument(
+        '--difficult',
+        choices=('leave-out', 'count'),
+        default='leave-out',
+        help='labels of difficult objects alone (VOC), whatever the training does with them (default: %(default)s)',
+    )
     parser.add_argument('--threshold', type=float, default=0.5, help='edge i → j where P(j given i) ≥ this')
     parser.add_argument(
         '--word-vectors',
@@ -90,10 +97,11 @@ def build(args: argparse.Namespace) -> None:
     if out.exists() and not args.force:
         raise FileExistsError(f'{out} exists and is kept; --force replaces it, --out writes elsewhere')
 
-    counted = count_labels(cfg, args.threshold) if cfg else None
+    counted, what = count_labels(cfg, args.threshold, args.difficult == 'count') if cfg else (None, '')
     rows = pickle_rows(args, counted)
     graph = counted
     if args.from_pickle:
+        what = f'counted: what is in {args.from_pickle}'
         graph = graph_from_pickle(args.from_pickle, rows, args.threshold)
         if counted:
             check_same_names(counted.classes, rows, args.config, f'{args.classes}')
@@ -104,7 +112,7 @@ def build(args: argparse.Namespace) -> None:
         vectors = embeddings(args, graph.classes, rows)
         graph = replace(graph, embeddings=centered(vectors) if args.center else vectors)
     graph.save(out)
-    print(summary(graph, out))
+    print(summary(graph, out, what))
 
 
 def centered(vectors: np.ndarray) -> np.ndarray:
@@ -130,8 +138,12 @@ def default_out(cfg: Config | None) -> Path:
     return Path(graph) if isinstance(graph, str) else Path('data/label_graphs', Path(cfg.filename).stem + '.npz')
 
 
-def count_labels(cfg: Config, threshold: float) -> LabelGraphData:
-    """Labels of the training data set, without decoding an image; a sample repeated by a wrapper counts once."""
+def count_labels(cfg: Config, threshold: float, count_difficult: bool = False) -> tuple[LabelGraphData, str]:
+    """Labels of the training data set, without decoding an image; a sample repeated by a wrapper counts once.
+
+    Returns:
+        tuple: The graph, and a line that says what was counted.
+    """
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     try:
         leaves = list(unwrapped(DATASETS.build(without_pipelines(deepcopy(cfg.train_dataloader.dataset)))))
@@ -143,10 +155,14 @@ def count_labels(cfg: Config, threshold: float) -> LabelGraphData:
     for leaf in leaves[1:]:
         other = leaf.metainfo.get('classes') or ()
         check_same_classes(classes, other, 'the first data set of the config', f'another {type(leaf).__name__} in it')
-    parts = [part for leaf in leaves for part in sparse_targets(leaf, len(classes))]
+    tally: Counter[str] = Counter()
+    parts = [part for leaf in leaves for part in sparse_targets(leaf, len(classes), count_difficult, tally)]
     if not parts:
         raise ValueError(f'{cfg.filename}: the training data set is empty')
-    return LabelGraphData.from_targets(sp.vstack(parts, format='csr'), classes, threshold)
+    graph = LabelGraphData.from_targets(sp.vstack(parts, format='csr'), classes, threshold)
+    difficult = f'{tally["difficult"]} difficult'
+    what = f'counted: {graph.counts.sum()} labels' + (f', {difficult} ones among them' if count_difficult else '')
+    return graph, f'{what}; left out: {"" if count_difficult else difficult + ", "}{tally["ignored"]} ignored (-1)'
 
 
 def without_pipelines(dataset: Any) -> Any:
@@ -171,8 +187,14 @@ def unwrapped(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def sparse_targets(dataset: Any, num_classes: int) -> Iterator[sp.csr_array]:
-    """Targets ``(n, C)`` with 1, 0, −1 in parts small enough to be dense for a moment."""
+def sparse_targets(
+    dataset: Any, num_classes: int, count_difficult: bool, tally: Counter[str]
+) -> Iterator[sp.csr_array]:
+    """Targets ``(n, C)`` with 1, 0, −1 in parts small enough to be dense for a moment.
+
+    Difficult labels become 1 or −1, as asked, since training may take them for either; ``tally`` counts them and the
+    other −1.
+    """
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
     while part := list(islice(infos, max(1, 2**22 // num_classes))):
         dense = np.zeros((len(part), num_classes), dtype=np.float32)
@@ -183,6 +205,12 @@ def sparse_targets(dataset: Any, num_classes: int) -> Iterator[sp.csr_array]:
                 row[info['gt_label']] = 1
             else:
                 raise ValueError(f'{type(dataset).__name__} gives samples without gt_score and gt_label')
+            difficult = list(info.get('gt_label_difficult') or ())
+            if 'gt_score' not in info:  # mmpretrain's VOC lists those that have other objects, too
+                difficult = [label for label in difficult if label not in info['gt_label']]
+            row[difficult] = 1 if count_difficult else -1
+            tally['difficult'] += len(difficult)
+            tally['ignored'] += int((row == -1).sum()) - (0 if count_difficult else len(difficult))
         yield sp.csr_array(dense)
 
 
@@ -221,7 +249,7 @@ def embeddings(args: argparse.Namespace, classes: tuple[str, ...], rows: tuple[s
     return label_embeddings(classes, args.word_vectors, on_missing=args.on_missing, aliases=aliases)
 
 
-def summary(graph: LabelGraphData, out: Path) -> str:
+def summary(graph: LabelGraphData, out: Path, what: str) -> str:
     edges = graph.edges()
     isolated = np.setdiff1d(np.arange(len(graph.classes)), edges)
     images = f'{graph.num_images} images' if graph.num_images else 'an unknown number of images'
@@ -229,6 +257,7 @@ def summary(graph: LabelGraphData, out: Path) -> str:
     lines = [
         f'{out}: {len(graph.classes)} labels in {images}, {edges.shape[1]} edges at P(j given i) ≥ {graph.threshold}, '
         f'word vectors: {vectors}',
+        *([what] if what else []),
         listed('labels without an edge', [graph.classes[i] for i in isolated]),
         listed('labels never seen', [graph.classes[i] for i in np.flatnonzero(graph.counts == 0)]),
     ]

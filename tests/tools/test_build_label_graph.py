@@ -301,6 +301,70 @@ def test_user_errors_come_without_traceback(tool, work):
         tool.main([str(work / 'test_only.py')])
 
 
+def voc(folder: Path, labels: dict[str, list[tuple[str, int]]]) -> Path:
+    """Labels of images as a folder of VOC; an object has a name and whether it is difficult."""
+    for name in ('Annotations', 'ImageSets/Main', 'JPEGImages'):
+        (folder / name).mkdir(parents=True)
+    box = '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>'
+    thing = f'<object><name>{{}}</name><difficult>{{}}</difficult>{box}</object>'
+    for image, objects in labels.items():
+        content = ''.join(thing.format(*one) for one in objects)
+        (folder / 'Annotations' / f'{image}.xml').write_text(f'<annotation>{content}</annotation>')
+    (folder / 'ImageSets/Main/trainval.txt').write_text('\n'.join(labels))
+    return folder
+
+
+@pytest.mark.parametrize('kind', ["'mlic_mm.VOCMultiLabel', difficult={!r}", "'mmpretrain.VOC'"])
+def test_difficult_labels_are_left_out_whatever_training_does(tool, work, capsys, kind):
+    """Of cat twice, dog once and twice difficult alone, horse once beside a difficult one."""
+    objects = {
+        '1': [('cat', 0), ('dog', 1)],
+        '2': [('cat', 0), ('dog', 0)],
+        '3': [('dog', 1), ('horse', 1), ('horse', 0)],
+    }
+    root = voc(work / 'VOC2007', objects)
+    for difficult in ('positive', 'ignore', 'negative'):
+        path = config(work, f'dict(type={kind.format(difficult)}, data_root={str(root)!r}, split="trainval")')
+        for option, counts, says in (
+            ([], [2, 1, 1], 'counted: 4 labels; left out: 2 difficult, 0 ignored (-1)'),
+            (
+                ['--difficult', 'count'],
+                [2, 3, 1],
+                'counted: 6 labels, 2 difficult ones among them; left out: 0 ignored',
+            ),
+        ):
+            tool.main([path, '--out', 'g.npz', '--force', *option])
+            graph = LabelGraphData.load('g.npz')
+            assert [int(graph.counts[graph.classes.index(name)]) for name in ('cat', 'dog', 'horse')] == counts
+            assert says in capsys.readouterr().out
+
+
+def test_documented_command_of_the_voc_config(tool, tmp_path, data_root, monkeypatch, capsys):
+    """All 5,011 images with the official labels: the published graph has four edges at τ = 0.5."""
+    with (data_root / 'voc2007_labels' / 'trainval.csv').open() as file:
+        (_, *names), *rows = csv.reader(file)
+    objects = {
+        name: [(label, int(flag == '0')) for label, flag in zip(names, flags, strict=True) if flag != '-1']
+        for name, *flags in rows
+    }
+    monkeypatch.setenv('VOC_ROOT', str(voc(tmp_path / 'VOC2007', objects)))
+    monkeypatch.chdir(tmp_path)
+    tool.main([str(REPO / 'configs/deeplift_voc07.py')])
+    graph = LabelGraphData.load('data/label_graphs/voc2007.npz')
+    edges = {(graph.classes[i], graph.classes[j]) for i, j in graph.edges().T.tolist()}
+    expected = {('bicycle', 'person'), ('bottle', 'person'), ('horse', 'person'), ('motorbike', 'person')}
+    flags = np.array([row[1:] for row in rows]).astype(int) == 1
+    assert len(edges) == 4
+    assert edges == expected
+    assert graph.counts.tolist() == flags.sum(0).tolist()
+    together = flags.T.astype(int) @ flags  # worked with NumPy from the published table
+    assert ((together / flags.sum(0)[:, None] >= 0.5).sum() - 20) == 4
+    difficult = sum(flag == '0' for row in rows for flag in row[1:])
+    assert f'counted: {flags.sum()} labels; left out: {difficult} difficult, 0 ignored' in capsys.readouterr().out
+    tool.main([str(REPO / 'configs/deeplift_voc07.py'), '--difficult', 'count', '--force'])
+    assert LabelGraphData.load('data/label_graphs/voc2007.npz').edges().shape[1] == 6
+
+
 def test_command_on_real_voc_labels(work, data_root):
     """As a user runs it: the official VOC07 training labels, difficult ones left out, with real 300-d vectors."""
     with (data_root / 'voc2007_labels' / 'trainval.csv').open() as file:
