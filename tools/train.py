@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
@@ -12,11 +13,26 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 
 # isort: split
 from mmengine.config import Config
+from mmengine.runner import Runner
 
-from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config, use_amp
+from mlic_mm.engine.launch import (
+    LAUNCHERS,
+    build_runner,
+    is_main_process,
+    leave_processes,
+    load_config,
+    prepare_training,
+    use_amp,
+)
+from mlic_mm.engine.resume_check import compare_with_checkpoint
+from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.utils.folder_lock import lock_folder
 from mlic_mm.utils.pretrained import resolve_pretrained
+
+MOST_SETTINGS = 12
+"""Lines on settings of a resumed training."""
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -68,15 +84,34 @@ def settle_start(cfg: Config, resume: str | None) -> None:
         if is_main_process():
             for line in damage:
                 print(f'passed over: {line}')
+            none = 'whole ' if damage else ''
             print(
-                f'resuming from {checkpoint}' if checkpoint else f'no checkpoint in {cfg.work_dir} yet: starting anew'
+                f'resuming from {checkpoint}' if checkpoint else f'no {none}checkpoint in {cfg.work_dir}: starting anew'
             )
         if checkpoint:
             cfg.resume, cfg.load_from = True, str(checkpoint)
+        else:
+            set_aside_earlier_run(cfg)
     else:
         if '://' not in resume:
             load_checkpoint(resume, mmap=True)  # fails now, not after the data set has been read
         cfg.resume, cfg.load_from = True, resume
+
+
+def name_what_holds(runner: Runner) -> None:
+    """Say which settings a resumed training takes from its checkpoint and which from the config.
+
+    Raises:
+        ValueError: The state of the checkpoint does not fit the config.
+    """
+    if not runner._resume or '://' in str(runner._load_from):
+        return
+    source = f'checkpoint {runner._load_from}'
+    lines = compare_with_checkpoint(runner.cfg.pretty_text, load_checkpoint(runner._load_from, mmap=True), source)
+    for line in lines[:MOST_SETTINGS]:
+        runner.logger.warning(f'resuming: {line}')
+    if len(lines) > MOST_SETTINGS:
+        runner.logger.warning(f'resuming: {len(lines) - MOST_SETTINGS} more settings are not those of {source}')
 
 
 def set_aside_earlier_run(cfg: Config) -> None:
@@ -99,37 +134,48 @@ def set_aside_earlier_run(cfg: Config) -> None:
         print(f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)')
 
 
-def interrupted(cfg: Config, argv: list[str]) -> str:
-    """Say how to continue a run that Ctrl-C stopped."""
-    last = Path(cfg.work_dir, 'last_checkpoint')
-    if not last.is_file():
-        return '\ninterrupted before the first checkpoint: nothing to resume, start again with the same command'
+def how_to_go_on(cfg: Config | None, argv: list[str]) -> str:
+    """Say how to continue a training that a signal stopped."""
     words = [sys.executable, *argv]
     if '--resume' in words:
         at = words.index('--resume')
         del words[at : at + 2 if at + 1 < len(words) and not words[at + 1].startswith('-') else at + 1]
+    saved = find_resumable(cfg.work_dir)[0] if cfg is not None else None
+    if saved is None:
+        return '\ninterrupted before the first checkpoint: nothing to resume, start again with the same command'
     command = shlex.join([*words, '--resume'])
-    if cfg.launcher != 'none':
+    if cfg is not None and cfg.get('launcher', 'none') != 'none':
         command = 'the same command with --resume'
-    return f'\ninterrupted; {Path(last.read_text().strip()).name} is saved. To continue:\n  {command}'
+    return f'\ninterrupted; {saved.name} is saved. To continue:\n  {command}'
+
+
+def train(cfg: Config, args: argparse.Namespace) -> None:
+    """Train, alone in the work directory."""
+    settle_start(cfg, args.resume)
+    resolve_pretrained(cfg)
+    runner = build_runner(cfg, args.launcher)
+    check_monitors(runner)
+    name_what_holds(runner)
+    runner.train()
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    forbid_code_in_checkpoints()
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    apply_options(cfg, args)
-    settle_start(cfg, args.resume)
-    resolve_pretrained(cfg)
-    runner = build_runner(cfg, args.launcher)
+    cfg: Config | None = None
     try:
-        runner.train()
-    except KeyboardInterrupt:
+        forbid_code_in_checkpoints()
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        apply_options(cfg, args)
+        prepare_training(cfg)
+        alone = lock_folder(cfg.work_dir, '.training.lock', 'training') if is_main_process() else nullcontext()
+        with alone:
+            train(cfg, args)
+    except KeyboardInterrupt as stop:
         if is_main_process():
-            print(interrupted(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
-        return 130
+            print(how_to_go_on(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
+        return stop_status(stop)
     leave_processes()
     return 0
 

@@ -12,6 +12,8 @@ default_hooks = dict(
     # Two, so that a newest one cut short leaves another to resume from.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='mAP', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Several processes validate, and save, one and the same model.
+    sync_buffers=dict(type='mlic_mm.SyncBuffersHook'),
     # Class names and numbers of data, head, label graph and checkpoint must agree.
     label_check=dict(type='mlic_mm.LabelCheckHook'),
     # Ignored labels (−1) are left out of the losses and batch augments of mmpretrain, too.

@@ -1,46 +1,117 @@
 """What tools/train.py and tools/test.py share: read a config and fit it to the machine it runs on."""
 
-import os
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.optim import OptimWrapper
+from mmengine.registry import LOOPS, OPTIM_WRAPPERS, RUNNERS
+from mmengine.runner import IterBasedTrainLoop, Runner
 
-__all__ = ['build_runner', 'is_main_process', 'leave_processes', 'load_config', 'use_amp']
+from mlic_mm.utils.command_line import is_main_process
+from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
+from mlic_mm.utils.whole_file import check_can_write
+
+from .tool_runner import ToolRunner
+from .whole_files import write_files_whole
+
+__all__ = ['build_runner', 'is_main_process', 'leave_processes', 'load_config', 'prepare_training', 'use_amp']
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+TRAINING = {
+    'model': 'the model to train',
+    'train_dataloader': 'the data to train on',
+    'train_cfg': 'how long to train',
+    'optim_wrapper': 'how to optimise',
+}
+TESTING = {
+    'model': 'the model to test',
+    'test_dataloader': 'the data to test on',
+    'test_cfg': 'how to test (test_cfg=dict())',
+    'test_evaluator': 'what to measure',
+}
 
 
-def is_main_process() -> bool:
-    """Whether this is rank 0, also before the processes are connected."""
-    ranks = (os.environ.get(name) for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
-    return next((rank for rank in ranks if rank is not None), '0') == '0'
-
-
-def load_config(path: str | Path, options: dict[str, Any] | None, work_dir: str | None) -> Config:
+def load_config(
+    path: str | Path, options: dict[str, Any] | None, work_dir: str | None, needs: Mapping[str, str] = TRAINING
+) -> Config:
     """Read a config, merge ``--cfg-options`` into it and settle its work directory.
 
     The directory is, in this order: ``work_dir``, the config's own, ``work_dirs/<name of the config>``.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ConfigError: See :func:`read_config`; or a part named in ``needs`` is missing.
+        OSError: The work directory cannot be written to.
     """
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(path, options)
+    if cfg.get('model') is not None and not isinstance(cfg.model, Mapping):
+        raise ConfigError(f'{path}: `model` must be a dict(type=…), it is {cfg.model!r}')
+    require_keys(cfg, needs)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+    check_can_write(Path(cfg.work_dir, 'log'))
     return cfg
 
 
 def use_amp(cfg: Config) -> None:
-    """Train in mixed precision: float16 with a loss scaler on a GPU, bfloat16 on a CPU."""
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+    """Train in mixed precision: float16 with a loss scaler on a GPU, bfloat16 on a CPU.
+
+    Raises:
+        ValueError: The config has an optimiser wrapper of a kind that mixed precision cannot take the place of.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    built = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    if built is OptimWrapper:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    elif built is not OPTIM_WRAPPERS.get('AmpOptimWrapper'):
+        raise ValueError(
+            f'--amp: optim_wrapper.type={kind} is of another kind; leave out --amp or set type=OptimWrapper'
+        )
     if get_device() == 'cpu':
         # mmengine's wrapper refuses to run without a GPU, though autocast does.
         cfg.optim_wrapper.type = 'mlic_mm.CPUAmpOptimWrapper'
         cfg.optim_wrapper.pop('loss_scale', None)
         cfg.optim_wrapper.pop('dtype', None)
+
+
+def prepare_training(cfg: Config) -> None:
+    """Check the length of a training, and let hooks count iterations where the training has no epochs.
+
+    Raises:
+        ConfigError: A length that is not positive; or a schedule that counts epochs where there are none.
+    """
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = cfg.train_cfg.get(key)
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise ConfigError(f'{cfg.filename}: train_cfg.{key}={value!r} must be a positive whole number')
+    kind = cfg.train_cfg.get(
+        'type', 'EpochBasedTrainLoop' if cfg.train_cfg.get('by_epoch', True) else 'IterBasedTrainLoop'
+    )
+    loop = LOOPS.get(kind) if isinstance(kind, str) else kind
+    by_iteration = inspect.isclass(loop) and issubclass(loop, IterBasedTrainLoop)
+    length = 'max_iters' if by_iteration else 'max_epochs'
+    if cfg.train_cfg.get(length) is None and kind in ('EpochBasedTrainLoop', 'IterBasedTrainLoop'):
+        raise ConfigError(
+            f'{cfg.filename}: train_cfg has no {length}, the length of the training: set train_cfg.{length}'
+        )
+    if not by_iteration:
+        return
+    schedules = cfg.get('param_scheduler') or []
+    for index, schedule in enumerate(schedules if isinstance(schedules, list | tuple) else [schedules]):
+        if isinstance(schedule, Mapping) and schedule.get('by_epoch', True):
+            raise ConfigError(
+                f'{cfg.filename}: param_scheduler.{index} ({schedule.get("type")}) counts epochs, and a training by '
+                'iterations has none, so it would never step: set its by_epoch=False, and its lengths in iterations'
+            )
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if saving is not None and 'by_epoch' not in saving:
+        # An interval of epochs would never come.
+        saving.update(by_epoch=False, interval=min(cfg.train_cfg.get('val_interval', 1000), cfg.train_cfg.max_iters))
+    cfg.log_processor = {'by_epoch': False, **(cfg.get('log_processor') or {})}
 
 
 def build_runner(cfg: Config, launcher: str) -> Runner:
@@ -68,7 +139,8 @@ def build_runner(cfg: Config, launcher: str) -> Runner:
     cfg.launcher = launcher
     if launcher != 'none' and get_device() == 'cpu':
         _connect_cpu_processes(cfg, launcher)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    write_files_whole()
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else ToolRunner.from_cfg(cfg)
 
 
 def _connect_cpu_processes(cfg: Config, launcher: str) -> None:
@@ -84,7 +156,7 @@ def _connect_cpu_processes(cfg: Config, launcher: str) -> None:
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,  # as mmengine's own choice
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **cfg.get('model_wrapper_cfg', {}),
+        **(cfg.get('model_wrapper_cfg') or {}),
         'device_ids': None,
     }
 

@@ -1,9 +1,16 @@
-"""What hooks ask of a run before it starts."""
+"""What is asked of a run before it starts."""
 
+import copy
+import difflib
+
+import numpy as np
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-__all__ = ['require_epochs', 'require_unused_parameters']
+from mlic_mm.evaluation import MLICMetric, evaluate_scores
+
+__all__ = ['check_monitors', 'require_epochs', 'require_unused_parameters']
 
 
 def require_epochs(runner: Runner, purpose: str) -> None:
@@ -39,3 +46,40 @@ def require_unused_parameters(runner: Runner, owner: str, which: str) -> None:
             f'{owner}: several processes wait for gradients of every parameter, {which}; set '
             'find_unused_parameters=True in the config'
         )
+
+
+def check_monitors(runner: Runner) -> None:
+    """Refuse hooks that watch a figure which validation does not give, before the first epoch and not after it.
+
+    Args:
+        runner: Before its training. Metrics of other packages do not say what they give: beside one of them nothing
+            is checked.
+
+    Raises:
+        ValueError: Names the hook, the figure and those that there are.
+    """
+    if runner.cfg.get('val_evaluator') is None:
+        return
+    metrics = runner.build_evaluator(copy.deepcopy(runner.cfg.val_evaluator)).metrics
+    if not metrics or not all(isinstance(metric, MLICMetric) for metric in metrics):
+        return
+    given = [name for metric in metrics for name in _figure_names(metric)]
+    for hook in runner.hooks:
+        option = 'save_best' if isinstance(hook, CheckpointHook) else 'monitor'
+        watched = getattr(hook, option) if isinstance(hook, CheckpointHook | EarlyStoppingHook) else None
+        watched = watched or []
+        for name in [watched] if isinstance(watched, str) else watched:
+            if name != 'auto' and name not in given:
+                near = difflib.get_close_matches(name, given, 1)
+                raise ValueError(
+                    f'{type(hook).__name__}: {option}={name!r}, but validation gives no such figure'
+                    + (f', did you mean {near[0]!r}?' if near else f'; it gives {", ".join(given)}')
+                )
+
+
+def _figure_names(metric: MLICMetric) -> list[str]:
+    """What a metric calls its figures, found by two images of which each has half of the labels."""
+    size = max(4, metric.protocol.topk or 1)
+    targets = np.arange(2 * size).reshape(2, size) % 2
+    names = evaluate_scores(targets * 0.5, targets, metric.protocol)
+    return [f'{metric.prefix}/{name}' if metric.prefix else name for name in names]

@@ -3,11 +3,13 @@
 import os
 import re
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
 
 from .torch_data import ALLOW_LISTS, read_torch_data, safe_globals
 
@@ -15,10 +17,15 @@ __all__ = [
     'CheckpointError',
     'DamagedCheckpointError',
     'UnsafeCheckpointError',
+    'check_weights_fit',
     'find_resumable',
     'forbid_code_in_checkpoints',
     'load_checkpoint',
+    'plain_names',
 ]
+
+WEIGHTS = ('model', 'model_state_dict', 'module', 'net', 'network', 'weights', 'params', 'ema', 'model_ema')
+"""Under which names other programs keep the weights."""
 
 
 class CheckpointError(ValueError):
@@ -51,9 +58,13 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     """Read a local checkpoint as plain data: tensors, arrays, numbers, strings and containers of them.
 
     Args:
-        filename (str | Path): A file written by ``torch.save``.
+        filename (str | Path): A file written by ``torch.save``, or ``.safetensors``.
         map_location (str | torch.device | Callable): As for ``torch.load``.
         mmap (bool): Leave tensors on disk until they are used, to look at the rest quickly.
+
+    Returns:
+        dict: What the file holds. The weights are always under ``state_dict``, also where the file has nothing but
+        weights, or has them under another usual name such as ``model``.
 
     Raises:
         FileNotFoundError: There is no such file; the message lists checkpoints near it.
@@ -63,6 +74,8 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint {path}: {_what_exists(path)}')
+    if path.suffix == '.safetensors':
+        return {'state_dict': _read_safetensors(path)}
     zipped = zipfile.is_zipfile(path)
     if not zipped and (path.stat().st_size == 0 or path.read_bytes()[:2] == b'PK'):
         raise DamagedCheckpointError(_damaged(path, f'is cut short at {path.stat().st_size:,} bytes'))
@@ -85,18 +98,95 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     if isinstance(checkpoint.get('meta'), dict):
         # mmengine's resume executes this string as a Python config to compare numbers of GPUs; it writes 'cfg' itself.
         checkpoint['meta'].pop('config', None)
+    return _with_state_dict(checkpoint)
+
+
+def check_weights_fit(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
+    """Refuse a checkpoint that does not have all weights of a model; those it lacks would stay random.
+
+    Args:
+        model (nn.Module): Built from the config.
+        checkpoint (Mapping): From :func:`load_checkpoint`.
+        source (str): For the message: ``'checkpoint best.pth'``.
+
+    Raises:
+        CheckpointError: Names what is missing or has another shape, foreign prefixes and the cure.
+    """
+    own, found = model.state_dict(), plain_names(checkpoint)
+    if not found:
+        raise CheckpointError(f'{source} holds no weights, but {", ".join(map(str, checkpoint)) or "nothing"}')
+    cure = 'use the config that the checkpoint was trained with'
+    # Older checkpoints lack the count of batches, which no forward pass reads.
+    missing = [key for key in own if key not in found and not key.endswith('num_batches_tracked')]
+    if missing:
+        lacks = f'{source} lacks {len(missing)} of the {len(own)} tensors of the model, the first is {missing[0]}'
+        prefix = _foreign_prefix(own, found)
+        if prefix:
+            cure = f'its names begin with {prefix!r}, which is not of this model: save it without that prefix'
+        elif not any(key in own for key in found):
+            cure = f'none of its names fits, the first is {next(iter(found))!r}: {cure}'
+        elif not any(key.startswith('head.') for key in found):
+            cure = f'it has no head, as weights to start a training from have none (load_from, init_cfg): {cure}'
+        raise CheckpointError(f'{lacks}; {cure}')
+    for key, value in own.items():
+        # What is empty, such as ratios yet to be counted, takes any shape.
+        if key in found and found[key].shape != value.shape and value.numel():
+            raise CheckpointError(
+                f'{source} has {key} of shape {tuple(found[key].shape)}, the model of the config has '
+                f'{tuple(value.shape)}: {cure}'
+            )
+
+
+def plain_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint by their names, without what wrappers for several processes put before."""
+    weights = checkpoint.get('state_dict', {})
+    return {key.removeprefix('module.'): value for key, value in weights.items() if isinstance(value, Tensor)}
+
+
+def _foreign_prefix(own: Iterable[str], found: Mapping[str, Tensor]) -> str:
+    """What stands before all names of a model in a checkpoint; empty where the names differ in another way."""
+    first = next(iter(own))
+    for key in found:
+        prefix = key.removesuffix(first)
+        if prefix and prefix != key and all(prefix + name in found or name.endswith('tracked') for name in own):
+            return prefix
+    return ''
+
+
+def _with_state_dict(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Put the weights under ``state_dict``."""
+    if isinstance(checkpoint.get('state_dict'), dict):
+        return checkpoint
+    if checkpoint and all(isinstance(value, Tensor) for value in checkpoint.values()):
+        return {'state_dict': checkpoint}
+    for name in WEIGHTS:
+        inner = checkpoint.get(name)
+        if isinstance(inner, dict) and inner and all(isinstance(value, Tensor) for value in inner.values()):
+            return {**{key: value for key, value in checkpoint.items() if key != name}, 'state_dict': inner}
     return checkpoint
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise ImportError(f'checkpoint {path}: pip install safetensors, which reads such files') from None
+    try:
+        return load_file(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise DamagedCheckpointError(_damaged(path, f'cannot be read ({error})')) from error
 
 
 def find_resumable(work_dir: str | Path) -> tuple[Path | None, list[str]]:
     """Find the checkpoint of a work directory with the most iterations among those that can be read.
 
     Returns:
-        tuple[Path | None, list[str]]: The checkpoint, ``None`` where the directory has none yet, and one message for
-        each newer or older file that had to be passed over because it is damaged.
+        tuple[Path | None, list[str]]: The checkpoint, ``None`` where the directory has no whole one, and one message
+        for each file that had to be passed over because it is damaged.
 
     Raises:
-        DamagedCheckpointError: There are checkpoints, and every one is damaged.
         UnsafeCheckpointError: One of them carries code.
     """
     progress: dict[Path, int] = {}
@@ -111,9 +201,7 @@ def find_resumable(work_dir: str | Path) -> tuple[Path | None, list[str]]:
             progress[path] = checkpoint['meta']['iter']
     if progress:
         return max(progress, key=lambda path: progress[path]), damage
-    if damage:
-        raise DamagedCheckpointError(f'nothing to resume from in {work_dir}: ' + '; '.join(damage))
-    return None, []
+    return None, damage
 
 
 def _resumable_names(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import functools
 import inspect
+import logging
 import os
 import signal
 import sys
@@ -18,12 +19,20 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry
 
-__all__ = ['CommandError', 'CommandParser', 'ConfigOptions', 'StopSignal', 'command', 'explain', 'is_main_process']
+__all__ = [
+    'CommandError',
+    'CommandParser',
+    'ConfigOptions',
+    'StopSignal',
+    'command',
+    'explain',
+    'is_main_process',
+    'log_to_file',
+    'stop_status',
+]
 
 T = TypeVar('T')
 LONGEST = 1500
-FILE_ONLY = {'file_only': True}
-"""``extra`` of a log record that belongs into the log file and not on the screen."""
 
 
 class CommandError(SystemExit):
@@ -106,7 +115,7 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
-            _log(error)
+            log_to_file(''.join(traceback.format_exception(error)), logging.ERROR)
             if '--debug' in words:
                 raise
             message = explain(error)
@@ -187,11 +196,15 @@ def _place(error: BaseException) -> str:
     return f' ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}; --debug shows more)' if frames else ''
 
 
-def _log(error: Exception) -> None:
-    """Write the traceback into the log file of this run."""
-    if MMLogger._instance_dict:
-        logger = MMLogger.get_current_instance()
-        logger.error(''.join(traceback.format_exception(error)), extra=FILE_ONLY)
+def log_to_file(text: str, level: int = logging.INFO) -> None:
+    """Write into the log file of this run, and not on the screen; nowhere where there is no log file yet."""
+    if not MMLogger._instance_dict:
+        return
+    logger = MMLogger.get_current_instance()
+    record = logger.makeRecord(logger.name, level, __file__, 0, text, (), None)
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def _rank() -> str:

@@ -13,6 +13,8 @@ except ImportError:  # Windows
 
 __all__ = ['FolderInUseError', 'lock_folder']
 
+_HELD: set[int] = set()
+
 
 class FolderInUseError(ValueError):
     """Another process works in the folder."""
@@ -29,7 +31,8 @@ def lock_folder(folder: str | Path, name: str, job: str = '', *, wait: bool = Fa
         wait: Wait for the other process, instead of failing.
 
     Yields:
-        int: Descriptor of the lock. A process that inherits it (``subprocess`` with ``pass_fds``) holds the lock, too.
+        int: Descriptor of the lock. A program that inherits it (``subprocess`` with ``pass_fds``) holds the lock, too;
+        a forked process, such as a worker that loads images, does not.
 
     Raises:
         FolderInUseError: Names the folder and the process that holds it.
@@ -51,6 +54,17 @@ def lock_folder(folder: str | Path, name: str, job: str = '', *, wait: bool = Fa
                 pass  # a file system without locks, as some network mounts are: no worse than before
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f'process {os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
+        _HELD.add(descriptor)
         yield descriptor
     finally:
+        _HELD.discard(descriptor)
         os.close(descriptor)
+
+
+def _let_go() -> None:
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_let_go)

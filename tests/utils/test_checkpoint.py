@@ -142,7 +142,8 @@ def test_most_iterations_win_whatever_the_name_or_date(tmp_path: Path) -> None:
     assert 'epoch_10.pth is cut short at 0 bytes' in damage[0]
 
 
-def test_nothing_intact_is_an_error_not_a_new_start(tmp_path: Path) -> None:
+def test_where_nothing_is_whole_there_is_nothing_to_resume(tmp_path: Path) -> None:
     (tmp_path / 'epoch_1.pth').write_bytes(b'PK')
-    with pytest.raises(DamagedCheckpointError, match=r'nothing to resume from in .*epoch_1\.pth is cut short'):
-        find_resumable(tmp_path)
+    found, (damage,) = find_resumable(tmp_path)
+    assert found is None
+    assert 'epoch_1.pth is cut short at 2 bytes' in damage

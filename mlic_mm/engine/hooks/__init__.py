@@ -9,6 +9,7 @@ from .label_check_hook import LabelCheckHook
 from .loss_warmup_hook import LossWarmupHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .positive_ratio_hook import PositiveRatioHook
+from .sync_buffers_hook import SyncBuffersHook
 from .unfreeze_hook import UnfreezeHook
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'LossWarmupHook',
     'NonFiniteLossHook',
     'PositiveRatioHook',
+    'SyncBuffersHook',
     'UnfreezeHook',
 ]

@@ -1,12 +1,15 @@
 """Channels-last memory for convolutions."""
 
+import gc
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 
 
@@ -17,15 +20,53 @@ class ChannelsLastHook(Hook):
     Convolution networks run 1.1 to 1.5 times faster that way on CPUs, more on GPUs with mixed precision. Results
     differ in the last bits only; checkpoints are the same.
 
-    mmcv's compiled ops (RoIAlign for one) take such maps for maps in the usual format, without a word: they get copies.
+    Two kinds of layers are treated apart, and get copies of their inputs in the usual format:
+
+    - mmcv's compiled ops (RoIAlign for one), which silently take channels-last maps for maps in the usual format;
+    - on a CPU 1 × 1 convolutions with a stride and fewer than 16 input channels: on processors with AVX-512 oneDNN
+      writes beyond its memory there.
+
+    ``DistributedDataParallel`` keeps the strides that parameters have when it wraps them, and would scramble the first
+    step's gradients: the model is wrapped anew.
     """
 
     def before_run(self, runner: Runner) -> None:
         """Convert the model once; loading a checkpoint later keeps the layout."""
-        runner.model.to(memory_format=torch.channels_last)
-        for module in runner.model.modules():
-            if type(module).__module__.startswith('mmcv.ops.'):
+        model = bare_model(runner)
+        model.to(memory_format=torch.channels_last)
+        on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
+        kept = []
+        for name, module in model.named_modules():
+            unsafe = on_cpu and _corrupts_memory(module)
+            if unsafe:
+                module.to(memory_format=torch.contiguous_format)
+                kept.append(name)
+            if unsafe or type(module).__module__.startswith('mmcv.ops.'):
                 module.register_forward_pre_hook(_contiguous)
+        if kept:
+            runner.logger.info(
+                f'ChannelsLastHook: {len(kept)} convolutions keep the usual memory format, since oneDNN corrupts '
+                f'memory for such small ones in channels-last: {", ".join(kept[:5])}{" …" if len(kept) > 5 else ""}'
+            )
+        if isinstance(runner.model, DistributedDataParallel):
+            _wrap_anew(runner, model)
+
+
+def _wrap_anew(runner: Runner, model: nn.Module) -> None:
+    """Wrap the model again, so that the buckets of gradients have the new strides."""
+    runner.model = model
+    gc.collect()  # the old wrapper takes its hooks off the parameters when it goes, and it is part of a cycle
+    runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+
+
+def _corrupts_memory(module: nn.Module) -> bool:
+    """Whether oneDNN goes wrong on a channels-last layer; tried with torch 2.11 over kernels, strides and channels."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels // module.groups < 16
+    )
 
 
 def _contiguous(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.checkpoint import check_weights_fit, plain_names
 from mlic_mm.utils.checks import check_same_classes
 
 
@@ -46,22 +47,16 @@ class LabelCheckHook(Hook):
         # Some hooks build the train loop for a test, too; nothing builds the test loop for a training.
         loops = (runner._test_loop, runner._train_loop, runner._val_loop)
         loop = next(loop for loop in loops if isinstance(loop, BaseLoop))
-        if loop is runner._train_loop and not runner._resume:
-            return
         source = f'checkpoint {runner._load_from}'
+        if loop is runner._train_loop and not runner._resume:
+            _name_what_starts_anew(runner, checkpoint, source)
+            return
         found = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
         name, classes = _classes_of(loop.dataloader)
         if found and classes:
             check_same_classes(classes, found, name, source)
-        # mmengine leaves a tensor of another shape as it was initialised, with only a warning.
-        own = bare_model(runner).state_dict()
-        for key, value in checkpoint.get('state_dict', checkpoint).items():
-            # What is empty, such as ratios yet to be counted, takes any shape.
-            if key in own and own[key].shape != value.shape and own[key].numel():
-                raise ValueError(
-                    f'{source} has {key} of shape {tuple(value.shape)}, the model of the config has '
-                    f'{tuple(own[key].shape)}: use the config that the checkpoint was trained with'
-                )
+        # mmengine leaves a tensor of another shape, or of no name, as it was initialised, with only a warning.
+        check_weights_fit(bare_model(runner), checkpoint, source)
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
         model = bare_model(runner)
@@ -90,6 +85,29 @@ class LabelCheckHook(Hook):
         if graph:
             check_same_classes(reference[1], graph, reference[0], 'label graph of the model (model.head.label_graph)')
         _check_number(runner, head, *reference)
+
+
+def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: str) -> None:
+    """Take what fits of a checkpoint that a training starts from; the rest starts anew and is named.
+
+    Raises:
+        CheckpointError: Nothing fits.
+    """
+    model = bare_model(runner)
+    own, found = model.state_dict(), plain_names(checkpoint)
+    anew = [key for key, value in own.items() if key not in found or found[key].shape != value.shape]
+    if len(anew) == len(own):
+        check_weights_fit(model, checkpoint, source)
+    averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)
+    if anew:
+        runner.logger.warning(
+            f'{source}: {len(own) - len(anew)} of {len(own)} tensors of the model are taken from it; these start anew'
+            f'{", and so do their averages" if averaged else ""}: {", ".join(anew[:8])}{" …" if len(anew) > 8 else ""}'
+        )
+    # Else mmengine's copy into an average of weights fails on another size.
+    weights = checkpoint['state_dict']
+    for key in [key for key in weights if key.removeprefix('module.') in anew]:
+        del weights[key]
 
 
 def _check_number(runner: Runner, head: nn.Module, source: str, classes: tuple[str, ...]) -> None:

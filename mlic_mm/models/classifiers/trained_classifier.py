@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mlic_mm.utils.checkpoint import CheckpointError, load_checkpoint
+from mlic_mm.utils.checkpoint import check_weights_fit, load_checkpoint, plain_names
 from mlic_mm.utils.checks import check_same_classes
 
 Labels = dict[str, tuple[str, ...]]
@@ -74,17 +74,8 @@ def load_weights(model: BaseModel, checkpoint: str | Path) -> Labels:
         CheckpointError: Weights are missing or of another shape.
     """
     loaded = load_checkpoint(checkpoint)
-    weights = loaded.get('state_dict', loaded)
-    cure = 'use the config that the checkpoint was trained with'
-    try:
-        result = model.load_state_dict({key.removeprefix('module.'): value for key, value in weights.items()}, False)
-    except RuntimeError as error:  # a list of all shapes that differ
-        raise CheckpointError(f'checkpoint {checkpoint}: {error}\n{cure}') from None
-    if result.missing_keys:
-        raise CheckpointError(
-            f'checkpoint {checkpoint} lacks {len(result.missing_keys)} of the {len(model.state_dict())} tensors of the '
-            f'model, the first is {result.missing_keys[0]}: {cure}'
-        )
+    check_weights_fit(model, loaded, f'checkpoint {checkpoint}')
+    result = model.load_state_dict(plain_names(loaded), strict=False)
     if result.unexpected_keys:
         print_log(
             f'checkpoint {checkpoint}: not needed by the model: {", ".join(result.unexpected_keys[:5])}'

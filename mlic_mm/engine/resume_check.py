@@ -1,0 +1,87 @@
+"""What a resumed training takes from its checkpoint, and what from its config."""
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ['compare_with_checkpoint', 'parse_settings']
+
+START = 'to start a new training from its weights, give --cfg-options load_from=CHECKPOINT instead of --resume'
+# Of the place and of this start, not of the training.
+PLACE = ('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'visualizer', 'vis_backends', 'env_cfg')
+
+
+def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: str) -> list[str]:
+    """Compare the config of a resumed training with the one that its checkpoint was saved under.
+
+    mmengine restores the optimiser and the schedules from the checkpoint, with their learning rates and milestones. A
+    changed setting of theirs is not seen. Model, data and length of the training are those of the config.
+
+    Args:
+        config: Text of the config, as ``Config.pretty_text`` gives it.
+        checkpoint: Its ``meta['cfg']`` is the text of the other one. It is read as data; nothing is executed.
+        source: Of the checkpoint, for the messages.
+
+    Returns:
+        One line for each setting that differs, with the value that counts.
+
+    Raises:
+        ValueError: The state of the checkpoint does not fit: another optimiser, other groups of parameters, or
+            schedules of another kind or number.
+    """
+    meta = checkpoint.get('meta')
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    if not isinstance(text, str):
+        return []
+    old, new = parse_settings(text), parse_settings(config)
+    lines = []
+    for key in dict.fromkeys([*old, *new]):
+        was, now = old.get(key, 'nothing'), new.get(key, 'nothing')
+        if was == now or key.split('.')[0] in PLACE:
+            continue
+        part = '.'.join(key.split('.')[:2])
+        if key in ('optim_wrapper.optimizer.type', 'optim_wrapper.constructor') or 'paramwise_cfg' in key:
+            raise ValueError(
+                f'{source} was saved with {key}={was}, the config has {now}: its state does not fit; {START}'
+            )
+        if key.startswith('param_scheduler') and (key.endswith('.type') or 'nothing' in (was, now)):
+            raise ValueError(
+                f'{source} was saved with other schedules ({key} was {was}, is {now}): the state does not fit; {START}'
+            )
+        kept = key.startswith('param_scheduler') or part == 'optim_wrapper.optimizer'
+        lines.append(
+            f'{key}={was if kept else now} holds ({"checkpoint" if kept else "config"}), not {now if kept else was}'
+        )
+    return lines
+
+
+def parse_settings(text: str) -> dict[str, str]:
+    """Read the text of a config as data, and return its settings by their dotted keys.
+
+    Raises:
+        ValueError: The text is no Python.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f'the config in the checkpoint cannot be read: {error}') from None
+    found: dict[str, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            _flatten(statement.value, statement.targets[0].id, found)
+    return found
+
+
+def _flatten(node: ast.expr, key: str, found: dict[str, str]) -> None:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        for word in node.keywords:
+            _flatten(word.value, f'{key}.{word.arg}', found)
+    elif isinstance(node, ast.Dict):
+        for name, value in zip(node.keys, node.values, strict=True):
+            _flatten(value, f'{key}.{ast.literal_eval(name) if isinstance(name, ast.Constant) else "?"}', found)
+    elif isinstance(node, ast.List | ast.Tuple) and any(isinstance(part, ast.Call | ast.Dict) for part in node.elts):
+        for index, part in enumerate(node.elts):
+            _flatten(part, f'{key}.{index}', found)
+    else:
+        # Lists and tuples are one to the settings that they are given to.
+        found[key] = ast.unparse(ast.List(node.elts)) if isinstance(node, ast.Tuple) else ast.unparse(node)
