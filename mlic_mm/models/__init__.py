@@ -8,7 +8,7 @@ from .classifiers import (
     Teacher,
 )
 from .data_preprocessors import MultiLabelDataPreprocessor
-from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead
+from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead, constant_labels
 from .label_graphs import LabelGraph
 from .losses import (
     AttentionConsistencyLoss,
@@ -59,5 +59,6 @@ __all__ = [
     'ViewTransform',
     'WSDDNHead',
     'WeightedBCELoss',
+    'constant_labels',
     'multi_label_bce',
 ]

@@ -179,7 +179,7 @@ class EnsembleClassifier(BaseClassifier):
                 if size not in images:
                     images[size] = F.interpolate(inputs, size=size, mode='bilinear', antialias=True)
                 logits += self._score(member, images[size], views.flip)
-        widths = sorted({view.size(1) for view in logits})
+        widths = sorted({int(view.size(1)) for view in logits})  # a trace has sizes as tensors
         if len(widths) > 1:
             raise ValueError(
                 f'members of EnsembleClassifier score {widths[0]} and {widths[-1]} labels: use one label list'

@@ -11,7 +11,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.models.heads.region_samples import objects_of
+from mlic_mm.models.heads.region_samples import objects_of, refuse_export
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.mmdet_parts import register_mmdet
 
@@ -102,6 +102,7 @@ class SpatialContextClassifier(ImageClassifier):
             inputs: ``(N, 3, H, W)``, whose size the samples are told.
             data_samples: Those of mmdet's ``PackDetInputs`` become mmpretrain's. New ones by default.
         """
+        refuse_export(type(self).__name__)
         samples = _described(inputs, data_samples)
         metas = [sample.metainfo for sample in samples]
         return _with_proposals(samples, self.rpn_head.predict_by_feat(*self._rpn_maps(feats), batch_img_metas=metas))

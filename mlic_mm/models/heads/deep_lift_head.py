@@ -1,5 +1,6 @@
 """Head of Deep-LIFT: one map per label, attended, pooled and classified."""
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -34,7 +35,8 @@ class DeepLIFTHead(MultiLabelClsHead):
     Paper: ``L`` meets ``F`` directly. Here: a learnable ``D × D`` projection stands between them (``projection``),
     because only with it the stated 51.51 M parameters are reached.
 
-    In evaluation without gradients ``L`` is computed once and kept until a weight, the mode or the device changes.
+    In evaluation without gradients ``L`` is computed once and kept until a weight, the mode or the device changes. A
+    trace holds it as a constant. So does every export of what :func:`constant_labels` makes of the model.
 
     Args:
         num_classes: ``C``.
@@ -120,7 +122,13 @@ class DeepLIFTHead(MultiLabelClsHead):
 
     def label_embeddings(self) -> Tensor:
         """``L`` after the projection, ``(C, D)``; kept between calls in evaluation without gradients."""
-        if self.training or torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if torch.jit.is_tracing() and not self.training:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', torch.jit.TracerWarning)  # of what is wanted here: a constant
+                embeddings = self.projection(self.label_graph()).detach()
+                numbers = embeddings.double().cpu().numpy()  # NumPy has no bfloat16
+            return torch.from_numpy(numbers).to(embeddings.device, embeddings.dtype)
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self.projection(self.label_graph())
         source = [
             *self.label_graph.parameters(),

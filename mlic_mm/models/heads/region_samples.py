@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-__all__ = ['objects_of', 'original_scale', 'proposals_of']
+__all__ = ['objects_of', 'original_scale', 'proposals_of', 'refuse_export']
 
 
 def proposals_of(
@@ -38,6 +38,35 @@ def proposals_of(
         [sample.proposals.to(device) for sample in data_samples],
         [sample.proposal_scores.to(device) for sample in data_samples],
     )
+
+
+@torch.compiler.assume_constant_result
+def _in_onnx_export() -> bool:
+    # The compiler, which the exporter tries as well, takes the function of torch itself for False.
+    return torch.onnx.is_in_onnx_export()
+
+
+def refuse_export(user: str, onnx_only: bool = False) -> None:
+    """Stop exporters that would fail with an obscure message, or write a model that gives other scores.
+
+    Args:
+        user: The model or head, for the message.
+        onnx_only: ``torch.export`` and ``torch.jit.trace`` are correct.
+
+    Raises:
+        ValueError: An exporter is running.
+    """
+    if onnx_only and _in_onnx_export():
+        raise ValueError(
+            f'{user} cannot be exported to ONNX, which has no RoI pooling that agrees with torchvision: use '
+            'torch.export, see docs/export.md'
+        )
+    exporting = getattr(torch.compiler, 'is_exporting', bool)()  # torch 2.7
+    if not onnx_only and (exporting or torch.jit.is_tracing()):
+        raise ValueError(
+            f'{user} cannot be exported: which boxes it keeps, and which map it pools them from, depends on the image, '
+            'and a trace would keep those of the example. Export its maps alone, see docs/export.md'
+        )
 
 
 def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:

@@ -18,7 +18,7 @@ from mlic_mm.registry import MODELS, TASK_UTILS
 from mlic_mm.utils.mmdet_parts import register_mmdet
 
 from .patch_targets import BRANCHES, patch_targets
-from .region_samples import objects_of, original_scale, proposals_of
+from .region_samples import objects_of, original_scale, proposals_of, refuse_export
 
 Feats = tuple[Tensor, ...]
 BOX_CODER = dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
@@ -162,6 +162,7 @@ class SpatialContextHead(MultiLabelClsHead):
         """Return the vectors ``(ΣR, F)`` of N lists of patches by branch."""
         from mmdet.structures.bbox import bbox2roi
 
+        refuse_export(type(self).__name__)
         # Half precision would move the corners, and mmcv's RoIAlign takes any memory for (N, D, h, w) without a word.
         maps = [feat.float().contiguous() for feat in feats[: self.roi_extractor.num_inputs]]
         vectors = {}

@@ -15,7 +15,7 @@ from mlic_mm.models.layers import fuse_branches, image_logits, roi_pool
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 
-from .region_samples import original_scale, proposals_of
+from .region_samples import original_scale, proposals_of, refuse_export
 
 Feats = tuple[Tensor, ...]
 TEST_CFG = dict(boxes=False, iou_threshold=0.4, score_thr=1e-4, max_per_img=100)
@@ -119,6 +119,7 @@ class WSDDNHead(MultiLabelClsHead):
         Raises:
             ValueError: No samples, or one without proposals.
         """
+        refuse_export('WSDDNHead', onnx_only=True)
         maps = feats[-1]
         boxes, priors = proposals_of(data_samples, maps.device, 'WSDDNHead')
         counts = [len(box) for box in boxes]

@@ -41,6 +41,9 @@ def aggregate(weight: Tensor, edges: Tensor, x: Tensor, sparse: bool) -> Tensor:
     if not sparse:
         dense = x.new_zeros(num_nodes, num_nodes).index_put((rows, cols), weight.to(x.dtype))
         return dense @ x
+    if torch.compiler.is_compiling():  # exporting as well; neither knows sparse matrices
+        messages = weight.float()[:, None] * x.float()[cols]  # (E, d)
+        return messages.new_zeros(x.shape).index_add(0, rows, messages).to(x.dtype)
     # torch has no half-precision sparse product, so autocast must not touch this one.
     with torch.autocast(x.device.type, enabled=False):
         crow = torch.zeros(num_nodes + 1, dtype=torch.long, device=x.device)
