@@ -2,24 +2,26 @@
 
 Python's unpickler calls whatever callable a file names. Here every name is answered by a stand-in that can only
 describe a numeric array, tensor or scalar, and the opcodes are checked before anything is built. A hostile file can
-neither run code nor ask for memory out of proportion to its size.
+neither run code nor ask for time or memory out of proportion to its size.
 """
 
 import io
 import pickle
 import pickletools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .pickle_bounds import check_bounds, show
 from .torch_storage import read_storage, view_storage
 
 _CURE = 'nothing in it was executed; if you trust its origin, save its arrays as .npz where it was made and use that'
 # Numbers and text of fixed size only: no objects, records, dates or platform-dependent floats.
+_DIMENSIONS = 64
 _DTYPE = re.compile(r'b1|i[1248]|u[1248]|f[248]|c8|c16|[SU]\d{1,6}|\?')
 # fmt: off
 _OPCODES = frozenset({
@@ -59,18 +61,22 @@ def load_pickle(path: str | Path) -> Any:
         pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RecursionError,
         OverflowError, MemoryError,
     ) as error:  # fmt: skip
-        raise ValueError(f'{path} was refused: {error}; {_CURE}') from error
+        reason = str(error)
+        raise ValueError(f'{path} was refused: {reason[:300]}{"…" * (len(reason) > 300)}; {_CURE}') from error
 
 
 def _check_opcodes(data: bytes) -> None:
     """Walk through the file without building anything; a length or memo index beyond the file never allocates."""
-    end = 0
-    for opcode, argument, position in pickletools.genops(data):
-        if opcode.name not in _OPCODES:
-            raise pickle.UnpicklingError(f'opcode {opcode.name} is not needed for arrays and is not allowed')
-        if opcode.name in ('PUT', 'LONG_BINPUT') and (argument or 0) > len(data):
-            raise pickle.UnpicklingError(f'memo index {argument} exceeds the size of the file')
-        end = (position or 0) + 1
+
+    def allowed() -> Iterator[tuple[Any, Any, int | None]]:
+        for opcode, argument, position in pickletools.genops(data):
+            if opcode.name not in _OPCODES:
+                raise pickle.UnpicklingError(f'opcode {opcode.name} is not needed for arrays and is not allowed')
+            if opcode.name in ('PUT', 'LONG_BINPUT') and (argument or 0) > len(data):
+                raise pickle.UnpicklingError(f'memo index {argument} exceeds the size of the file')
+            yield opcode, argument, position
+
+    end = check_bounds(allowed())
     if end != len(data):
         raise pickle.UnpicklingError(f'{len(data) - end} bytes follow its end (a PyTorch file, or several pickles)')
 
@@ -95,7 +101,7 @@ class _DType:
 
     def __init__(self, name: Any, align: Any = False, copy: Any = True) -> None:
         if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise pickle.UnpicklingError(f'arrays of dtype {name!r} are not allowed')
+            raise pickle.UnpicklingError(f'arrays of dtype {show(name)} are not allowed')
         self.dtype = np.dtype(name)
         if self.dtype.itemsize == 0:
             raise pickle.UnpicklingError('arrays of empty strings are not allowed')
@@ -119,7 +125,7 @@ class _Array:
     def __setstate__(self, state: tuple) -> None:
         version, shape, dtype, fortran, raw = state
         if version != 1:
-            raise pickle.UnpicklingError(f'array state of version {version!r} is not known')
+            raise pickle.UnpicklingError(f'array state of version {show(version)} is not known')
         self.fill(raw, dtype, shape, 'F' if fortran else 'C')
 
     def fill(self, raw: Any, dtype: Any, shape: Any, order: Any) -> None:
@@ -127,8 +133,9 @@ class _Array:
             raw = self._reader.encode(raw, 'latin1')  # Python 2 knew no bytes
         if not isinstance(dtype, _DType) or not isinstance(raw, bytes | bytearray) or order not in ('C', 'F'):
             raise pickle.UnpicklingError('an array is described in an unknown way (object arrays are not allowed)')
-        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-            raise pickle.UnpicklingError(f'array shape {shape!r} is not allowed')
+        sizes = shape if isinstance(shape, tuple) and len(shape) <= _DIMENSIONS else (None,)
+        if not all(type(size) is int and 0 <= size < 2**63 for size in sizes):
+            raise pickle.UnpicklingError(f'array shape {show(shape)} is not allowed')
         if prod(shape) * dtype.dtype.itemsize != len(raw):
             raise pickle.UnpicklingError(f'an array of shape {shape} {dtype.dtype} comes with {len(raw)} bytes')
         self._reader.spend(len(raw))
@@ -141,16 +148,20 @@ class _Storage:
 
     __slots__ = ('value',)
 
-    def __init__(self, raw: Any) -> None:
-        if not isinstance(raw, bytes):
-            raise pickle.UnpicklingError('a tensor is written in an unknown way')
-        self.value = read_storage(raw)
+    def __init__(self, value: np.ndarray) -> None:
+        self.value = value
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError('it sets the state of a storage')
 
 
 class _Hooks:
     """The empty dictionary of hooks that torch writes with a tensor; nothing can be put into it."""
 
     __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError('it sets the state of hooks')
 
 
 class _Reader(pickle.Unpickler):
@@ -159,14 +170,15 @@ class _Reader(pickle.Unpickler):
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding='latin1')
         # An honest file holds the bytes of each array once; copying one of them a million times is a memory bomb.
-        self._budget = 4 * len(data)
+        # bfloat16 takes twice its bytes, as storage and as array.
+        self._budget = 5 * len(data)
         self._ndarray = _Callable(self._refuse)
         self._names = {
             ('numpy', 'ndarray'): self._ndarray,
             ('numpy', 'dtype'): _Callable(_DType),
             ('_codecs', 'encode'): _Callable(self.encode),
             ('collections', 'OrderedDict'): _Callable(_Hooks),
-            ('torch.storage', '_load_from_bytes'): _Callable(_Storage),
+            ('torch.storage', '_load_from_bytes'): _Callable(self._storage),
             ('torch._utils', '_rebuild_tensor_v2'): _Callable(self._tensor),
         }
         for builtins in ('builtins', '__builtin__'):
@@ -180,7 +192,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> _Callable:
         found = self._names.get((module, name))
         if found is None:
-            raise pickle.UnpicklingError(f'it asks for {module}.{name}, which is not data')
+            raise pickle.UnpicklingError(f'it asks for {module[:80]}.{name[:80]}, which is not data')
         return found
 
     def spend(self, num_bytes: int) -> None:
@@ -204,6 +216,14 @@ class _Reader(pickle.Unpickler):
         array = _Array(self)
         array.fill(raw, dtype, shape, order)
         return array
+
+    def _storage(self, raw: Any) -> _Storage:
+        if not isinstance(raw, bytes):
+            raise pickle.UnpicklingError('a tensor is written in an unknown way')
+        value = read_storage(raw)
+        if value.base is None or value.nbytes > len(raw):  # not a view of the file's bytes
+            self.spend(value.nbytes)
+        return _Storage(value)
 
     def _tensor(
         self, storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any, hooks: Any, metadata: Any = None
@@ -247,7 +267,10 @@ def _plain(value: Any, done: dict[int, Any], active: set[int]) -> Any:
     elif type(value) in (list, tuple):
         result = type(value)([_plain(item, done, active) for item in value])
     elif type(value) is dict:
-        result = {_plain(name, done, active): _plain(item, done, active) for name, item in value.items()}
+        wrong = next((name for name in value if not _is_plain_key(name)), None)
+        if wrong is not None:
+            raise pickle.UnpicklingError(f'a dictionary has a {type(wrong).__name__.strip("_")} as a key')
+        result = {name: _plain(item, done, active) for name, item in value.items()}
     elif type(value) is _Array and value.value is not None:
         result = value.value
     else:
@@ -255,3 +278,9 @@ def _plain(value: Any, done: dict[int, Any], active: set[int]) -> Any:
     active.remove(key)
     done[key] = result
     return result
+
+
+def _is_plain_key(key: Any) -> bool:
+    """Whether a key is a number, text, or a tuple of such."""
+    parts = key if type(key) is tuple else (key,)
+    return all(part is None or type(part) in (bool, int, float, str, bytes) for part in parts)

@@ -1,12 +1,14 @@
 """Read files of ``torch.save`` as plain data, with every torch that the OpenMMLab packages run on."""
 
-import codecs
 import os
 import pickle
+import pickletools
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+
+from .pickle_bounds import PickleBombError, check_bounds
 
 __all__ = ['ALLOW_LISTS', 'read_torch_data', 'safe_globals']
 
@@ -36,14 +40,56 @@ def safe_globals() -> dict[str, Any]:
     """What a checkpoint of mmengine names besides tensors: history buffers over NumPy arrays and scalars."""
     core = import_module('numpy._core.multiarray' if hasattr(np, '_core') else 'numpy.core.multiarray')
     dtypes = [type(np.dtype(name)) for name in ('bool', 'int32', 'uint32', 'int64', 'uint8', 'float32', 'float64')]
-    # The last four are in torch's own list since 2.4; schedules keep their milestones in a Counter.
-    kinds = (HistoryBuffer, np.ndarray, np.dtype, *dtypes, Counter, set, bytearray, complex)
+    # The last three are in torch's own list since 2.4; schedules keep their milestones in a Counter.
+    kinds = (HistoryBuffer, np.ndarray, np.dtype, *dtypes, Counter, set, complex)
     allowed: dict[str, Any] = {f'{kind.__module__}.{kind.__qualname__}': kind for kind in kinds}
-    allowed |= {'builtins.getattr': _history_statistic, '_codecs.encode': codecs.encode}  # the latter for bytes
+    allowed |= {'builtins.getattr': _history_statistic, 'builtins.bytearray': _bytearray, '_codecs.encode': _encode}
     # The module was renamed in NumPy 2; a checkpoint written under either is read under either.
     for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
-        allowed |= {f'{module}._reconstruct': core._reconstruct, f'{module}.scalar': core.scalar}
+        allowed |= {f'{module}._reconstruct': core._reconstruct, f'{module}.scalar': _scalar}
     return allowed
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand in for ``codecs.encode``, by which pickles before protocol 3 hold bytes."""
+    if encoding not in ('latin1', 'latin-1'):
+        raise pickle.UnpicklingError('bytes are written in an unknown way')
+    return text.encode('latin-1')
+
+
+def _bytearray(*content: Any) -> bytearray:
+    """Stand in for ``bytearray``, which takes a number for a size."""
+    if content and not isinstance(content[0], (str, bytes)):
+        raise pickle.UnpicklingError('it creates an array in an unknown way')
+    return bytearray(*content)
+
+
+def _scalar(dtype: np.dtype, raw: bytes) -> Any:
+    """Stand in for NumPy's own, which makes a number of any size where it gets no bytes."""
+    return np.frombuffer(raw, dtype, 1)[0]
+
+
+def _check_bounds(path: Path) -> None:
+    """Look at the pickles in a file of ``torch.save`` before torch reads them.
+
+    Raises:
+        PickleBombError: One would take time or memory out of proportion to its size.
+    """
+    # What is damaged in other ways torch says better.
+    with suppress(ValueError, IndexError, KeyError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.rpartition('/')[2] != 'data.pkl':
+                        continue
+                    if entry.file_size > 2**20 + 100 * entry.compress_size:
+                        raise PickleBombError(f'{entry.filename} is packed more than 100 times')
+                    with archive.open(entry) as file:
+                        check_bounds(pickletools.genops(file.read()))
+            return
+        with path.open('rb') as file:
+            for _ in range(5):  # magic number, version, sizes of numbers, the object, names of storages
+                check_bounds(pickletools.genops(file))
 
 
 def read_torch_data(path: Path, map_location: Any, mmap: bool, allow_lists: bool = ALLOW_LISTS) -> Any:
@@ -56,8 +102,10 @@ def read_torch_data(path: Path, map_location: Any, mmap: bool, allow_lists: bool
         allow_lists (bool): Use torch's own restricted unpickler, which before 2.6 cannot be taught mmengine's types.
 
     Raises:
-        pickle.UnpicklingError: With ``GLOBAL <name>`` in its message for what was refused.
+        pickle.UnpicklingError: With ``GLOBAL <name>`` in its message for what was refused; a
+            :class:`~mlic_mm.utils.pickle_bounds.PickleBombError` where it would take time or memory without end.
     """
+    _check_bounds(path)
     with warnings.catch_warnings():
         # torch warns of TorchScript and old pickles before it refuses them.
         warnings.simplefilter('ignore')

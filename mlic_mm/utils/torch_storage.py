@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .pickle_bounds import show
+
 _DTYPES = {
     'Bool': '?', 'Byte': 'u1', 'Char': 'i1', 'Short': '<i2', 'Int': '<i4', 'Long': '<i8',
     'Half': '<f2', 'BFloat16': '<u2', 'Float': '<f4', 'Double': '<f8',
@@ -55,11 +57,17 @@ def view_storage(storage: np.ndarray, offset: Any, shape: Any, strides: Any) -> 
         ValueError: A view that leaves the storage, or that is larger than it.
     """
     numbers = (offset, *shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else (None,)
-    if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(strides):
-        raise ValueError(f'a tensor of shape {shape!r} and strides {strides!r} is not allowed')
+    if (
+        len(numbers) > 129  # NumPy knows 64 dimensions
+        or not all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        or len(shape) != len(strides)
+    ):
+        raise ValueError(f'a tensor of shape {show(shape)} and strides {show(strides)} is not allowed')
     size = prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) if size else 0
     if size > len(storage) or (size and last >= len(storage)):
-        raise ValueError(f'a tensor of shape {shape} reaches beyond the {len(storage)} numbers that it comes with')
+        raise ValueError(
+            f'a tensor of shape {show(shape)} reaches beyond the {len(storage)} numbers that it comes with'
+        )
     steps = [step * storage.itemsize for step in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:] if size else storage, shape, steps, writeable=False)

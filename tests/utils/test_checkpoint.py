@@ -3,6 +3,8 @@
 import os
 import pickle
 import shutil
+import time
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,40 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / 'x.pth')
     with pytest.raises(UnsafeCheckpointError, match='TorchScript'):
         load_checkpoint(tmp_path / 'x.pth')
+
+
+REMEMBERED = b'q\x01h\x01h\x01\x86'  # (x, x) of the x on top
+BOMBS = {
+    'hash': b'}K\x01' + REMEMBERED * 60 + b'K\x01s.',
+    'hash of a set': b'cbuiltins\nset\n](K\x01' + REMEMBERED * 60 + b'e\x85R.',
+    'hash of a storage': b'(X\x07\x00\x00\x00storageK\x01' + REMEMBERED * 60 + b'tQ.',
+    'message': b'K\x01' + REMEMBERED * 60 + b')R.',
+    'sharing': b'}X\x04\x00\x00\x00metaK\x01' + REMEMBERED * 60 + b's.',
+    'nesting': b'}X\x04\x00\x00\x00meta' + b'](' * 300 + b'e' * 300 + b's.',
+    'memory': b'cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x10\x85R.',
+    'time': b'c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00idna\x86R.',
+}
+
+
+@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
+@pytest.mark.parametrize('name', BOMBS)
+def test_bombs_are_refused_at_once(tmp_path: Path, name: str, zipped: bool) -> None:
+    """A file of a few hundred bytes that would take for ever to hash, print or read."""
+    path = tmp_path / 'epoch_1.pth'
+    torch.save({}, path, _use_new_zipfile_serialization=zipped)
+    if zipped:
+        with zipfile.ZipFile(path) as old:
+            parts = {entry: old.read(entry) for entry in old.namelist()}
+        with zipfile.ZipFile(path, 'w') as new:
+            for entry, content in parts.items():
+                new.writestr(entry, b'\x80\x02' + BOMBS[name] if entry.endswith('data.pkl') else content)
+    else:
+        assert b'\x80\x02}q\x00.' in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(b'\x80\x02}q\x00.', b'\x80\x02' + BOMBS[name]))
+    start = time.process_time()
+    with pytest.raises(DamagedCheckpointError, match='PickleBombError'):
+        load_checkpoint(path)
+    assert time.process_time() - start < 2
 
 
 def test_config_source_is_dropped(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
+import contextlib
 import os
 import pickle
 import struct
+import time
 import tracemalloc
 from collections import OrderedDict
 from contextlib import suppress
@@ -268,16 +270,74 @@ def test_copying_one_buffer_many_times_is_refused(tmp_path):
         load_pickle(write(tmp_path / 'bomb.pkl', data))
 
 
-def test_doubling_lists_are_walked_once(tmp_path):
-    value: list = []
-    for _ in range(200):  # 2**200 leaves, were each one visited
-        value = [value, value]
-    assert len(load_pickle(write(tmp_path / 'a.pkl', value))) == 2
+NESTED, SHARED, KEY = (
+    'nested more than 100 deep',
+    'uses its parts again and again',
+    'a key or a name has more than 100 parts',
+)
+DOUBLED = b'2\x86'  # (x, x) of the x on top
+REMEMBERED = b'q\x01h\x01h\x01\x86'  # the same by the memo
+# Lists that are empty where they are put in place, and filled afterwards from the outside in.
+LATER = b''.join(b']q%c0' % k for k in range(60)) + b''.join(b'h%c(h%ch%ce0' % (k, k + 1, k + 1) for k in range(59))
+BOMBS = [
+    (b'}K\x01' + DOUBLED * 60 + b'K\x01s.', KEY),  # a hash of 2**60 steps
+    (b'}(K\x01' + DOUBLED * 60 + b'K\x01u.', KEY),
+    (b'(K\x01' + DOUBLED * 60 + b'K\x01d.', KEY),
+    (b'}K\x01' + REMEMBERED * 60 + b'K\x01s.', KEY),
+    (b'})' + b'\x85' * 1_000_000 + b'K\x01s.', NESTED),  # a hash that the machine's stack is too small for
+    (b'}(' + b''.join(b'J%s\x85N' % struct.pack('<i', k) for k in range(12_000)) + b'u.', 'too many have parts'),
+    (b'cnumpy\ndtype\nK\x01' + DOUBLED * 22 + b'\x85R.', 'more arguments than'),  # a message of gigabytes
+    (b'cnumpy\ndtype\nK\x01' + DOUBLED * 8 + b'\x85R.', r'dtype \(\(\(\.\.\.\), \(\.\.\.\)\), .* are not allowed'),
+    (b'K\x01' + DOUBLED * 60 + b'.', SHARED),
+    (LATER + b'h\x00.', SHARED),
+    (b']' * 100_000 + b'a' * 99_999 + b'.', NESTED),
+    (b')' + b'\x85' * 300 + b'.', NESTED),
+    (b'\x8b' + struct.pack('<i', 5000) + b'\x7f' * 5000 + b'.', 'a number has more than 8192 bits'),
+]
 
 
-def test_nesting_too_deep_for_the_stack_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'deep\.pkl was refused'):
-        load_pickle(write(tmp_path / 'deep.pkl', b'\x80\x04' + b']' * 100_000 + b'a' * 99_999 + b'.'))
+@pytest.mark.parametrize(('data', 'reason'), BOMBS)
+def test_bombs_are_refused_at_once(tmp_path, data, reason):
+    """Files of a few bytes that would take for ever, or all memory, to hash, print or compare."""
+    path = write(tmp_path / 'bomb.pkl', b'\x80\x04' + data)
+    start = time.process_time()
+    with pytest.raises(ValueError, match=reason) as caught:
+        load_pickle(path)
+    assert time.process_time() - start < 5
+    assert len(str(caught.value)) < 700
+
+
+def test_sharing_as_in_honest_files_is_read(tmp_path):
+    """A thousand results that name the same hundred labels."""
+    classes = [f'label {i}' for i in range(100)]
+    value = [dict(img_id=i, classes=classes, size=(3, 4)) for i in range(1000)]
+    assert load_pickle(write(tmp_path / 'a.pkl', value)) == value
+
+
+@pytest.mark.parametrize('key', [1j, ((1,),), np.float32(1)], ids=repr)
+def test_other_keys_than_numbers_and_text_are_refused(tmp_path, key):
+    with contextlib.suppress(ValueError):
+        assert load_pickle(write(tmp_path / 'a.pkl', {key: 1})) == {1.0: 1}  # NumPy's numbers become Python's
+
+
+def test_long_names_are_shortened(tmp_path):
+    name = b'X' + struct.pack('<i', 100_000) + b'b' * 100_000
+    for data in (b'c' + b'a' * 100_000 + b'\nb\n.', b'\x80\x04\x8c\x01a' + name + b'\x93.'):
+        with pytest.raises(ValueError, match='asks for') as caught:
+            load_pickle(write(tmp_path / 'a.pkl', data))
+        assert len(str(caught.value)) < 700
+
+
+def test_storages_are_counted_too(tmp_path):
+    """Half-precision storages are widened: a hundred of one blob would be 400 times its bytes."""
+    raw = torch.zeros(100_000, dtype=torch.bfloat16)
+    storage = torch.storage.TypedStorage(wrap_storage=raw.untyped_storage(), dtype=raw.dtype, _internal=True)
+    blob = storage.__reduce__()[1][0]
+    call = b'ctorch.storage\n_load_from_bytes\nh\x01\x85Ra'
+    data = b'\x80\x03B' + struct.pack('<i', len(blob)) + blob + b'q\x010]' + call * 100 + b'.'
+    with pytest.raises(ValueError, match='more memory than the file has bytes'):
+        load_pickle(write(tmp_path / 'bomb.pkl', data))
+    assert load_pickle(write(tmp_path / 'a.pkl', raw, protocol=2)).nbytes == 400_000
 
 
 @pytest.mark.parametrize('protocol', [0, 2, 4])

@@ -1,0 +1,200 @@
+"""Refuse pickles that ask for time or memory out of proportion to their size, before anything of them is built.
+
+A pickle is a program for a stack machine. Parts may be used again, so that sixty doublings of a tuple take 120 bytes
+and 2⁶⁰ steps to hash, compare or print. This walks through the program with a description of each value in its place.
+"""
+
+import pickle
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+MOST_NESTED = 100
+MOST_IN_KEY, MOST_LONG_KEYS = 100, 10_000
+"""Parts of a key of a dictionary, or of what is called: they are hashed and printed. Keys that have parts at all."""
+MOST_BITS = 8192
+"""Of a whole number."""
+_PER_BYTE, _FREE = 64, 10_000
+"""Parts of all values, counted as often as they are used: so many for each byte of the file, and so many more."""
+_COPIES = 8
+"""Bytes handed to functions, which may copy them, for each byte of the file."""
+_TOO_DEEP = f'its values are nested more than {MOST_NESTED} deep'
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxtuple, _shown.maxlist, _shown.maxdict, _shown.maxother = 2, 4, 4, 4, 60
+
+
+class PickleBombError(pickle.UnpicklingError):
+    """A pickle that would take more time or memory than its size warrants."""
+
+
+def show(value: Any) -> str:
+    """Return the beginning of ``repr(value)``, however large or shared its parts are."""
+    try:
+        return _shown.repr(value)[:200]
+    except ValueError:  # a number of thousands of digits
+        return f'a large {type(value).__name__}'
+
+
+class _Value:
+    """What is known of a value: its parts, how many they are and how many bytes they have, all counted repeatedly."""
+
+    __slots__ = ('bytes', 'count', 'depth', 'parts')
+
+    def __init__(self, parts: list['_Value'], num_bytes: int = 0) -> None:
+        self.parts = parts
+        self.count = 1 + sum(part.count for part in parts)
+        self.bytes = num_bytes + sum(part.bytes for part in parts)
+        self.depth = 1 + max((part.depth for part in parts), default=0)
+        if self.depth > MOST_NESTED:
+            raise PickleBombError(_TOO_DEEP)
+
+    def add(self, parts: list['_Value']) -> None:
+        # What holds this value already does not learn of it; no such value can be a key, and a walk at the end counts.
+        if self in _SHARED:
+            return  # a number, which the reader will refuse to add to
+        self.parts += parts
+        self.count += sum(part.count for part in parts)
+        self.bytes += sum(part.bytes for part in parts)
+
+
+_LEAF, _NUMBER, _LATIN1, _MARK = (_Value([]) for _ in range(4))
+# Functions that torch lets a file call, and that do much for a small argument.
+_ENCODE, _RESERVE = _Value([]), _Value([])
+_SHARED = {_LEAF, _NUMBER, _LATIN1, _MARK, _ENCODE, _RESERVE}
+_FUNCTIONS = {
+    '_codecs encode': _ENCODE,
+    'builtins bytearray': _RESERVE,
+    '__builtin__ bytearray': _RESERVE,
+    'numpy ndarray': _RESERVE,
+}
+
+
+def check_bounds(operations: Iterable[tuple[Any, Any, int | None]]) -> int:
+    """Walk through one pickle.
+
+    Args:
+        operations (Iterable): Of ``pickletools.genops``.
+
+    Returns:
+        int: Bytes that the pickle takes, from its first operation to STOP.
+
+    Raises:
+        PickleBombError: It would take too much.
+        ValueError, IndexError, KeyError: It is damaged: the reader will say so.
+    """
+    root, size = _run(operations)
+    most = _FREE + _PER_BYTE * size
+    done: dict[int, tuple[int, int]] = {}  # count and depth by id
+    active: set[int] = set()
+    stack = [root]
+    while stack:
+        value = stack[-1]
+        if id(value) in done:
+            stack.pop()
+            continue
+        if id(value) not in active:
+            active.add(id(value))
+            stack += [part for part in value.parts if id(part) not in done and id(part) not in active]
+            continue
+        stack.pop()
+        inner = [done.get(id(part), (0, 0)) for part in value.parts]  # (0, 0) of one that holds itself
+        count, depth = 1 + sum(c for c, _ in inner), 1 + max((d for _, d in inner), default=0)
+        if depth > MOST_NESTED:
+            raise PickleBombError(_TOO_DEEP)
+        if count > most:
+            raise PickleBombError(f'it uses its parts again and again, more than {most} times in {size} bytes')
+        done[id(value)] = count, depth
+    return size
+
+
+def _run(operations: Iterable[tuple[Any, Any, int | None]]) -> tuple[_Value, int]:
+    """Return the value of a pickle, and its bytes."""
+    stack: list[_Value] = []
+    memo: dict[int, _Value] = {}
+    work = copied = long_keys = 0
+    start: int | None = None
+
+    def since_mark() -> list[_Value]:
+        at = len(stack) - 1
+        while stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise ValueError('a mark is missing')
+        parts = stack[at + 1 :]
+        del stack[at:]
+        return parts
+
+    def key(value: _Value) -> None:
+        nonlocal long_keys
+        long_keys += bool(value.parts)
+        if value.count > MOST_IN_KEY or long_keys > MOST_LONG_KEYS:
+            raise PickleBombError(f'a key or a name has more than {MOST_IN_KEY} parts, or too many have parts')
+
+    for opcode, argument, at in operations:
+        name = opcode.name
+        start = at if start is None else start
+        position = (at or 0) + 1 - (start or 0)
+        if name in ('PROTO', 'FRAME', 'NEXT_BUFFER', 'READONLY_BUFFER'):
+            pass
+        elif name == 'STOP':
+            return stack.pop(), position
+        elif name == 'MARK':
+            stack.append(_MARK)
+        elif name in ('POP', 'POP_MARK'):
+            if name == 'POP':
+                stack.pop()
+            else:
+                since_mark()
+        elif name == 'DUP':
+            stack.append(stack[-1])
+        elif name in ('MEMOIZE', 'PUT', 'BINPUT', 'LONG_BINPUT'):
+            memo[len(memo) if name == 'MEMOIZE' else argument] = stack[-1]
+        elif name in ('GET', 'BINGET', 'LONG_BINGET'):
+            stack.append(memo[argument])
+        elif name in ('EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_TUPLE', 'EMPTY_SET'):
+            stack.append(_Value([]))
+        elif name in ('TUPLE1', 'TUPLE2', 'TUPLE3'):
+            parts = stack[-int(name[-1]) :]
+            del stack[-int(name[-1]) :]
+            stack.append(_Value(parts))
+        elif name in ('TUPLE', 'LIST', 'DICT', 'FROZENSET'):
+            parts = since_mark()
+            for part in parts if name == 'FROZENSET' else parts[::2] if name == 'DICT' else ():
+                key(part)
+            stack.append(_Value(parts))
+        elif name in ('APPEND', 'APPENDS', 'ADDITEMS', 'SETITEM', 'SETITEMS'):
+            parts = since_mark() if name[-1] == 'S' else [stack.pop() for _ in range(1 + (name == 'SETITEM'))][::-1]
+            for part in parts if name == 'ADDITEMS' else parts[::2] if name[0] == 'S' else ():
+                key(part)
+            stack[-1].add(parts)
+        elif name in ('REDUCE', 'NEWOBJ', 'NEWOBJ_EX', 'BUILD'):
+            parts = [stack.pop() for _ in range(2 if name == 'NEWOBJ_EX' else 1)]
+            work += sum(part.count for part in parts)
+            copied += sum(part.bytes for part in parts)
+            if work > _FREE + _PER_BYTE * position:
+                raise PickleBombError('its calls have more arguments than the file has room for')
+            if copied > _FREE + _COPIES * position:
+                raise PickleBombError('its arrays take more memory than the file has bytes')
+            if name == 'BUILD':
+                stack[-1].add(parts)
+            else:
+                function, given = stack.pop(), parts[-1].parts
+                key(function)
+                if function is _ENCODE and given[1:] != [_LATIN1]:
+                    raise PickleBombError('bytes are written in an unknown way')
+                if function is _RESERVE and _NUMBER in given:
+                    raise PickleBombError('it creates an array in an unknown way')
+                stack.append(_Value(parts))
+        elif name in ('STACK_GLOBAL', 'BINPERSID'):
+            for _ in range(2 if name == 'STACK_GLOBAL' else 1):
+                key(stack.pop())
+            stack.append(_LEAF)
+        else:  # numbers, text, names
+            size = len(argument) if isinstance(argument, (str, bytes, bytearray)) else 0
+            if isinstance(argument, int) and argument.bit_length() > MOST_BITS:
+                raise PickleBombError(f'a number has more than {MOST_BITS} bits')
+            leaf = _NUMBER if type(argument) is int else _LATIN1 if argument in ('latin1', 'latin-1') else _LEAF
+            if name == 'GLOBAL':
+                leaf = _FUNCTIONS.get(argument, _LEAF)
+            stack.append(_Value([], size) if size > 64 else leaf)
+    raise ValueError('it has no end')
