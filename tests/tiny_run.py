@@ -6,6 +6,7 @@ Shared by the tests of the tools and the hooks, which run it in processes of the
 import json
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import sys
@@ -84,13 +85,17 @@ def skip_pretty_printing() -> None:
     yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
 
 
-def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: str) -> None:
+def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: str, file_limit: int | None) -> None:
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.setpgrp()  # a signal to the group reaches what the tool starts, as Ctrl-C in a terminal does
     os.chdir(cwd)
+    if file_limit:
+        # The kernel kills this process in the middle of the first write beyond so many bytes.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.environ.update(env)
     sys.argv = [tool, *words]
     skip_pretty_printing()
@@ -103,7 +108,7 @@ class ToolProcess:
     Importing them takes seconds, and many tests start a tool. A real process that can be killed, nothing else shared.
     """
 
-    def __init__(self, tool: str, *words: object, cwd: Path, **env: str) -> None:
+    def __init__(self, tool: str, *words: object, cwd: Path, file_limit: int | None = None, **env: str) -> None:
         context = multiprocessing.get_context('forkserver')
         context.set_forkserver_preload(
             ['mlic_mm', 'mmpretrain.models', 'mmpretrain.engine', 'mmpretrain.visualization']
@@ -111,7 +116,7 @@ class ToolProcess:
         # The server takes these over. Sums have the same bits only with the same number of threads.
         os.environ.update(OMP_NUM_THREADS='1', PYTHONPATH=str(REPO))
         self.log = Path(tempfile.mkstemp(suffix='.log')[1])
-        args = (str(REPO / 'tools' / tool), [str(word) for word in words], str(cwd), env, str(self.log))
+        args = (str(REPO / 'tools' / tool), [str(word) for word in words], str(cwd), env, str(self.log), file_limit)
         self.process = context.Process(target=_execute, args=args)
         self.process.start()
 
@@ -148,7 +153,10 @@ def run(tool: str, *words: object, cwd: Path, **env: str) -> str:
 
 
 def run_failing(tool: str, *words: object, cwd: Path, **env: str) -> str:
-    """Run a tool that has to fail and return its output."""
+    """Run a tool that has to fail as tools do, with one line and exit status 2, and return its output."""
     process = ToolProcess(tool, *words, cwd=cwd, **env)
-    assert process.wait() != 0, process.output[-5000:]
+    assert process.wait() == 2, process.output[-5000:]
+    assert process.output.count('error: ') == 1, process.output[-5000:]
+    assert process.output.splitlines()[-1].startswith('error: '), process.output[-5000:]
+    assert 'Traceback' not in process.output, process.output[-5000:]
     return process.output

@@ -1,6 +1,5 @@
 """One row of a table with one seed: its folder, its config, what it needs first, and how it is run."""
 
-import fcntl
 import json
 import os
 import re
@@ -9,13 +8,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
+from mlic_mm.evaluation import ScoreDump
+from mlic_mm.utils.checkpoint import find_resumable
+from mlic_mm.utils.command_line import StopSignal
+from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
 from mlic_mm.utils.paper_tables import Paper, Recipe, Row, Table
 from mlic_mm.utils.whole_file import whole_file
 
@@ -40,6 +43,8 @@ class Run:
         self.test_config = self.config.with_name('test_config.py')
         self.scores, self.log = self.folder / 'scores.npz', self.folder / 'log.txt'
         self.figures = self.folder / 'figures.json'
+        self._whole: list[tuple[int, int]] = []  # times and sizes of scores and figures that could be read
+        self._lock: int | None = None
         self.paper, self.row, self.data, self.seed = paper, row, data, seed
         self.needed = {
             folder: Run(root, paper, *source, data, seed) for folder, source in paper.rows_before(row, data).items()
@@ -59,8 +64,22 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``, ``started`` or ``open``."""
-        return 'done' if self.scores.exists() else 'started' if (self.folder / 'last_checkpoint').exists() else 'open'
+        """``done``: scores and figures can be read; ``started``: there is a checkpoint to go on from; or ``open``."""
+        if self.scores.exists() and self.figures.exists() and self._is_whole():
+            return 'done'
+        return 'started' if self.config.exists() and find_resumable(self.folder)[0] else 'open'
+
+    def _is_whole(self) -> bool:
+        seen = [(file.stat().st_mtime_ns, file.stat().st_size) for file in (self.scores, self.figures)]
+        if self._whole != seen:
+            try:
+                ScoreDump.load(self.scores, paths=False)
+                json.loads(self.figures.read_text(encoding='utf-8'))
+            except (ValueError, OSError) as error:
+                print(f'{self.name}: cannot be read, tested again: {error}', file=sys.stderr)
+                return False
+            self._whole = seen
+        return True
 
     def prepare(self, options: dict[str, Any] | None, gpus: int) -> None:
         """Write the config, or check that it is still the one the run was begun with."""
@@ -161,34 +180,54 @@ class Run:
         """Train and test, with the output in the log."""
         train, test = self.commands(gpus)
         self._call(train)
-        checkpoint = (self.folder / 'last_checkpoint').read_text().strip()
-        self._call([word.replace('{checkpoint}', checkpoint) for word in test])
+        checkpoint, _ = find_resumable(self.folder)
+        if checkpoint is None:
+            raise ValueError(f'{self.name}: the training ended without a checkpoint in {self.folder}; see {self.log}')
+        if self.scores.exists():  # of a test that was stopped; a test keeps the file it is to write
+            os.replace(self.scores, self.scores.with_name('scores_incomplete.npz'))
+        self._call([word.replace('{checkpoint}', str(checkpoint)) for word in test])
 
     def _call(self, command: list[str]) -> None:
         with self.log.open('a', encoding='utf-8') as log:
             print(f'$ {shlex.join(command)}', file=log, flush=True)
             env = {'PORT': str(free_port()), **os.environ, 'PYTHON': sys.executable}
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=env, check=False).returncode
+            # The child holds the lock, too: where this process is killed, nobody begins a second training beside it.
+            held = () if self._lock is None else (self._lock,)
+            with subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, pass_fds=held) as child:
+                try:
+                    code = child.wait()
+                except KeyboardInterrupt as stop:
+                    _stop(child, stop)
+                    raise
         if code:
-            tail = self.log.read_text(errors='replace').strip().splitlines()[-8:]
-            raise RuntimeError(
-                f'{self.name} failed with exit status {code}; the end of {self.log}:\n  ' + '\n  '.join(tail)
-            )
+            lines = self.log.read_text(errors='replace').strip().splitlines()
+            last = next((line for line in reversed(lines) if 'error: ' in line), lines[-1])
+            raise ValueError(f'{self.name} failed with exit status {code}: {last.strip()}; all output: {self.log}')
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[bool]:
         """Whether this process may run it; the lock goes with the process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / '.lock').open('w') as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self._lock = stack.enter_context(lock_folder(self.folder, '.lock'))
+            except FolderInUseError:
                 if not wait:
                     yield False
                     return
                 print(f'{self.name}: waiting for another process to end with it', flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                self._lock = stack.enter_context(lock_folder(self.folder, '.lock', wait=True))
+            stack.callback(setattr, self, '_lock', None)
             yield True
+
+
+def _stop(child: subprocess.Popen, stop: KeyboardInterrupt) -> None:
+    """End a child as this process is ended: Ctrl-C in a terminal has reached it as well, other signals have not."""
+    if isinstance(stop, StopSignal):
+        child.terminate()
+    try:
+        child.wait(60)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.kill()
 
 
 def replaced(node: Any, places: dict[str, tuple[Path, Path, Path]]) -> Any:

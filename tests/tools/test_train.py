@@ -53,6 +53,59 @@ def test_interrupt_leaves_a_resumable_work_dir(config: Path, tmp_path: Path) -> 
     assert (tmp_path / 'w d/epoch_3.pth').is_file()
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_say_how_to_go_on_too(config: Path, tmp_path: Path, number: signal.Signals) -> None:
+    words = ['--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=9', 'train_dataloader.num_workers=1']
+    process = ToolProcess('train.py', config, *words, cwd=tmp_path)
+    assert process.signal_at('Epoch(train) [2][1/3]', number) == 128 + number
+    assert process.output.rstrip().endswith('num_workers=1 --resume')
+    assert 'Traceback' not in process.output
+
+
+def test_a_signal_before_the_training(config: Path, trained: Path, tmp_path: Path) -> None:
+    """While it looks for the newest of the checkpoints, or moves an earlier run aside."""
+    shutil.copytree(trained / 'full', tmp_path / 'w')
+    process = ToolProcess('train.py', config, '--work-dir', 'w', '--resume', cwd=tmp_path)
+    assert process.signal_at('resuming from w/epoch_3.pth', signal.SIGTERM) == 128 + signal.SIGTERM
+    assert 'epoch_3.pth is saved. To continue:' in process.output
+    assert 'Traceback' not in process.output
+
+
+def test_one_training_at_a_time_in_a_work_dir(config: Path, tmp_path: Path) -> None:
+    words = [config, '--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=999', 'train_dataloader.num_workers=1']
+    first = ToolProcess('train.py', *words, cwd=tmp_path)
+    while 'Epoch(train) ' not in first.output:
+        assert first.process.is_alive(), first.output[-2000:]
+    for more in ([], ['--resume']):
+        output = run_failing('train.py', *words, *more, cwd=tmp_path)
+        assert f'error: w is in use: process {first.process.pid} on ' in output
+        assert 'give another --work-dir' in output
+    # A killed training holds nothing, though its loader's workers live for some seconds.
+    first.process.kill()
+    first.wait()
+    run('train.py', *words[:3], '--cfg-options', 'train_cfg.max_epochs=1', cwd=tmp_path)
+    assert len(list((tmp_path / 'w').glob('earlier_*'))) == 1
+
+
+def test_killed_during_the_first_checkpoint(config: Path, tmp_path: Path) -> None:
+    """Job scripts always give --resume."""
+    words = [config, '--work-dir', 'w', '--resume', '--cfg-options', 'train_cfg.max_epochs=2']
+    process = ToolProcess('train.py', *words, cwd=tmp_path, file_limit=80_000)
+    assert process.wait() == -signal.SIGXFSZ
+    assert 'Saving checkpoint at 1 epochs' in process.output
+    assert not list((tmp_path / 'w').glob('*.pth'))
+    assert 'no checkpoint in w: starting anew' in run('train.py', *words, cwd=tmp_path)
+    assert (tmp_path / 'w/epoch_2.pth').is_file()
+
+    # Those of earlier versions, or of a full disk: nothing whole is left.
+    for path in (tmp_path / 'w').glob('epoch_*.pth'):
+        path.write_bytes(path.read_bytes()[:50_000])
+    output = run('train.py', *words, cwd=tmp_path)
+    assert 'passed over: checkpoint w/epoch_2.pth is cut short' in output
+    assert 'no whole checkpoint in w: starting anew' in output
+    assert {path.name for path in (tmp_path / 'w').glob('earlier_*/epoch*')} == {'epoch_1.pth', 'epoch_2.pth'}
+
+
 def test_second_start_moves_the_first_aside(config: Path, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / 'full', tmp_path / 'w')
     before = (tmp_path / 'w/epoch_3.pth').read_bytes()
