@@ -8,7 +8,8 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.models.heads import check_gives_maps, forward_with_maps
+from mlic_mm.models.heads import check_gives_maps, forward_with_maps, map_channels
+from mlic_mm.models.layers import channels_first
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.models.view_transforms import MapPair, ViewTransform, inconsistency
 from mlic_mm.registry import MODELS, TASK_UTILS
@@ -116,7 +117,8 @@ class AttentionConsistencyClassifier(ImageClassifier):
             same = [i for i, image in enumerate(images) if image.shape[-2:] == size]
             feats = self.backbone(torch.cat([images[i] for i in same]))
             maps, logits = forward_with_maps(self.head, neck, feats)
-            parts = [output.unflatten(0, (len(same), -1)) for output in (feats[-1], maps, logits)]
+            feature = channels_first(feats[-1], map_channels(self.head))
+            parts = [output.unflatten(0, (len(same), -1)) for output in (feature, maps, logits)]
             outputs |= {i: _Outputs(*(part[k] for part in parts)) for k, i in enumerate(same)}
         return [outputs[i] for i in range(len(images))]
 

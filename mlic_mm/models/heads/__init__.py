@@ -1,6 +1,6 @@
 from .constant_labels import ConstantLabels, constant_labels
 from .deep_lift_head import DeepLIFTHead, DeepLIFTMaps
-from .forward_with_maps import check_gives_maps, forward_with_maps
+from .forward_with_maps import check_gives_maps, forward_with_maps, map_channels
 from .spatial_context_head import SpatialContextHead
 from .wsddn_head import WSDDNHead
 
@@ -13,4 +13,5 @@ __all__ = [
     'check_gives_maps',
     'constant_labels',
     'forward_with_maps',
+    'map_channels',
 ]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 
-from mlic_mm.models.layers import POOLINGS, ChannelAttention
+from mlic_mm.models.layers import POOLINGS, ChannelAttention, feature_map
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 
@@ -151,17 +151,12 @@ class DeepLIFTHead(MultiLabelClsHead):
         """Label-specific maps of the last feature map.
 
         Args:
-            feats: Stages of the backbone; the last one is ``(N, D, H, W)``.
+            feats: Stages of the backbone; the last one is ``(N, D, H, W)``, or ``(N, H, W, D)`` as of timm's Swin.
 
         Raises:
             ValueError: The last stage is no map of ``in_channels`` channels.
         """
-        feat = feats[-1]
-        if feat.dim() != 4 or feat.size(1) != self.in_channels:
-            raise ValueError(
-                f'DeepLIFTHead needs a feature map (N, {self.in_channels}, H, W), got {tuple(feat.shape)}: set '
-                'in_channels to the width of the last stage and leave out pooling necks'
-            )
+        feat = feature_map(feats, self.in_channels, 'DeepLIFTHead')
         kernel = self.label_embeddings()[:, :, None, None]  # (C, D, 1, 1)
         lift = self.norm(F.conv2d(feat, kernel.to(feat.dtype)))  # (N, C, H, W)
         return DeepLIFTMaps(lift, self.attend(lift))

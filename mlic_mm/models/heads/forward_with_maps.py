@@ -4,7 +4,9 @@ from mmpretrain.models.heads import CSRAClsHead, MultiLabelLinearClsHead
 from mmpretrain.models.necks import GlobalAveragePooling
 from torch import Tensor, nn
 
-__all__ = ['check_gives_maps', 'forward_with_maps']
+from mlic_mm.models.layers import feature_map
+
+__all__ = ['check_gives_maps', 'forward_with_maps', 'map_channels']
 
 Feats = tuple[Tensor, ...]
 
@@ -36,13 +38,22 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
         neck: What stands between backbone and head.
         feats: Stages of the backbone, the last one ``(N, D, h, w)``.
     """
-    after_neck = neck(feats) if neck is not None else feats
     own = getattr(head, 'forward_with_maps', None)
+    if own is None and not isinstance(head, CSRAClsHead):  # linear, behind average pooling
+        assert neck is not None
+        maps = feature_map(feats, map_channels(head), type(head).__name__)
+        return nn.functional.conv2d(maps, head.get_parameter('fc.weight')[:, :, None, None]), head(neck((maps,)))
+    after_neck = neck(feats) if neck is not None else feats
     if own is not None:
         return own(after_neck)
-    logits = head(after_neck)
+    maps = feature_map(after_neck, map_channels(head), type(head).__name__)
+    kernels = [branch.head.weight for branch in head.csra_heads]  # (C, D, 1, 1)
+    kernel = sum(weight / weight.norm(dim=1, keepdim=True) for weight in kernels)
+    return nn.functional.conv2d(maps, kernel), head((maps,))
+
+
+def map_channels(head: nn.Module) -> int | None:
+    """Channels of the maps that a head takes, where it tells them."""
     if isinstance(head, CSRAClsHead):
-        kernels = [branch.head.weight for branch in head.csra_heads]  # (C, D, 1, 1)
-        kernel = sum(weight / weight.norm(dim=1, keepdim=True) for weight in kernels)
-        return nn.functional.conv2d(after_neck[-1], kernel), logits
-    return nn.functional.conv2d(feats[-1], head.get_parameter('fc.weight')[:, :, None, None]), logits
+        return head.csra_heads[0].head.in_channels
+    return getattr(head, 'in_channels', None)

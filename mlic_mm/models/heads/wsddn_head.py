@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.heads import MultiLabelClsHead
+from mmpretrain.models.necks import GlobalAveragePooling
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, nms
 
-from mlic_mm.models.layers import fuse_branches, image_logits, roi_pool
+from mlic_mm.models.layers import feature_map, fuse_branches, image_logits, roi_pool
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 
@@ -102,6 +103,8 @@ class WSDDNHead(MultiLabelClsHead):
         self.eps = eps
         region_neck = region_neck or dict(type='mmpretrain.GlobalAveragePooling')
         self.region_neck: Any = MODELS.build(region_neck) if isinstance(region_neck, dict) else region_neck
+        pooling = isinstance(self.region_neck, GlobalAveragePooling)
+        self.map_channels: int | None = in_channels if pooling else getattr(self.region_neck, 'in_channels', None)
         self.fc_cls = nn.Linear(in_channels, num_classes)
         self.fc_det = nn.Linear(in_channels, num_classes)
 
@@ -120,7 +123,7 @@ class WSDDNHead(MultiLabelClsHead):
             ValueError: No samples, or one without proposals.
         """
         refuse_export('WSDDNHead', onnx_only=True)
-        maps = feats[-1]
+        maps = feature_map(feats, self.map_channels, 'WSDDNHead')
         boxes, priors = proposals_of(data_samples, maps.device, 'WSDDNHead')
         counts = [len(box) for box in boxes]
         self._check_stride(maps, data_samples or [])

@@ -1,6 +1,7 @@
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
 from .channel_attention import POOLINGS, ChannelAttention
+from .feature_map import channels_first, feature_map
 from .fusion import FUSIONS, fuse_logits
 from .graph_conv import GraphConv
 from .regions import fuse_branches, image_logits, roi_pool, select_regions
@@ -14,6 +15,8 @@ __all__ = [
     'GraphConv',
     'ResidualGraphBlock',
     'aggregate',
+    'channels_first',
+    'feature_map',
     'fuse_branches',
     'fuse_logits',
     'image_logits',

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmengine.model import Sequential
 from torch import Tensor, nn
 
+from mlic_mm.models.layers import feature_map
 from mlic_mm.registry import MODELS
 
 
@@ -30,7 +31,8 @@ class VGGNeck(Sequential):
             nn.Dropout(),
             init_cfg=init_cfg,
         )
+        self.in_channels = in_channels
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor]:
         """Features ``(N, out_channels)`` of the last of the backbone's maps ``(N, in_channels, H, W)``."""
-        return (super().forward(F.adaptive_avg_pool2d(feats[-1], 7).flatten(1)),)
+        return (super().forward(F.adaptive_avg_pool2d(feature_map(feats, self.in_channels, 'VGGNeck'), 7).flatten(1)),)
