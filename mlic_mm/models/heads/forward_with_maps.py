@@ -1,5 +1,7 @@
 """Maps per label beside the logits, from heads that have such maps."""
 
+from typing import Any
+
 from mmpretrain.models.heads import CSRAClsHead, MultiLabelLinearClsHead
 from mmpretrain.models.necks import GlobalAveragePooling
 from torch import Tensor, nn
@@ -47,7 +49,8 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
     if own is not None:
         return own(after_neck)
     maps = feature_map(after_neck, map_channels(head), type(head).__name__)
-    kernels = [branch.head.weight for branch in head.csra_heads]  # (C, D, 1, 1)
+    branches: Any = head.csra_heads
+    kernels = [branch.head.weight for branch in branches]  # (C, D, 1, 1)
     kernel = sum(weight / weight.norm(dim=1, keepdim=True) for weight in kernels)
     return nn.functional.conv2d(maps, kernel), head((maps,))
 
