@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
 from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
+from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.visualization.class_gains import PLOTS, class_gains, plot_class_gains
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = CommandParser(description=__doc__)
     parser.add_argument('--a', nargs='+', required=True, metavar='NPZ', help='runs of the first model')
     parser.add_argument('--b', nargs='+', required=True, metavar='NPZ', help='runs of the second model')
-    parser.add_argument('--preset', default='mlgcn')
+    add_protocol_options(parser)
     parser.add_argument('--figures', nargs='+', default=['mAP', 'CF1', 'OF1'])
     parser.add_argument('--resamples', type=int, default=1000)
     parser.add_argument('--plot', type=Path, metavar='FILE', help='plot the gain of each label (.svg, .png or .pdf)')
@@ -33,15 +34,16 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'--plot {args.plot} must end in {", ".join(PLOTS)}')
     if args.plot and args.plot.exists() and not args.force:
         raise FileExistsError(f'{args.plot} exists and is kept; --force replaces it, another name keeps both')
-    first = ScoreDump.load(args.a[0])
-    aligner = ScoreAligner(first, args.a[0])
+    protocol = chosen_protocol(args)
+    aligner = ScoreAligner(ScoreDump.load(args.a[0]), args.a[0])
+    first = aligner.reference
     runs = {path: aligner.align(ScoreDump.load(path), path) for path in [*args.a, *args.b]}
     runs_a, runs_b = ([runs[path] for path in paths] for paths in (args.a, args.b))
-    result = paired_bootstrap(runs_a, runs_b, first.targets, args.figures, args.preset, args.resamples)
+    result = paired_bootstrap(runs_a, runs_b, first.targets, args.figures, protocol, args.resamples)
     if args.plot:
-        gains = class_gains(runs_a, runs_b, first.targets, first.classes, args.preset, args.resamples)
+        gains = class_gains(runs_a, runs_b, first.targets, first.classes, protocol, args.resamples)
         plot_class_gains(gains, args.plot, 'AP of b − AP of a, points')
-    print(f'{len(first.targets)} images, preset {args.preset}, {len(args.a)} and {len(args.b)} runs')
+    print(f'{len(first.targets)} images, preset {protocol.title}, {len(args.a)} and {len(args.b)} runs')
     print(f'{"":10}{"a":>8}{"b":>8}{"b − a":>8}  95 % interval over images')
     for name, row in result.items():
         print(f'{name:10}{row.a:8.2f}{row.b:8.2f}{row.difference:+8.2f}  [{row.low:+.2f}, {row.high:+.2f}]')

@@ -21,16 +21,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
-from mlic_mm.evaluation import (
-    PRESETS,
-    ScoreFiles,
-    average_precision,
-    evaluate_scores,
-    get_protocol,
-    select_members,
-)
+from mlic_mm.evaluation import Protocol, ScoreFiles, average_precision, evaluate_scores, select_members
 from mlic_mm.evaluation.functional import bootstrap_interval
 from mlic_mm.evaluation.functional.figures import mean_of_known
+from mlic_mm.evaluation.image_names import different_files
+from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation.score_dump import check_npz_name
 from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
 from mlic_mm.utils.checks import check_same_names
@@ -56,7 +51,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='NPZ', help='write the fused scores')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='plot the gain of each class (.svg, .png or .pdf)')
     parser.add_argument('--force', action='store_true', help='replace existing files')
-    parser.add_argument('--preset', default='mlgcn', choices=PRESETS, help='evaluation protocol')
+    add_protocol_options(parser)
     parser.add_argument('--figures', nargs='+', help='default: mAP CF1 OF1; of ranks, which have no threshold, mAP')
     parser.add_argument(
         '--resamples', type=int, help='of the bootstrap, 0 for none (default: 1000, fewer for large data)'
@@ -85,9 +80,10 @@ def run(args: argparse.Namespace) -> None:
             raise FileExistsError(f'{path} exists and is kept; --force replaces it, another name keeps both')
     if args.weights:
         check_weights(args.weights, len(args.dumps))
+    protocol = chosen_protocol(args)
     start = time.perf_counter()
     members = ScoreFiles(args.dumps, read_names(args.classes) if args.classes else None)
-    weights = tune(args, members) if args.tune else args.weights
+    weights = tune(args, members, protocol) if args.tune else args.weights
     middle = time.perf_counter()
     total = accumulate(parts(members, args.mode), weights)
     dump = replace(members.reference, scores=finish(total, args.mode))
@@ -100,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         print(f'fused scores: {dump.save(args.out)}')
     shares = np.full(len(members), 1 / len(members)) if weights is None else check_weights(weights, len(members))
-    compare(args, members, shares, dump.scores)
+    compare(args, members, shares, dump.scores, protocol)
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -133,21 +129,29 @@ def parts(members: ScoreFiles, mode: str) -> Iterator[np.ndarray]:
     return members.read(prepare)
 
 
-def tune(args: argparse.Namespace, members: ScoreFiles) -> list[float]:
+def tune(args: argparse.Namespace, members: ScoreFiles, protocol: Protocol) -> list[float]:
     """Weights that are best on held-out images, which must be others than those fused."""
     held_out = ScoreFiles(args.tune, members.classes or members.reference.classes)
     val, test = held_out.reference, members.reference
     check_same_names(test.classes, val.classes, args.dumps[0], args.tune[0])
-    shared = np.intersect1d(test.image_ids, val.image_ids)
+    names, rows, other = np.intersect1d(test.image_ids, val.image_ids, return_indices=True)
+    paths = zip(test.image_paths[rows].tolist(), val.image_paths[other].tolist(), strict=True)
+    apart = np.array([different_files(*both) for both in paths], bool)
+    if apart.any():
+        first = int(apart.argmax())
+        print(
+            f'note: {apart.sum()} ids, such as {names[first]}, are in {args.dumps[0]} and in {args.tune[0]} with other '
+            f'paths ({test.image_paths[rows[first]]}, {val.image_paths[other[first]]}): taken for other images'
+        )
+    shared = names[~apart]
     if len(shared):
         raise ValueError(
             f'{args.tune[0]} is not held out: {len(shared)} of its images, such as {shared[0]}, are in '
             f'{args.dumps[0]} as well; tune on other images than those that the figures are reported on'
         )
-    protocol = get_protocol(args.preset)
 
     def figure(total: np.ndarray) -> float:
-        scores = total.astype(np.float32)  # as the fusion will be
+        scores = finish(total, args.mode)  # as the fusion will be
         return 100 * float(mean_of_known(average_precision(scores, val.targets, protocol.ap, protocol.ties)))
 
     found = select_members(lambda: parts(held_out, args.mode), figure)
@@ -159,20 +163,23 @@ def tune(args: argparse.Namespace, members: ScoreFiles) -> list[float]:
     return found.weights.tolist()
 
 
-def compare(args: argparse.Namespace, members: ScoreFiles, shares: np.ndarray, fused: np.ndarray) -> None:
+def compare(
+    args: argparse.Namespace, members: ScoreFiles, shares: np.ndarray, fused: np.ndarray, protocol: Protocol
+) -> None:
     """Print each member beside the fusion and the interval of the difference, and plot the classes' gain."""
     reference = members.reference
 
     def evaluate(scores: np.ndarray, path: str = '') -> dict[str, Any]:
-        return evaluate_scores(scores, reference.targets, args.preset, per_class=True, classes=reference.classes)
+        return evaluate_scores(scores, reference.targets, protocol, per_class=True, classes=reference.classes)
 
     result = evaluate(fused)
     unknown = [name for name in args.figures if not isinstance(result.get(name), float)]
     if unknown:
-        raise ValueError(f'unknown figure {unknown[0]!r}; preset {args.preset} gives {", ".join(result)}')
+        raise ValueError(f'unknown figure {unknown[0]!r}; preset {protocol.title} gives {", ".join(result)}')
     singles = dict(zip(members.paths, members.read(evaluate), strict=True))
-    width = max(map(len, [*members.paths, 'fusion − model']))
-    print(f'\n{"preset " + args.preset:{width}}  weight' + ''.join(f'{name:>9}' for name in args.figures))
+    title = f'preset {protocol.title}'
+    width = max(map(len, [*members.paths, title, 'fusion − model']))
+    print(f'\n{title:{width}}  weight' + ''.join(f'{name:>9}' for name in args.figures))
     for share, (path, single) in zip(shares, singles.items(), strict=True):
         print(f'{path:{width}}  {share:6.3f}' + ''.join(f'{single[name]:9.2f}' for name in args.figures))
     print(f'{"fusion":{width}}        ' + ''.join(f'{result[name]:9.2f}' for name in args.figures))
@@ -185,7 +192,12 @@ def compare(args: argparse.Namespace, members: ScoreFiles, shares: np.ndarray, f
         print(f'\n95 % interval over images, {resamples} resamples' + ('' if every else ', best single model'))
         print(f'{"fusion − model":{width}}' + ''.join(f'{name:>25}' for name in args.figures))
         rows = differences(
-            args, fused, list(members.read(lambda scores, path: scores, compared)), reference.targets, resamples
+            args,
+            protocol,
+            fused,
+            list(members.read(lambda scores, path: scores, compared)),
+            reference.targets,
+            resamples,
         )
         for path, row in zip(compared, rows, strict=True):
             gains = [result[name] - singles[path][name] for name in args.figures]
@@ -197,13 +209,18 @@ def compare(args: argparse.Namespace, members: ScoreFiles, shares: np.ndarray, f
 
 
 def differences(
-    args: argparse.Namespace, fused: np.ndarray, singles: list[np.ndarray], targets: np.ndarray, resamples: int
+    args: argparse.Namespace,
+    protocol: Protocol,
+    fused: np.ndarray,
+    singles: list[np.ndarray],
+    targets: np.ndarray,
+    resamples: int,
 ) -> np.ndarray:
     """Intervals ``(M, figures, 2)`` of the fusion minus each of M models, all on the same resampled images."""
 
     def figures(rows: np.ndarray) -> np.ndarray:
-        results = [evaluate_scores(scores[rows], targets[rows], args.preset) for scores in (fused, *singles)]
-        values = np.array([[result[name] for name in args.figures] for result in results])
+        results = [evaluate_scores(scores[rows], targets[rows], protocol) for scores in (fused, *singles)]
+        values = np.array([[result.get(name, np.nan) for name in args.figures] for result in results])
         return (values[0] - values[1:]).ravel()
 
     ends = bootstrap_interval(figures, len(targets), resamples)

@@ -3,13 +3,14 @@
 from .functional import (
     PRESETS,
     Protocol,
+    auroc,
     average_precision,
     evaluate_scores,
     get_protocol,
     paired_bootstrap,
     tune_threshold,
 )
-from .metrics import AttentionInconsistency, CorLoc, DumpScores, MLICMetric
+from .metrics import AttentionInconsistency, CorLoc, DumpScores, MLICMetric, shared_protocol
 from .result_pickle import read_result_pickle
 from .score_aligner import ScoreAligner
 from .score_dump import ScoreDump
@@ -26,6 +27,7 @@ __all__ = [
     'ScoreAligner',
     'ScoreDump',
     'ScoreFiles',
+    'auroc',
     'average_precision',
     'evaluate_scores',
     'fuse_scores',
@@ -33,5 +35,6 @@ __all__ = [
     'paired_bootstrap',
     'read_result_pickle',
     'select_members',
+    'shared_protocol',
     'tune_threshold',
 ]

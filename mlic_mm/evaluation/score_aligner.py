@@ -1,6 +1,7 @@
 """Scores of one model in the order of images and classes of another's."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,19 +14,23 @@ from .score_dump import ScoreDump
 class ScoreAligner:
     """Brings score dumps into the order of a reference: images by their ids, classes by their names.
 
+    Where ids occur twice in the reference, their paths take their place, in all dumps
+    (:meth:`ScoreDump.with_distinct_ids`).
+
     Args:
         reference (ScoreDump): What the order is taken from.
         name (str): Its file, for messages.
 
     Raises:
-        ValueError: It has no image, or an image or a class twice.
+        ValueError: It has no image, or a class twice.
     """
 
     def __init__(self, reference: ScoreDump, name: str) -> None:
         if not reference.scores.size:
             raise ValueError(f'{name} holds no scores: its matrix is {reference.scores.shape}')
-        _check_unique(reference, name)
-        self.reference, self.name = reference, name
+        _check_unique('class', reference.classes, name)
+        self.reference, self.name = reference.with_distinct_ids(), name
+        self.by_path = self.reference is not reference
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -35,16 +40,18 @@ class ScoreAligner:
         """Return the scores ``(N, C)`` of ``dump`` in the reference's order, uncopied where it is its own.
 
         Args:
-            dump (ScoreDump): Scores of the same images and classes.
+            dump (ScoreDump): Scores of the same images and classes, with paths where ``by_path`` is True.
             name (str): Its file, for messages.
 
         Raises:
             ValueError: Other images, classes or targets than the reference's, or an image or a class twice: names the
                 first of them.
         """
+        if self.by_path:
+            dump = dump.with_distinct_ids()
         scores, targets = dump.scores, dump.targets
         if dump.classes != self.reference.classes:
-            _check_unique(dump, name)
+            _check_unique('class', dump.classes, name)
             check_same_names(self.reference.classes, dump.classes, self.name, name)
             position = {label: column for column, label in enumerate(dump.classes)}
             columns = [position[label] for label in self.reference.classes]
@@ -62,7 +69,7 @@ class ScoreAligner:
         return scores
 
     def _rows(self, dump: ScoreDump, name: str) -> np.ndarray:
-        _check_unique(dump, name)
+        _check_unique('image', dump.image_ids.tolist(), name, f', and {self.name} does not')
         order, wanted = np.argsort(dump.image_ids), self.reference.image_ids[self._order]
         if not np.array_equal(dump.image_ids[order], wanted):
             extra = np.setdiff1d(dump.image_ids, wanted, assume_unique=True)
@@ -81,8 +88,8 @@ class ScoreAligner:
         return rows
 
 
-def _check_unique(dump: ScoreDump, name: str) -> None:
-    for what, names in (('image', dump.image_ids.tolist()), ('class', dump.classes)):
-        if len(set(names)) < len(names):
-            twice = next(value for value, count in Counter(names).items() if count > 1)
-            raise ValueError(f'{name} holds {what} {twice!r} twice: write it anew with tools/test.py --out')
+def _check_unique(what: str, names: Sequence[str], file: str, more: str = '') -> None:
+    if len(set(names)) < len(names):
+        twice = next(value for value, count in Counter(names).items() if count > 1)
+        cure = 'give each class its own name' if what == 'class' else 'test both models on the same images'
+        raise ValueError(f'{file} holds {what} {twice!r} twice{more}; {cure}')

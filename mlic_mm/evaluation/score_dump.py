@@ -1,14 +1,16 @@
 """Scores of a data set on disk, with what is needed to evaluate, compare and fuse them later."""
 
 import zipfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from mlic_mm.utils.whole_file import whole_file
+
+from .image_names import distinct_ids
+from .npz_reader import read_npz
 
 _ENTRIES = ('scores', 'targets', 'image_ids', 'image_paths', 'classes')
 
@@ -57,6 +59,13 @@ class ScoreDump:
         if len(self.classes) != num_classes:
             raise ValueError(f'{len(self.classes)} class names for {num_classes} columns of scores')
 
+    def with_distinct_ids(self) -> 'ScoreDump':
+        """Return the dump itself, or, where ids occur twice, one with those of :func:`distinct_ids`."""
+        ids = self.image_ids.tolist()
+        if len(set(ids)) == len(ids):
+            return self
+        return replace(self, image_ids=np.array(distinct_ids(ids, self.image_paths.tolist())))
+
     def save(self, path: str | Path) -> Path:
         """Write to a ``.npz`` file, all of it or nothing; a file of that name is replaced.
 
@@ -89,26 +98,19 @@ class ScoreDump:
 
         Raises:
             FileNotFoundError: No such file.
-            ValueError: Not such a file, cut short, holding pickled objects, or with parts that do not fit together.
+            ValueError: Not such a file, cut short, encrypted, holding pickled objects, asking for more memory than its
+                size explains, or with parts that do not fit together.
         """
         path = Path(path)
         cure = 'write it anew with tools/test.py --out or the metric mlic_mm.DumpScores'
         if not path.is_file():
             raise FileNotFoundError(f'no score file at {path}: {cure}')
         try:
-            archive = np.load(path, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError('it is a single array')
-            with archive:
-                missing = [name for name in _ENTRIES if name not in archive]
-                if missing:
-                    raise ValueError(f'it lacks {", ".join(missing)}')
-                wanted = [name for name in _ENTRIES if paths or name != 'image_paths']
-                arrays: dict[str, np.ndarray] = {name: archive[name] for name in wanted}
+            arrays = read_npz(path, _ENTRIES, [name for name in _ENTRIES if paths or name != 'image_paths'])
             arrays.setdefault('image_paths', np.full(arrays['image_ids'].shape, ''))
             classes = tuple(arrays.pop('classes').tolist())
             return cls(**arrays, classes=classes)
-        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f'{path} is no score file that can be read ({error}): {cure}') from error
 
 

@@ -77,7 +77,7 @@ class ScoreFiles:
             scores = (
                 self.reference.scores
                 if path == self.paths[0]
-                else self._aligner.align(self._load(path, paths=False), path)
+                else self._aligner.align(self._load(path, paths=self._aligner.by_path), path)
             )
             return prepare(scores, path)
 

@@ -5,7 +5,9 @@ to be kept, however many models there are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from itertools import islice
+from math import gcd, lcm
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +29,7 @@ def fuse_scores(
     ``'mean'`` is Eq. 3 of "A Baseline for Multi-Label Image Classification Using an Ensemble of Deep Convolutional
     Neural Networks" (Wang et al., 2018), the mean of the matrices. ``'rank'`` is the mean of every class's ranks, from
     0 for the lowest score to 1 for the highest, ties at their average: free of the members' scales, but no probability.
+    Images with the same mean rank get the same score to the last bit, since the sum is one of whole numbers.
     ``'geometric'`` is the geometric mean of probabilities, those below 1e-12 counting as 1e-12.
 
     Args:
@@ -45,7 +48,7 @@ def fuse_scores(
     return finish(accumulate(parts, weights), mode)
 
 
-def check_weights(weights: Sequence[float], count: int) -> np.ndarray:
+def check_weights(weights: Sequence[float] | np.ndarray, count: int) -> np.ndarray:
     """Return weights ``(count,)`` with sum 1.
 
     Raises:
@@ -60,6 +63,7 @@ def check_weights(weights: Sequence[float], count: int) -> np.ndarray:
         raise ValueError(f'weight {index} is {values[index]:g}: weights must be finite and not negative')
     if not values.any():
         raise ValueError('all weights are 0: at least one must be positive')
+    values = values / values.max()  # else the sum may overflow
     return values / values.sum()
 
 
@@ -105,9 +109,9 @@ def check_scores(
 
 
 def additive(scores: np.ndarray, mode: str) -> np.ndarray:
-    """What the mode takes the weighted mean of: scores, ranks or logarithms, ``(N, C)``."""
+    """What the mode takes the weighted mean of: scores, twice the ranks from 0, or logarithms, ``(N, C)``."""
     if mode == 'rank':
-        return class_ranks(scores)
+        return doubled_ranks(scores)
     return np.log(np.maximum(scores, MIN_PROBABILITY)) if mode == 'geometric' else scores
 
 
@@ -117,7 +121,7 @@ def accumulate(parts: Iterable[np.ndarray], weights: Sequence[float] | None = No
     Raises:
         ValueError: See :func:`fuse_scores`.
     """
-    total, count, given = None, 0, None if weights is None else check_weights(weights, len(weights))
+    total, count, given = None, 0, None if weights is None else _ratios(check_weights(weights, len(weights)), weights)
     for part in parts:
         if total is None:
             total = np.zeros(part.shape)
@@ -129,24 +133,30 @@ def accumulate(parts: Iterable[np.ndarray], weights: Sequence[float] | None = No
         count += 1
     if total is None:
         raise ValueError('nothing to fuse: there are no members')
-    if weights is None:
-        total /= count
-    else:
-        check_weights(weights, count)
+    if given is not None:
+        check_weights(given, count)
+    total /= count if given is None else given.sum()
     return total
 
 
 def finish(total: np.ndarray, mode: str) -> np.ndarray:
     """Fused scores ``(N, C)`` float32 from the weighted mean of :func:`accumulate`."""
+    if mode == 'rank':
+        total = total / (2 * max(1, len(total) - 1))
     return (np.exp(total) if mode == 'geometric' else total).astype(np.float32)
 
 
 def class_ranks(scores: np.ndarray) -> np.ndarray:
     """Ranks ``(N, C)`` float32 of every class's scores: 0 for the lowest, 1 for the highest, ties at their average."""
+    return finish(doubled_ranks(scores), 'rank')
+
+
+def doubled_ranks(scores: np.ndarray) -> np.ndarray:
+    """Twice the ranks ``(N, C)`` int32 of every class's scores, from 0, ties at their average: whole numbers."""
     columns = np.ascontiguousarray(scores.T, dtype=np.float32)
     num_images = len(scores)
-    rows, order = np.arange(num_images), np.arange(num_images, dtype=np.float32)
-    ranks = np.empty(columns.shape, np.float32)
+    rows, order = np.arange(num_images), 2 * np.arange(num_images, dtype=np.int32)
+    ranks = np.empty(columns.shape, np.int32)
     for column, rank in zip(columns, ranks, strict=True):
         # The bits of floats, the negatives' flipped, are in order as integers; with the row below them, sorting is
         # several times faster than an argsort. Adding 0 turns −0 into 0.
@@ -159,8 +169,7 @@ def class_ranks(scores: np.ndarray) -> np.ndarray:
         rank[places] = order
         keys >>= 32
         first, last = _runs(keys[1:] == keys[:-1])
-        rank[places[_ranges(first, last)]] = np.repeat((first + last) / 2, last - first + 1)
-    ranks /= max(1, num_images - 1)
+        rank[places[_ranges(first, last)]] = np.repeat(first + last, last - first + 1)
     return np.ascontiguousarray(ranks.T)
 
 
@@ -183,7 +192,7 @@ def select_members(
 
     Args:
         parts (Callable): Gives the members' parts (:func:`additive`) of held-out images, anew for every round.
-        figure (Callable): Of the mean of parts ``(N, C)``; higher is better.
+        figure (Callable): Of the mean of parts ``(N, C)``, which :func:`finish` turns into scores; higher is better.
         rounds (int): Most additions.
 
     Returns:
@@ -208,6 +217,17 @@ def select_members(
         if values[chosen] > best.tuned:
             best = best._replace(tuned=values[chosen], weights=np.array(counts) / size)
     return best
+
+
+def _ratios(shares: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    """Whole numbers in the ratio of the weights where they are simple, so that sums stay exact; else their shares."""
+    parts = [Fraction(float(weight)).limit_denominator(10**6) for weight in weights]
+    if any(float(part) != weight for part, weight in zip(parts, weights, strict=True)):
+        return shares
+    common = lcm(*(part.denominator for part in parts))
+    whole = [int(part * common) for part in parts]
+    divisor = gcd(*whole)
+    return np.array([number // divisor for number in whole], float) if max(whole) // divisor <= 2**20 else shares
 
 
 def _add(total: np.ndarray, part: np.ndarray, weight: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .functional import evaluate_scores
+from .functional import Protocol, evaluate_scores, get_protocol
 from .functional.bootstrap import bootstrap_draws, percentile_interval
 from .score_dump import ScoreDump
 
@@ -33,7 +33,7 @@ class RowFigures:
     Args:
         runs: At least one, which differ in their seeds; all of the same images in the same order.
         columns: Heading to a figure of :func:`evaluate_scores`, or ``AP/<class>``.
-        preset: Of :func:`evaluate_scores`.
+        preset: Of :func:`evaluate_scores`; a table has its own protocol, the paper's, whatever metrics a test has.
         num_resamples: Of the bootstrap.
 
     Raises:
@@ -41,19 +41,19 @@ class RowFigures:
     """
 
     def __init__(
-        self, runs: Sequence[ScoreDump], columns: Mapping[str, str], preset: str, num_resamples: int = 200
+        self, runs: Sequence[ScoreDump], columns: Mapping[str, str], preset: str | Protocol, num_resamples: int = 200
     ) -> None:
         first = runs[0]
         for run in runs[1:]:
             if not np.array_equal(run.image_ids, first.image_ids) or run.classes != first.classes:
                 raise ValueError('the runs of a row were tested on different images or classes')
-        names = list(columns.values())
+        names, protocol = list(columns.values()), get_protocol(preset)
         self.columns = tuple(columns)
         self.image_ids = first.image_ids
-        self.each = np.array([_values(run, slice(None), names, preset) for run in runs])  # (runs, K)
+        self.each = np.array([_values(run, slice(None), names, protocol) for run in runs])  # (runs, K)
 
         def mean(rows: np.ndarray) -> np.ndarray:
-            return np.mean([_values(run, rows, names, preset) for run in runs], axis=0)
+            return np.mean([_values(run, rows, names, protocol) for run in runs], axis=0)
 
         self.draws = bootstrap_draws(mean, len(first.targets), num_resamples)  # (num_resamples, K)
 
@@ -107,14 +107,18 @@ def measured_figures(runs: Sequence[Mapping[str, float]], columns: Mapping[str, 
     return figures
 
 
-def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], preset: str) -> list[float]:
+def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], protocol: Protocol) -> list[float]:
     per_class = any(name.startswith('AP/') for name in names)
     result = evaluate_scores(
-        dump.scores[rows], dump.targets[rows], preset, per_class=per_class, classes=dump.classes if per_class else None
+        dump.scores[rows],
+        dump.targets[rows],
+        protocol,
+        per_class=per_class,
+        classes=dump.classes if per_class else None,
     )
     if per_class:
         result |= {f'AP/{name}': ap for name, ap in zip(dump.classes, result['per_class']['AP'], strict=True)}
-    missing = [name for name in names if name not in result]
+    missing = [name for name in names if name not in result and not name.startswith('AUROC')]
     if missing:
-        raise ValueError(f'no figure {missing[0]!r}: the protocol {preset} gives {", ".join(result)}')
-    return [result[name] for name in names]
+        raise ValueError(f'no figure {missing[0]!r}: the protocol {protocol.title} gives {", ".join(result)}')
+    return [result.get(name, float('nan')) for name in names]  # AUROC is not there for some resamples

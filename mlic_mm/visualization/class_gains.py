@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlic_mm.evaluation.functional import bootstrap_interval, evaluate_scores
+from mlic_mm.evaluation.functional import Protocol, bootstrap_interval, evaluate_scores
 from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
@@ -40,7 +40,7 @@ def class_gains(
     runs_b: Sequence[np.ndarray],
     targets: np.ndarray,
     classes: Sequence[str],
-    preset: str = 'mlgcn',
+    preset: str | Protocol = 'mlgcn',
     num_resamples: int = 1000,
 ) -> ClassGains:
     """Compare the AP of each label, ``b − a``.

@@ -58,14 +58,19 @@ class ScoreHistograms(NamedTuple):
 
 
 def score_histograms(scores: np.ndarray, targets: np.ndarray, bins: int = 25) -> ScoreHistograms:
-    """Count the scores ``(N, C)`` of positives and negatives; the range is [0, 1], wider where scores leave it."""
-    low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
+    """Count the scores ``(N, C)`` of positives and negatives; the range is [0, 1], wider where finite scores leave it.
+
+    Infinite scores are in the first or the last bin.
+    """
+    known = scores if np.isfinite(scores).all() else scores[np.isfinite(scores)]
+    low, high = min(0.0, float(known.min(initial=0))), max(1.0, float(known.max(initial=1)))
     num_classes = scores.shape[1]
     counts = np.zeros((2, num_classes * bins), np.int64)
     columns = np.arange(num_classes) * bins
     for start in range(0, len(scores), 4096):  # bounds the extra memory
         rows = slice(start, start + 4096)
-        index = np.clip(((scores[rows].astype(np.float64) - low) / (high - low) * bins).astype(np.int64), 0, bins - 1)
+        place = (np.clip(scores[rows].astype(np.float64), low, high) - low) / (high - low)
+        index = np.minimum((place * bins).astype(np.int64), bins - 1)
         index += columns
         for target in (0, 1):
             counts[target] += np.bincount(index[targets[rows] == target], minlength=num_classes * bins)

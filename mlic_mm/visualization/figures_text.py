@@ -1,9 +1,10 @@
 """The words and rows around an evaluation: what the preset's choices mean, and its figures as table rows."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from mlic_mm.evaluation.functional.protocol import Protocol
+from mlic_mm.evaluation import Protocol, ScoreDump, evaluate_scores
 
 _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
     'ap': (
@@ -17,7 +18,7 @@ _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
     'ties': (
         'Equal scores in a class',
         {
-            'group': 'enter the curve together',
+            'group': 'enter the curve together: each positive takes the precision at the end of the group',
             'worst': 'negatives are ranked first',
             'best': 'positives are ranked first',
         },
@@ -32,15 +33,24 @@ _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     'no_predictions': (
         'Class never predicted',
-        {'zero': 'its precision is 0', 'one': 'its precision is 1', 'skip': 'left out of the mean precision'},
+        {
+            'zero': 'its precision is 0',
+            'counted': 'its precision is 0, and OP counts one wrong prediction for it',
+            'one': 'its precision is 1',
+            'skip': 'left out of the mean precision',
+        },
     ),
     'no_positives': (
         'Class without positives',
         {'skip': 'left out of every mean over classes', 'zero': 'its AP, recall and F1 are 0'},
     ),
+    'empty_rate': (
+        'mA of a class without positives, or negatives',
+        {'as-recall': 'follows the row above', 'zero': 'its missing rate counts 0'},
+    ),
     'ignored': (
         'Ignored targets (−1)',
-        {'ignore': 'left out of every figure', 'negative': 'left out of AP, negative in all other figures'},
+        {'ignore': 'left out of every figure', 'negative': 'left out of AP and AUROC, negative in all other figures'},
     ),
     'unlabelled': (
         'Images without labels',
@@ -105,6 +115,28 @@ def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
     return [MetricRow(name, [(key, percent(result[key])) for key in keys]) for name, keys in groups]
 
 
+def cf1_rows(dump: ScoreDump, protocol: Protocol, result: dict[str, Any]) -> list[MetricRow]:
+    """Give CF1 in both definitions, whichever the protocol follows; all else is as in ``result``."""
+    threshold = result.get('threshold_tuned_here', protocol.threshold)
+    kinds = [
+        evaluate_scores(dump.scores, dump.targets, replace(protocol, class_f1=kind, threshold=threshold))
+        for kind in ('harmonic', 'mean')
+    ]
+    names = [name for name in result if name == 'CF1' or name.startswith('CF1_')]
+    return [MetricRow(name, [(name, percent(kind[name])) for kind in kinds]) for name in names]
+
+
+def auroc_notes(result: dict[str, Any]) -> dict[str, Any]:
+    """Name the classes that have no AUROC, and say over how many the mean is."""
+    per_class = result['per_class']
+    lacking = [f'{n} ({why})' for n, why in zip(per_class['names'], per_class['no_AUROC'], strict=True) if why]
+    return {
+        'auroc': [percent(result.get(name, math.nan)) for name in ('AUROC', 'AUROC_micro')],
+        'auroc_classes': len(per_class['names']) - len(lacking),
+        'auroc_lacking': lacking,
+    }
+
+
 class ClassRow(NamedTuple):
     """One class of the sortable table; ``cells`` are (number for sorting or '', text)."""
 
@@ -118,7 +150,8 @@ def class_rows(per_class: dict[str, list]) -> list[ClassRow]:
     """Turn the per-class lists of :func:`evaluate_scores` into rows; NaN sorts as missing."""
     rows = []
     for i, name in enumerate(per_class['names']):
-        values = [per_class[key][i] for key in ('AP', 'P', 'R', 'F1')]
+        values = [per_class[key][i] for key in ('AP', 'AUROC', 'P', 'R', 'F1')]
+        values = [math.nan if value is None else value for value in values]
         cells = [('' if math.isnan(value) else f'{value:.6g}', percent(value)) for value in values]
         rows.append(ClassRow(i, name, cells, int(per_class['support'][i])))
     return rows

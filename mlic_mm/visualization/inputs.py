@@ -10,6 +10,8 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.evaluation.image_names import distinct_ids
+
 
 class NoFeatureMapError(ValueError):
     """The model has no map to lay over an image; the message names its backbone or head."""
@@ -69,11 +71,11 @@ def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) ->
         yield row, sample, ''
 
 
-def boxes_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, Sequence[float]]:
-    """Return the ``box`` of each row's sample, in pixels of the file, where samples are parts of images."""
-    if dataset is None or not len(dataset) or 'box' not in dataset.get_data_info(0):
+def infos_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, dict]:
+    """Return what the data set says of each row's sample: ``img_path``, and ``box`` where it is a part of an image."""
+    if dataset is None:
         return {}
-    return {row: dataset.get_data_info(i)['box'] for row, i in _rows_in_dataset(dataset, rows, image_ids).items()}
+    return {row: dataset.get_data_info(i) for row, i in _rows_in_dataset(dataset, rows, image_ids).items()}
 
 
 def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataSample]]:
@@ -128,11 +130,15 @@ def before_preprocessing(image: Tensor, preprocessor: nn.Module, dtype: torch.dt
 def _rows_in_dataset(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, int]:
     """Find each row's sample by its id; the data set is only searched when it is not in the order of the scores."""
 
-    def identity(i: int) -> str:
+    def names(i: int) -> tuple[str, str]:  # its id and its path, by either of which scores may know it
         info = dataset.get_data_info(i)
-        return str(info['img_id'] if 'img_id' in info else info['img_path'])
+        path = str(info.get('img_path') or '')
+        return str(info['img_id']) if info.get('img_id') is not None else path, path
 
-    if all(row < len(dataset) and identity(row) == image_ids[row] for row in rows):
+    if all(row < len(dataset) and image_ids[row] in names(row) for row in rows):
         return {row: row for row in rows}
-    place = {identity(i): i for i in range(len(dataset))}
+    known = [names(i) for i in range(len(dataset))]
+    ids, paths = [name for name, _ in known], [path for _, path in known]
+    place = {path: i for i, path in enumerate(distinct_ids(paths, paths))}
+    place |= {name: i for i, name in enumerate(distinct_ids(ids, paths))}
     return {row: place[str(image_ids[row])] for row in rows if str(image_ids[row]) in place}

@@ -25,4 +25,4 @@ def template_environment(**options: Any) -> jinja2.Environment:
 def write_text(path: Path, text: str) -> None:
     """Write a file, all of it or nothing; a file of that name is replaced, its folder made."""
     with whole_file(path) as part:
-        part.write_text(text, encoding='utf-8')
+        part.write_text(text, encoding='utf-8', errors='replace')  # names from files may hold half of a character

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from mlic_mm.evaluation.functional import get_protocol
 from mlic_mm.evaluation.table_figures import Figure
 from mlic_mm.utils.paper_tables import Paper, Table
 
@@ -36,7 +37,7 @@ def cell(published: float | None, ours: Figure | None) -> dict[str, str]:
     difference = ours.mean - published if ours and published is not None else math.nan
     return {
         'published': '–' if published is None else f'{published:.1f}',
-        'ours': '' if ours is None else f'{ours.mean:.1f}',
+        'ours': '' if ours is None else '–' if math.isnan(ours.mean) else f'{ours.mean:.1f}',
         'interval': '' if ours is None or math.isnan(ours.low) else f'[{ours.low:.1f}, {ours.high:.1f}]',
         'difference': '' if math.isnan(difference) else signed(difference),
     }
@@ -73,7 +74,8 @@ def write_table(
         'warnings': len(warnings),
         'notes': [
             *warnings,
-            f'Ours: mean over seeds, 95 % bootstrap interval over test images. Protocol: {table.preset}.'
+            'Ours: mean over seeds, 95 % bootstrap interval over test images. '
+            f'Protocol: {get_protocol(table.preset).title}.'
             if table.preset
             else 'Ours: mean over seeds.',
         ],

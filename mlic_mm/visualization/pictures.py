@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from mlic_mm.datasets.transforms.crop_box import CropBox
 from mlic_mm.datasets.transforms.image_io import read_image
 
 _QUALITY = 80
+_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.png', '.gif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.avif')
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,33 @@ def fit(bgr: np.ndarray, longest: int) -> np.ndarray:
         return bgr
     size = (max(1, round(bgr.shape[1] * scale)), max(1, round(bgr.shape[0] * scale)))
     return cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+
+
+def image_below(path: str, folder: str | Path | None) -> str:
+    """Return a path that a file from elsewhere names, when it is that of an image below a folder.
+
+    Args:
+        path: Links in it are followed. One that is not absolute is looked for in the folder, then here.
+        folder: None allows no path at all.
+
+    Raises:
+        ValueError: It is another one, or ''.
+    """
+    if not path:
+        raise ValueError('the scores do not say where it lies')
+    if folder is None:
+        raise ValueError(f'{path} is only named by the scores; give the folder of the images (images=…, --images DIR)')
+    try:
+        root, inside = Path(folder).resolve(), Path(folder, path)
+        real = (inside if inside.exists() else Path(path)).resolve()
+        kept = real.is_relative_to(root) and (real.is_file() or not real.exists())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f'{path!r} cannot be read: {error}') from error
+    if not kept:
+        raise ValueError(f'{path} is no file below the folder of the images, {folder}')
+    if real.suffix.lower() not in _SUFFIXES:
+        raise ValueError(f'{path} is no image by its name')
+    return str(real)
 
 
 def thumbnail(path: str, longest: int = 224, box: Sequence[float] | None = None) -> Picture:

@@ -4,42 +4,48 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mlic_mm.evaluation import PRESETS, ScoreDump
+from mlic_mm.evaluation import ScoreDump
+from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
+from mlic_mm.utils.command_line import CommandParser, command
 
 from .report_writer import write_report
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog='python -m mlic_mm.visualization.report',
         description='Write a self-contained HTML report from dumped scores (without class maps: those need the model, '
         'tools/test.py draws them).',
     )
     parser.add_argument('scores', help='scores.npz as written by tools/test.py --out')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the report, DIR/index.html')
-    parser.add_argument('--preset', default='mlgcn', choices=sorted(PRESETS), help='protocol (default: mlgcn)')
+    add_protocol_options(parser)
+    parser.add_argument(
+        '--images',
+        metavar='DIR',
+        help='folder with the images; the files that the scores name are shown only when they are images below it '
+        '(default: none is shown)',
+    )
     parser.add_argument('--scalars', metavar='FILE', help='vis_data/scalars.json of the training run, for its curves')
     parser.add_argument('--num-mistakes', type=int, default=24, metavar='N', help='mistakes shown (default: 24)')
     parser.add_argument('--title', help='heading of the page')
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report and print where it is; errors of the user's input end with status 1 and their message."""
+    """Write the report and print where it is."""
     args = parse_args(argv)
-    try:
-        page = write_report(
-            ScoreDump.load(args.scores),
-            args.out,
-            preset=args.preset,
-            scalars=args.scalars,
-            num_mistakes=args.num_mistakes,
-            title=args.title,
-        )
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    page = write_report(
+        ScoreDump.load(args.scores),
+        args.out,
+        preset=chosen_protocol(args),
+        scalars=args.scalars,
+        images=args.images,
+        num_mistakes=args.num_mistakes,
+        title=args.title,
+    )
     print(page)
     return 0
 

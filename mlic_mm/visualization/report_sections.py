@@ -12,9 +12,9 @@ from mlic_mm.evaluation.functional.predictions import above_threshold, top_k
 from . import charts
 from .class_maps import MapCard, choose_images, class_maps, layers_of
 from .curves import RECALL_GRID, precision_at, precision_recall, score_histograms, thin
-from .inputs import NoFeatureMapError, boxes_of
+from .inputs import NoFeatureMapError, infos_of
 from .mistakes import Mistake, select_mistakes
-from .pictures import Picture, thumbnail
+from .pictures import Picture, image_below, thumbnail
 from .training_log import TrainingLog, read_training_log, smooth
 
 _POINTS = 24_000
@@ -37,7 +37,7 @@ def curve_section(dump: ScoreDump) -> dict[str, Any]:
                 'name': name,
                 'r': [round(float(v), 4) for v in few.recall],
                 'p': [round(float(v), 4) for v in few.precision],
-                't': [float(f'{v:.4g}') for v in few.threshold],
+                't': [float(f'{v:.4g}') for v in few.threshold.clip(histograms.low, histograms.high)],
                 'pos': histograms.positive[c].tolist(),
                 'neg': histograms.negative[c].tolist(),
             }
@@ -101,7 +101,12 @@ class _MistakeCard(NamedTuple):
 
 
 def mistake_section(
-    dump: ScoreDump, protocol: Protocol, result: dict[str, Any], dataset: Any, limit: int
+    dump: ScoreDump,
+    protocol: Protocol,
+    result: dict[str, Any],
+    dataset: Any,
+    images: str | Path | None,
+    limit: int,
 ) -> dict[str, Any]:
     """Return the cards of false positives and false negatives, half of ``limit`` each."""
     threshold = result.get('threshold_tuned_here', protocol.threshold)
@@ -113,13 +118,13 @@ def mistake_section(
     # With an odd number the false positives get the one more: they are what may be missing in the ground truth.
     wrong, missed = select_mistakes(dump.scores, dump.targets, predicted, (limit + 1) // 2)
     ids = [str(i) for i in dump.image_ids]
-    boxes = boxes_of(dataset, [mistake.image for mistake in (*wrong, *missed)], ids)
+    infos = infos_of(dataset, [mistake.image for mistake in (*wrong, *missed)], ids)
     pictures: dict[int, Picture] = {}
 
     def card(mistake: Mistake) -> _MistakeCard:
         row = mistake.image
         if row not in pictures:
-            pictures[row] = thumbnail(str(dump.image_paths[row]), box=boxes.get(row))
+            pictures[row] = _picture(str(dump.image_paths[row]), infos.get(row), images)
         best = sorted(np.flatnonzero(predicted[row]), key=lambda c: -dump.scores[row, c])
         return _MistakeCard(
             dump.classes[mistake.label],
@@ -145,6 +150,16 @@ def mistake_section(
         ),
     ]
     return {'mistake_groups': groups}
+
+
+def _picture(path: str, info: dict | None, images: str | Path | None) -> Picture:
+    """Read the file that the data set names; one that only the scores name, where the user said that it may be read."""
+    if info is not None and info.get('img_path'):
+        return thumbnail(str(info['img_path']), box=info.get('box'))
+    try:
+        return thumbnail(image_below(path, images))
+    except ValueError as error:
+        return Picture(problem=str(error))
 
 
 class _MapView(NamedTuple):

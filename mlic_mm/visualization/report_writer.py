@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from mlic_mm.evaluation import Protocol, ScoreDump, evaluate_scores, get_protoco
 from mlic_mm.utils.checks import check_same_classes
 
 from . import charts
-from .figures_text import class_rows, metric_rows, percent, protocol_axes
+from .figures_text import auroc_notes, cf1_rows, class_rows, metric_rows, percent, protocol_axes
 from .page import TEMPLATES, template_environment, write_text
 from .report_sections import curve_section, map_section, mistake_section, training_section
 from .view_section import view_section
@@ -29,6 +30,7 @@ def write_report(
     scalars: str | Path | None = None,
     model: ImageClassifier | None = None,
     dataset: Any = None,
+    images: str | Path | None = None,
     num_mistakes: int = 24,
     num_maps: int = 8,
     title: str | None = None,
@@ -37,13 +39,17 @@ def write_report(
 
     Sections whose input is not given say what gives it. Images that cannot be read are reported in their place.
 
+    A score file may name any file of this machine. So only those images are read that ``dataset`` names itself, and
+    those below ``images``.
+
     Args:
         dump: Scores, targets, images and class names.
         out_dir: Folder, made where it does not exist. An earlier report in it is replaced.
-        preset: Evaluation protocol; see :func:`mlic_mm.evaluation.evaluate_scores`.
+        preset: Evaluation protocol: that of the test's metric (:func:`mlic_mm.evaluation.shared_protocol`), or a name.
         scalars: mmengine's ``vis_data/scalars.json`` of the training run.
         model: The classifier that was scored, for the maps.
-        dataset: The mmengine data set that was scored, with its test pipeline, for the maps.
+        dataset: The mmengine data set that was scored, with its test pipeline, for its images and the maps.
+        images: Folder with the images, where there is no ``dataset``; none by default.
         num_mistakes: Mistakes shown, half of them false positives, half false negatives.
         num_maps: Images with class maps, and, up to six, with maps of views.
         title: Heading; by default the type of ``dataset``.
@@ -55,30 +61,35 @@ def write_report(
         FileNotFoundError: ``scalars`` is given and not there.
         FileExistsError: ``out_dir/index.html`` exists and is not a report.
         ValueError: ``model`` or ``dataset`` has other classes than the dump, ``scalars`` is no log, negative numbers.
+        NotADirectoryError: ``images`` is no folder.
     """
     if num_mistakes < 0 or num_maps < 0:
         raise ValueError(f'num_mistakes={num_mistakes} and num_maps={num_maps} must not be negative')
+    if images is not None and not Path(images).is_dir():
+        raise NotADirectoryError(f'{images} is no folder: give the one that the images lie in')
     page = Path(out_dir) / 'index.html'
     if page.exists() and _MARK not in page.read_text(encoding='utf-8', errors='replace')[:2000]:
         raise FileExistsError(f'{page} exists and is not a report of mlic_mm: choose another folder, or remove it')
     if dataset is not None and dataset.metainfo.get('classes') is not None:
         check_same_classes(dump.classes, dataset.metainfo['classes'], 'the scores', 'the data set of the report')
 
-    protocol = get_protocol(preset)
+    protocol, dump = get_protocol(preset), dump.with_distinct_ids()
     result = evaluate_scores(dump.scores, dump.targets, preset=protocol, per_class=True, classes=dump.classes)
     context = {
         'title': title or (type(dataset).__name__ if dataset is not None else 'Multi-label scores'),
-        'preset': preset if isinstance(preset, str) else 'custom',
+        'preset': protocol.title,
         'num_images': len(dump.scores),
         'num_classes': len(dump.classes),
-        'tiles': [(name, percent(result[name])) for name in ('mAP', 'CF1', 'OF1', 'mA')],
+        'tiles': [(name, percent(result.get(name, math.nan))) for name in ('mAP', 'AUROC', 'CF1', 'OF1', 'mA')],
         'accuracy': percent(result['Acc']),
         'axes': protocol_axes(protocol, result),
         'metrics': metric_rows(result),
+        'cf1': cf1_rows(dump, protocol, result),
+        **auroc_notes(result),
         'rows': class_rows(result['per_class']),
         **curve_section(dump),
         **training_section(scalars),
-        **mistake_section(dump, protocol, result, dataset, num_mistakes),
+        **mistake_section(dump, protocol, result, dataset, images, num_mistakes),
         **map_section(dump, model, dataset, num_maps),
         **view_section(dump, model, dataset, num_maps),
     }

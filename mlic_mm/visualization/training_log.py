@@ -43,7 +43,7 @@ def read_training_log(path: str | Path) -> TrainingLog:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             records.append(record)

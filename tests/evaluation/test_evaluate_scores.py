@@ -32,7 +32,10 @@ def percent(*values: float) -> float:
 
 
 def test_class_without_predictions() -> None:
-    zero, one, skip = (figures(no_predictions=value) for value in ('zero', 'one', 'skip'))
+    zero, one, skip, counted = (figures(no_predictions=value) for value in ('zero', 'one', 'skip', 'counted'))
+    assert counted.pop('OP') == percent(4 / 7)  # 4 hits of 3 + 2 + 1 predictions and one for class 3
+    assert counted.pop('OF1') == percent(8 / 14)
+    assert {**counted, 'OP': zero['OP'], 'OF1': zero['OF1']} == zero
     assert zero['CP'] == percent(2 / 3, 1, 0)
     assert one['CP'] == percent(2 / 3, 1, 1)
     assert skip['CP'] == percent(2 / 3, 1)
@@ -150,13 +153,14 @@ def test_nothing_to_average_is_nan() -> None:
 
 
 PRESET_TABLE = {
-    'mlgcn': ('all-points', 0.5, 'and-threshold', 'harmonic', 'zero', 'skip', 'negative'),
-    'srn': ('envelope', 0.5, 'pure', 'mean', 'one', 'skip', 'ignore'),
+    'mlgcn': ('all-points', 0.5, 'and-threshold', 'harmonic', 'counted', 'skip', 'negative'),
+    'csra': ('all-points', 0.5, 'and-threshold', 'harmonic', 'counted', 'skip', 'ignore'),
+    'srn': ('envelope', 0.5, 'pure', 'mean', 'one', 'skip', 'negative'),
     'asl': ('all-points', 0.8, 'pure', 'mean', 'zero', 'zero', 'ignore'),
     'q2l': ('envelope', 0.5, 'and-threshold', 'harmonic', 'zero', 'skip', 'ignore'),
-    'wang': ('all-points', None, 'pure', 'mean', 'skip', 'skip', 'ignore'),
+    'wang': ('all-points', None, 'pure', 'mean', 'skip', 'skip', 'negative'),
     'liu': ('all-points', 'tuned', 'pure', 'mean', 'zero', 'skip', 'ignore'),
-    'guo': ('all-points', 0.5, 'pure', 'mean', 'zero', 'skip', 'ignore'),
+    'guo': ('all-points', 0.5, 'pure', 'mean', 'zero', 'skip', 'negative'),
     'pedestrian': ('all-points', 0.5, None, 'mean', 'zero', 'skip', 'ignore'),
     'voc07': ('11-point', 0.5, 'and-threshold', 'harmonic', 'zero', 'skip', 'ignore'),
 }
@@ -223,7 +227,8 @@ def test_preset_equals_the_table_spelled_out(preset: str) -> None:
         cp, cr = np.mean(precisions), np.mean(recalls)
         cf1 = 2 * cp * cr / (cp + cr) if class_f1 == 'harmonic' else np.mean(f1s)
         known = targets >= (-1 if ignored == 'negative' else 0)
-        op = ((targets == 1) & predicted)[known].sum() / predicted[known].sum()
+        made = (predicted & known).sum(0)
+        op = ((targets == 1) & predicted).sum() / (np.maximum(made, 1) if no_predictions == 'counted' else made).sum()
         overall = ((targets == 1) & predicted).sum() / (targets == 1).sum()
         expected = [np.mean(aps), cp, cr, cf1, op, overall, 2 * op * overall / (op + overall)]
         names = ['mAP', *(name + suffix for name in ('CP', 'CR', 'CF1', 'OP', 'OR', 'OF1'))]
@@ -268,7 +273,7 @@ def test_equals_mmpretrain() -> None:
     scores, targets = random_data(7)
     scores += np.random.default_rng(0).random(scores.shape).astype(np.float32) / 1000  # it breaks ties by input order
     targets[0] = 1  # it counts classes without positives as 0
-    found = evaluate_scores(scores, targets, 'guo')
+    found = evaluate_scores(scores, targets, 'guo', ignored='ignore')
     pair = torch.from_numpy(scores), torch.from_numpy(targets.astype(np.int64))
     calculate = evaluation.MultiLabelMetric.calculate
     assert found['mAP'] == pytest.approx(float(evaluation.AveragePrecision.calculate(*pair)), abs=1e-3)
@@ -349,8 +354,8 @@ def test_order_of_classes_changes_nothing(data: tuple[np.ndarray, np.ndarray], p
     expected = evaluate_scores(scores, targets, preset, per_class=True)
     found = evaluate_scores(scores[:, order], targets[:, order], preset, per_class=True)
     rows, expected_rows = found.pop('per_class'), expected.pop('per_class')
-    for name in ('AP', 'P', 'R', 'F1', 'support'):
-        np.testing.assert_allclose(rows[name], np.asarray(expected_rows[name])[order])
+    for name in ('AP', 'AUROC', 'P', 'R', 'F1', 'support', 'negatives'):
+        np.testing.assert_allclose(np.array(rows[name], float), np.array(expected_rows[name], float)[order])
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, err_msg=name)
 
@@ -406,7 +411,7 @@ def test_refuses_bad_matrices(scores: np.ndarray, targets: np.ndarray, message: 
     ('options', 'message'),
     [
         ({'preset': 'mlgnc'}, "did you mean 'mlgcn'"),
-        ({'preset': 'nothing like it'}, 'known: mlgcn, srn'),
+        ({'preset': 'nothing like it'}, 'known: mlgcn, csra, srn'),
         ({'treshold': 0.5}, "did you mean 'threshold'"),
         ({'ap': 'envelop'}, "did you mean 'envelope'"),
         ({'threshold': 'best'}, "'tuned'"),

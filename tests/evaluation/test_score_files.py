@@ -80,8 +80,8 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='are one file'):
         ScoreFiles([good, good])
     twice = write(tmp_path / 'twice.npz', 0, image_ids=np.array([*IDS[:-1], '000']))
-    with pytest.raises(ValueError, match=r"twice\.npz holds image '000' twice"):
-        ScoreFiles([twice, good])
+    with pytest.raises(ValueError, match=r"twice\.npz holds image '000' twice, and .*a\.npz does not; test both"):
+        list(ScoreFiles([good, twice]).read(lambda scores, path: 0))
     empty = write(tmp_path / 'empty.npz', 0, rows=slice(0))
     with pytest.raises(ValueError, match=r'empty\.npz holds no scores: its matrix is \(0, 3\)'):
         ScoreFiles([empty, good])

@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlic_mm.evaluation import PRESETS, Protocol, ScoreDump, evaluate_scores
+from mlic_mm.evaluation import PRESETS, Protocol, ScoreDump, evaluate_scores, get_protocol
 from mlic_mm.visualization import write_report
 
 DIGITS = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
@@ -79,8 +80,110 @@ def test_protocol_is_explained(tmp_path: Path, make_dump) -> None:
     assert Page(write_report(dump, tmp_path, preset='wang')).has('none: all figures are those of the 3 best labels')
 
 
+def test_options_of_the_metric_reach_the_page(tmp_path: Path, make_dump) -> None:
+    dump = make_dump(30, DIGITS)
+    protocol = get_protocol('asl', threshold=0.3, topk=1, no_positives='skip')
+    result = evaluate_scores(dump.scores, dump.targets, protocol)
+    page = Page(write_report(dump, tmp_path, preset=protocol))
+    assert page.has('preset asl, threshold=0.3, topk=1, no_positives=skip')
+    assert page.has('0.3: a label is predicted where its score is greater')
+    assert page.has(f'OF1 top 1 {result["OF1_top1"]:.1f}')
+    assert result['OF1'] != evaluate_scores(dump.scores, dump.targets, 'asl')['OF1']
+    assert page.has(f'OF1 {result["OF1"]:.1f}')
+
+
+@pytest.mark.parametrize('preset', ['mlgcn', 'liu', 'wang'])
+def test_both_definitions_of_cf1_and_auroc(preset: str, tmp_path: Path, make_dump) -> None:
+    dump = make_dump(30, DIGITS)
+    page = Page(write_report(dump, tmp_path, preset=preset))
+    own = evaluate_scores(dump.scores, dump.targets, preset)
+    threshold = own.get('threshold_tuned_here', get_protocol(preset).threshold)
+    both = [
+        evaluate_scores(dump.scores, dump.targets, preset, class_f1=k, threshold=threshold)
+        for k in ('harmonic', 'mean')
+    ]
+    for name, words in (('CF1', 'CF1'), ('CF1_top3', 'CF1 top 3')):
+        assert page.has(f'{words} {both[0][name]:.1f} {both[1][name]:.1f}')
+        assert own[name] == both[preset != 'mlgcn'][name]
+    assert page.has(f'AUROC: {own["AUROC"]:.1f} is the mean over 10 classes, {own["AUROC_micro"]:.1f} the area of all')
+    area = evaluate_scores(dump.scores, dump.targets, preset, per_class=True)['per_class']['AUROC'][3]
+    row = re.search(r'data-class="3">three</button></th>(.*?)</tr>', page.source, re.DOTALL)[1]
+    assert re.findall(r'<span>([^<]*)</span>', row)[1] == f'{area:.1f}'
+
+
+def test_only_images_below_the_given_folder_are_read(tmp_path: Path) -> None:
+    """A score file may name anything: here a secret, one with the name of an image, links to both, and an image."""
+    images, outside = tmp_path / 'images', tmp_path / 'outside'
+    for folder in (images, outside):
+        folder.mkdir()
+        cv2.imwrite(str(folder / 'a.png'), np.full((8, 8, 3), 200, np.uint8))
+    (images / 'secret.txt').write_text('root:x:0:0')
+    (outside / 'secret.jpg').write_text('root:x:0:0')
+    (images / 'link.jpg').symlink_to(outside / 'secret.jpg')
+    (images / 'link.png').symlink_to(outside / 'a.png')
+    os.mkfifo(images / 'pipe.jpg')
+    named = ['a.png', 'secret.txt', 'link.jpg', 'link.png', 'pipe.jpg', '../outside/a.png', 'none.jpg', 'null\0.jpg']
+    paths = [*(f'{images}/{name}' for name in named), f'{outside}/a.png', '/etc/passwd', 'a.png', '']
+    n = len(paths)
+    dump = ScoreDump(np.linspace(0.6, 0.9, n)[:, None], np.zeros((n, 1)), np.arange(n).astype(str), paths, ('cat',))
+
+    def shown(**options: object) -> tuple[int, str]:
+        page = Page(write_report(dump, tmp_path / 'report', num_mistakes=2 * n, **options))
+        assert 'x:0' not in page.source
+        return page.source.count('data:image/jpeg'), page.text
+
+    assert shown()[0] == 0
+    count, text = shown(images=images)
+    assert count == 2  # a.png by its whole path and by that below the folder
+    assert text.count('is no file below the folder of the images') == 6
+    assert text.count('is no image by its name') == 1
+    assert 'image not found' in text
+    with pytest.raises(NotADirectoryError, match='none is no folder'):
+        write_report(dump, tmp_path / 'report', images=tmp_path / 'none')
+
+    class Known:
+        metainfo: ClassVar[dict] = dict(classes=('cat',))
+
+        def __len__(self) -> int:
+            return n
+
+        def get_data_info(self, i: int) -> dict:
+            return dict(img_id=str(i), img_path=f'{images}/a.png')
+
+    assert shown(dataset=Known())[0] == n  # the data set's own paths, whatever the scores say
+
+
+def test_ids_that_repeat_show_their_own_images(tmp_path: Path) -> None:
+    """Two folders with an image 1: the scores are in another order than the data set."""
+    for shade, folder in enumerate('ab'):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / '1.png'), np.full((8, 8, 3), 250 * shade, np.uint8))
+    paths = [str(tmp_path / folder / '1.png') for folder in 'ab']
+
+    class Folders:
+        metainfo: ClassVar[dict] = dict(classes=('cat',))
+
+        def __len__(self) -> int:
+            return 2
+
+        def get_data_info(self, i: int) -> dict:
+            return dict(img_id='1', img_path=paths[i])
+
+    scores = np.array([[0.9], [0.8]])
+    dump = ScoreDump(scores, np.zeros((2, 1)), np.array(['1', '1']), np.array(paths[::-1]), ('cat',))
+    page = write_report(dump, tmp_path / 'report', dataset=Folders()).read_text()
+    pictures = [base64.b64decode(uri) for uri in re.findall(r'data:image/jpeg;base64,([^"]+)', page)]
+    assert [int(cv2.imdecode(np.frombuffer(p, np.uint8), 0).mean()) for p in pictures] == [250, 0]
+    assert all(f'<dd class="id">{path}</dd>' in page for path in paths)
+
+
+def test_half_a_character_in_a_name(tmp_path: Path, make_dump) -> None:
+    dump = make_dump(4, ('a\ud800', 'b$\\frac{a}$\n', 'c\u202e😀'))
+    assert Page(write_report(dump, tmp_path)).has('c\u202e😀')
+
+
 def test_nothing_comes_from_elsewhere(tmp_path: Path, make_dump) -> None:
-    page = Page(write_report(make_dump(12, DIGITS, tmp_path), tmp_path))
+    page = Page(write_report(make_dump(12, DIGITS, tmp_path), tmp_path, images=tmp_path))
     addresses = [a[key] for _, a in page.tags for key in ('src', 'href', 'srcset', 'action', 'data') if key in a]
     assert any(address.startswith('data:image/jpeg') for address in addresses)
     assert all(address.startswith(('data:', '#')) for address in addresses)
@@ -111,8 +214,8 @@ def test_same_input_same_bytes(tmp_path: Path, make_dump) -> None:
     dump = make_dump(12, DIGITS, tmp_path)
     log = tmp_path / 'scalars.json'
     log.write_text('{"loss": 1, "lr": 0.1, "step": 1}\n{"mAP": 20, "step": 1}\n')
-    first = write_report(dump, tmp_path / 'a', scalars=log).read_bytes()
-    again = write_report(dump, tmp_path / 'b', scalars=log).read_bytes()
+    first = write_report(dump, tmp_path / 'a', scalars=log, images=tmp_path).read_bytes()
+    again = write_report(dump, tmp_path / 'b', scalars=log, images=str(tmp_path)).read_bytes()
     assert first == again
     assert sorted(path.name for path in (tmp_path / 'a').iterdir()) == ['index.html']
 
@@ -125,6 +228,8 @@ def test_same_input_same_bytes(tmp_path: Path, make_dump) -> None:
         ([[0.2, 0.9]], [[-1, -1]]),
         ([[0.5, 0.5], [0.5, 0.5]], [[1, 0], [1, 0]]),
         ([[-3.0, 12.0], [4.0, 0.0]], [[0, 1], [0, 0]]),
+        ([[np.inf, 12.0], [-np.inf, np.inf]], [[1, 1], [0, 0]]),
+        ([[np.inf], [-np.inf]], [[1], [1]]),
     ],
 )
 def test_degenerate_sizes(scores, targets, tmp_path: Path) -> None:
@@ -132,7 +237,7 @@ def test_degenerate_sizes(scores, targets, tmp_path: Path) -> None:
     dump = ScoreDump(np.array(scores), np.array(targets), np.arange(n).astype(str), np.array([''] * n), DIGITS[:c])
     page = Page(write_report(dump, tmp_path))
     assert 'nan' not in page.text.lower()
-    assert 'nan' not in json.dumps(page.data()).lower()
+    assert not re.search('nan|inf', json.dumps(page.data()).lower())
     assert page.has('No class has a positive image') == (1 not in np.ravel(targets))
 
 
@@ -143,8 +248,10 @@ def test_class_without_positives_has_a_dash_and_sorts_as_missing(tmp_path: Path,
     dump = ScoreDump(dump.scores, targets, dump.image_ids, dump.image_paths, DIGITS)
     page = Page(write_report(dump, tmp_path))
     row = re.search(r'data-class="3">three</button></th>(.*?)</tr>', page.source, re.DOTALL)[1]
-    assert row.count('data-value=""') == 4
-    assert row.count('–') == 4
+    assert row.count('data-value=""') == 5
+    assert row.count('–') == 5
+    assert page.has('is the mean over 9 classes')
+    assert page.has('Without AUROC: three (no positives).')
     assert page.data()['classes'][3]['r'] == []
 
 
@@ -176,7 +283,7 @@ def test_mistakes_are_told_with_truth_and_predictions(tmp_path: Path) -> None:
         np.array(['/gone.jpg', '/gone.jpg']),
         ('cat', 'dog', 'bird'),
     )
-    page = Page(write_report(dump, tmp_path))
+    page = Page(write_report(dump, tmp_path, images='/'))
     wrong, missed = page.text.split('False positives')[1].split('False negatives')
     # bird, scored highest, is ignored and so no mistake, but it was predicted.
     assert ' '.join(wrong.split()).startswith('1 Predicted with the highest scores')

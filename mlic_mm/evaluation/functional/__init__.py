@@ -1,5 +1,6 @@
 """Evaluation of score matrices: checks, layout and figures, without any framework."""
 
+from .auroc import auroc
 from .average_precision import average_precision
 from .bootstrap import Comparison, bootstrap_interval, paired_bootstrap
 from .evaluate import evaluate_scores
@@ -14,6 +15,7 @@ __all__ = [
     'Protocol',
     'above_threshold',
     'as_matrices',
+    'auroc',
     'average_precision',
     'bootstrap_interval',
     'evaluate_scores',

@@ -15,7 +15,8 @@ def average_precision(scores: Any, targets: Any, ap: str = 'all-points', ties: s
         scores (Tensor | ndarray): ``(N, C)``.
         targets (Tensor | ndarray): ``(N, C)`` of 1, 0, −1.
         ap (str): ``'all-points'``, ``'envelope'`` or ``'11-point'``, see :class:`Protocol`.
-        ties (str): ``'group'``, ``'worst'`` or ``'best'``, see :class:`Protocol`.
+        ties (str): ``'group'``, ``'worst'`` or ``'best'``, see :class:`Protocol`. None of them is the mean over the
+            orders of equal scores.
 
     Returns:
         ndarray: ``(C,)`` float64 in [0, 1], NaN for a class without positives.
@@ -23,20 +24,16 @@ def average_precision(scores: Any, targets: Any, ap: str = 'all-points', ties: s
     Raises:
         ValueError: See :func:`as_matrices` and :class:`Protocol`.
     """
-    return average_precisions(ClassMajor.from_matrices(*as_matrices(scores, targets)), Protocol(ap=ap, ties=ties))
-
-
-def average_precisions(data: ClassMajor, protocol: Protocol) -> np.ndarray:
-    """:func:`average_precision` on data that is laid out already."""
+    data, protocol = ClassMajor.from_matrices(*as_matrices(scores, targets)), Protocol(ap=ap, ties=ties)
     result = np.full(len(data.scores), np.nan)
     for index in range(len(result)):
         every, positives = data.sorted_class(index)
         if len(positives):
-            result[index] = _class_ap(every, positives, protocol)
+            result[index] = class_ap(every, positives, protocol)
     return result
 
 
-def _class_ap(every: np.ndarray, positives: np.ndarray, protocol: Protocol) -> float:
+def class_ap(every: np.ndarray, positives: np.ndarray, protocol: Protocol) -> float:
     """AP of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``, p > 0."""
     n, p = len(every), len(positives)
     lower, lower_positives = np.searchsorted(every, positives), np.searchsorted(positives, positives)

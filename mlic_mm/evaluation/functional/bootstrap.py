@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .evaluate import evaluate_scores
+from .protocol import Protocol, get_protocol
 
 
 class Comparison(NamedTuple):
@@ -23,7 +24,7 @@ def paired_bootstrap(
     scores_b: Sequence[Any],
     targets: Any,
     figures: Sequence[str] = ('mAP', 'CF1', 'OF1'),
-    preset: str = 'mlgcn',
+    preset: str | Protocol = 'mlgcn',
     num_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -39,7 +40,7 @@ def paired_bootstrap(
         scores_b (Sequence[ndarray]): Runs of the second one.
         targets (ndarray): ``(N, C)`` of 1, 0 and −1.
         figures (Sequence[str]): Keys of :func:`evaluate_scores`.
-        preset (str): Of :func:`evaluate_scores`; so are ``overrides``.
+        preset (str | Protocol): Of :func:`evaluate_scores`; so are ``overrides``.
         num_resamples (int): Number of resamples, at least 100.
         level (float): Coverage of the interval.
         seed (int): Of the resampling.
@@ -54,14 +55,16 @@ def paired_bootstrap(
     if not scores_a or not scores_b:
         raise ValueError('paired_bootstrap needs at least one run of either model')
     runs = [np.asarray(run) for run in (*scores_a, *scores_b)]
-    targets = np.asarray(targets)
+    targets, protocol = np.asarray(targets), get_protocol(preset, **overrides)
+    known = evaluate_scores(runs[0], targets, protocol)
+    unknown = [name for name in figures if name not in known]
+    if unknown:
+        raise ValueError(f'unknown figure {unknown[0]!r}; preset {protocol.title} gives {", ".join(known)}')
 
     def both(rows: np.ndarray | slice) -> np.ndarray:  # (2, len(figures))
-        results = [evaluate_scores(run[rows], targets[rows], preset, **overrides) for run in runs]
-        unknown = [name for name in figures if name not in results[0]]
-        if unknown:
-            raise ValueError(f'unknown figure {unknown[0]!r}; preset {preset} gives {", ".join(results[0])}')
-        values = np.array([[result[name] for name in figures] for result in results])
+        results = [evaluate_scores(run[rows], targets[rows], protocol) for run in runs]
+        # A figure may not be there for some resamples, as AUROC without positives.
+        values = np.array([[result.get(name, np.nan) for name in figures] for result in results])
         return np.stack([values[: len(scores_a)].mean(axis=0), values[len(scores_a) :].mean(axis=0)])
 
     a, b = both(slice(None))

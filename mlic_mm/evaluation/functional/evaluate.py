@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .average_precision import average_precisions
+from .auroc import PooledAuroc, class_auroc
+from .average_precision import class_ap
 from .figures import class_figures, example_figures, label_figures, mean_accuracy, mean_of_known
 from .matrices import ClassMajor, as_matrices
 from .predictions import above_threshold, top_k
@@ -27,7 +28,7 @@ def evaluate_scores(
     Args:
         scores (Tensor | ndarray): ``(N, C)``, no NaN.
         targets (Tensor | ndarray): ``(N, C)``: 1 present, 0 absent, −1 ignored. Never changed.
-        preset (str | Protocol): ``mlgcn, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``.
+        preset (str | Protocol): A key of :data:`PRESETS`, or a protocol.
         per_class (bool): Add the entry ``'per_class'``.
         classes (Sequence[str] | None): Class names for it; their indices by default.
         **overrides: Options of :class:`Protocol` that differ from the preset.
@@ -36,8 +37,16 @@ def evaluate_scores(
         dict: Percentages ``mAP, CP, CR, CF1, OP, OR, OF1``, the latter six with suffix ``_top3`` as well, ``mA``,
         and the example-based ``Acc, Prec, Rec, F1``. NaN where the protocol leaves every class out. The threshold
         stands under ``threshold``, or, when it was tuned on the very scores it evaluates, under
-        ``threshold_tuned_here`` (as given, no percentage). ``per_class`` is a dictionary of lists ``names, AP, P, R,
-        F1`` (percentages, NaN where the class is left out) and ``support`` (number of positives).
+        ``threshold_tuned_here`` (as given, no percentage).
+
+        ``AUROC`` is the mean of the areas under the classes' ROC curves in percent, ``AUROC_micro`` the area of all
+        decisions together. Whatever the protocol, −1 is left out and equal scores count half. A class without positives
+        or without negatives has no area: ``AUROC_classes`` is then there and says how many have one, and where none
+        has, ``AUROC`` is not there.
+
+        ``per_class`` is a dictionary of lists ``names, AP, P, R, F1`` (percentages, NaN where the class is left out),
+        ``AUROC`` (None where there is none), ``no_AUROC`` (why there is none, or ''), ``support`` (number of
+        positives) and ``negatives`` (number of known ones).
 
     Raises:
         ValueError: See :func:`as_matrices` and :func:`get_protocol`; or the number of names is not C.
@@ -73,28 +82,54 @@ def evaluate_scores(
 
     hit = predicted & data.positive
     counts = hit.sum(1), predicted.sum(1), data.positive.sum(1)
-    aps = average_precisions(data, protocol)
+    aps, areas, pooled = _ranked(data, protocol)
     if protocol.no_positives == 'zero':
         aps = np.nan_to_num(aps, nan=0.0)
-    figures: dict[str, Any] = {'mAP': mean_of_known(aps), **label_figures(*counts, protocol)}
+    figures: dict[str, Any] = {'mAP': mean_of_known(aps)}
+    figures |= {name: area for name, area in (('AUROC', mean_of_known(areas)), ('AUROC_micro', pooled)) if area >= 0}
+    figures |= label_figures(*counts, protocol)
     if best is not None:
         of_best = label_figures((best & data.positive).sum(1), best.sum(1), counts[2], protocol)
         figures |= {f'{name}_top{protocol.topk}': value for name, value in of_best.items()}
     figures['mA'] = mean_accuracy(*counts, valid, protocol)
     figures |= example_figures(_per_image(hit), _per_image(predicted), _per_image(data.positive))
     result: dict[str, Any] = {name: 100 * float(value) for name, value in figures.items()}
+    if np.isnan(areas).any():
+        result['AUROC_classes'] = int(np.isfinite(areas).sum())
     if protocol.threshold == 'tuned':
         result['threshold_tuned_here'] = threshold
     elif protocol.single_threshold is not None:
         result['threshold'] = protocol.single_threshold
     if per_class:
         columns = dict(zip(('P', 'R', 'F1'), class_figures(*counts, protocol), strict=True))
+        negatives = len(scores) - counts[2] - (0 if data.ignored is None else data.ignored.sum(1))
         result['per_class'] = {
             'names': [str(i) for i in range(num_classes)] if classes is None else list(classes),
             **{name: (100 * values).tolist() for name, values in {'AP': aps, **columns}.items()},
+            'AUROC': [None if np.isnan(area) else 100 * float(area) for area in areas],
+            'no_AUROC': [_lacking(*both) for both in zip(counts[2].tolist(), negatives.tolist(), strict=True)],
             'support': counts[2].tolist(),
+            'negatives': negatives.tolist(),
         }
     return result
+
+
+def _ranked(data: ClassMajor, protocol: Protocol) -> tuple[np.ndarray, np.ndarray, float]:
+    """AP and AUROC of every class ``(C,)``, NaN where there is none, and the AUROC of all decisions together."""
+    aps, areas = np.full((2, len(data.scores)), np.nan)
+    pooled = PooledAuroc(data)
+    for index in range(len(aps)):
+        every, positives = data.sorted_class(index)
+        pooled.add(every)
+        if len(positives):
+            aps[index] = class_ap(every, positives, protocol)
+            areas[index] = class_auroc(every, positives)
+    return aps, areas, pooled.area()
+
+
+def _lacking(positives: int, negatives: int) -> str:
+    found = [name for name, count in (('positives', positives), ('negatives', negatives)) if not count]
+    return f'no {" and no ".join(found)}' if found else ''
 
 
 def _per_image(mask: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from .protocol import Protocol
 
-_EMPTY = {'zero': 0.0, 'one': 1.0, 'skip': np.nan}
+_EMPTY = {'zero': 0.0, 'counted': 0.0, 'one': 1.0, 'skip': np.nan}
 
 
 def class_figures(
@@ -41,6 +41,8 @@ def label_figures(
     precision, recall, f1 = class_figures(hits, predicted, positives, protocol)
     cp, cr = mean_of_known(precision), mean_of_known(recall)
     cf1 = harmonic(cp, cr) if protocol.class_f1 == 'harmonic' else mean_of_known(f1)
+    if protocol.no_predictions == 'counted':
+        predicted = np.maximum(predicted, 1)
     op = _ratio(hits.sum(0), predicted.sum(0), _EMPTY[protocol.no_predictions])
     recall_all = _ratio(hits.sum(0), positives.sum(0), _EMPTY[protocol.no_positives])
     return {'CP': cp, 'CR': cr, 'CF1': cf1, 'OP': op, 'OR': recall_all, 'OF1': harmonic(op, recall_all)}
@@ -51,10 +53,10 @@ def mean_accuracy(
 ) -> float:
     """Mean over classes of (TPR + TNR) / 2, from counts ``(C,)``.
 
-    A class without positives follows ``no_positives``, and so does one without negatives.
+    A class without positives follows ``empty_rate``, and so does one without negatives.
     """
     negatives = valid - positives
-    empty = _EMPTY[protocol.no_positives]
+    empty = 0.0 if protocol.empty_rate == 'zero' else _EMPTY[protocol.no_positives]
     true_positive_rate = _ratio(hits, positives, empty)
     true_negative_rate = _ratio(negatives - (predicted - hits), negatives, empty)
     return float(mean_of_known((true_positive_rate + true_negative_rate) / 2))

@@ -87,7 +87,6 @@ def _as_array(values: Any, name: str) -> np.ndarray:
         values = values.detach().cpu()
         if values.dtype in (torch.bfloat16, torch.float16):
             values = values.float()
-        return values.numpy()
     array = np.asarray(values)
     if array.dtype.kind not in 'fiub':
         raise TypeError(

@@ -1,7 +1,7 @@
 """Evaluation protocols: every choice on which published evaluators differ, and the named sets of choices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any
@@ -13,8 +13,9 @@ _CHOICES = {
     'ties': ('group', 'worst', 'best'),
     'topk_mode': ('pure', 'and-threshold'),
     'class_f1': ('harmonic', 'mean'),
-    'no_predictions': ('zero', 'one', 'skip'),
+    'no_predictions': ('zero', 'counted', 'one', 'skip'),
     'no_positives': ('skip', 'zero'),
+    'empty_rate': ('as-recall', 'zero'),
     'ignored': ('ignore', 'negative'),
     'unlabelled': ('keep', 'drop'),
     'tune_for': ('OF1', 'CF1'),
@@ -29,8 +30,9 @@ class Protocol:
         ap (str): ``'all-points'``: mean of the precisions at the positives. ``'envelope'``: the same after every
             precision is raised to the best one at an equal or higher recall (VOC from 2010 on). ``'11-point'``: mean of
             that envelope at recall 0, 0.1 … 1 (VOC 2007).
-        ties (str): Equal scores within a class. ``'group'``: they enter together, as one step of the curve; ``'worst'``
-            / ``'best'``: negatives / positives first. None depends on the order of the samples.
+        ties (str): Equal scores within a class. ``'group'``: they enter together, so that the precision at each of
+            their positives is that at the end of the group, which is not the mean over their orders; ``'worst'`` /
+            ``'best'``: negatives / positives first. None depends on the order of the samples.
         threshold (float | Sequence[float] | str | None): A label is predicted where its score is greater (strictly).
             One number, one per class, ``'tuned'``: the one number that is best on the scores evaluated, or None:
             the figures without suffix are those of the top-k.
@@ -39,12 +41,18 @@ class Protocol:
             threshold.
         class_f1 (str): CF1 is ``'harmonic'``: 2·CP·CR/(CP+CR), or ``'mean'``: the mean of the classes' F1.
         no_predictions (str): A class never predicted: its precision is ``'zero'`` or ``'one'``, or ``'skip'``: it is
-            left out of CP and of the mean of F1 (its recall of 0 stays in CR).
+            left out of CP and of the mean of F1 (its recall of 0 stays in CR). ``'counted'``: its precision is 0, and
+            OP counts one wrong prediction for it, as codebases do that set an empty denominator to 1.
         no_positives (str): A class without positives: ``'skip'``: left out of every mean over classes; ``'zero'``: its
             AP, recall and F1 are 0.
-        ignored (str): Targets −1 in everything but AP (which always leaves them out): ``'ignore'`` or ``'negative'``.
+        empty_rate (str): In mA, the true positive rate of a class without positives and the true negative rate of one
+            without negatives: ``'as-recall'``: as ``no_positives`` says; ``'zero'``: 0.
+        ignored (str): Targets −1 in everything but AP and AUROC, which always leave them out: ``'ignore'`` or
+            ``'negative'``.
         unlabelled (str): Images without any positive label: ``'keep'`` or ``'drop'`` before anything is counted.
         tune_for (str): What ``threshold='tuned'`` maximises: ``'OF1'`` or ``'CF1'``.
+        preset (str): Name of the preset that it was made from, for :attr:`title`. Two protocols of the same choices
+            are equal whatever they were made from.
 
     Raises:
         ValueError: An option has none of its values; the message lists them.
@@ -59,9 +67,11 @@ class Protocol:
     class_f1: str = 'mean'
     no_predictions: str = 'zero'
     no_positives: str = 'skip'
+    empty_rate: str = 'as-recall'
     ignored: str = 'ignore'
     unlabelled: str = 'keep'
     tune_for: str = 'OF1'
+    preset: str = field(default='', compare=False)
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -93,23 +103,42 @@ class Protocol:
                 raise TypeError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
             if not np.isfinite(numbers).all():
                 raise ValueError(f'threshold={value!r} is not finite')
+            if not isinstance(value, Real):  # so that protocols can be compared
+                object.__setattr__(self, 'threshold', tuple(numbers.tolist()) if np.ndim(value) else numbers.item())
 
     @property
     def single_threshold(self) -> float | None:
         """The fixed threshold where it is one number, else None."""
         return float(self.threshold) if isinstance(self.threshold, Real) else None
 
+    @property
+    def title(self) -> str:
+        """The preset and what differs from it: ``asl, threshold=0.3, topk=1``; ``custom`` where it has none."""
+        preset = PRESETS.get(self.preset)
+        if preset is None:
+            return 'custom'
+        names = [f.name for f in fields(self) if f.compare and getattr(self, f.name) != getattr(preset, f.name)]
+        changes = [
+            f'{name}={"one per class" if isinstance(value := getattr(self, name), tuple) else value}' for name in names
+        ]
+        return ', '.join([self.preset, *changes])
 
+
+_MLGCN = Protocol(topk_mode='and-threshold', class_f1='harmonic', no_predictions='counted', ignored='negative')
 PRESETS: dict[str, Protocol] = {
-    'mlgcn': Protocol(topk_mode='and-threshold', class_f1='harmonic', ignored='negative'),
-    'srn': Protocol(ap='envelope', no_predictions='one'),
-    'asl': Protocol(threshold=0.8, no_positives='zero'),
-    'q2l': Protocol(ap='envelope', topk_mode='and-threshold', class_f1='harmonic'),
-    'wang': Protocol(threshold=None, no_predictions='skip'),
-    'liu': Protocol(threshold='tuned'),
-    'guo': Protocol(),
-    'pedestrian': Protocol(topk=None),
-    'voc07': Protocol(ap='11-point', topk_mode='and-threshold', class_f1='harmonic'),
+    name: replace(protocol, preset=name)
+    for name, protocol in {
+        'mlgcn': _MLGCN,
+        'csra': replace(_MLGCN, ignored='ignore'),
+        'srn': Protocol(ap='envelope', no_predictions='one', ignored='negative'),
+        'asl': Protocol(threshold=0.8, no_positives='zero'),
+        'q2l': Protocol(ap='envelope', topk_mode='and-threshold', class_f1='harmonic'),
+        'wang': Protocol(threshold=None, no_predictions='skip', ignored='negative'),
+        'liu': Protocol(threshold='tuned'),
+        'guo': Protocol(ignored='negative'),
+        'pedestrian': Protocol(topk=None, empty_rate='zero'),
+        'voc07': Protocol(ap='11-point', topk_mode='and-threshold', class_f1='harmonic'),
+    }.items()
 }
 """Published evaluators by name; ``docs/evaluation.md`` says whose each is."""
 
@@ -131,7 +160,7 @@ def get_protocol(preset: str | Protocol = 'mlgcn', **overrides: Any) -> Protocol
         preset = PRESETS[preset]
     elif not isinstance(preset, Protocol):
         raise TypeError(f'preset must be a name or a Protocol, got {type(preset).__name__}')
-    known = [field.name for field in fields(Protocol)]
+    known = [option.name for option in fields(Protocol) if option.compare]
     for name in overrides:
         if name not in known:
             raise ValueError(f'unknown option {name!r}{_nearest(name, known)}; known: {", ".join(known)}')

@@ -17,7 +17,8 @@ from .score_metric import ScoreMetric
 class DumpScores(ScoreMetric):
     """Writes scores, targets, image ids and paths of a test as :class:`mlic_mm.evaluation.ScoreDump`.
 
-    An image without ``img_id`` is named by its path, or else by its index in the data set.
+    An image without ``img_id`` is named by its path, or else by its index in the data set; so are those whose
+    ``img_id`` is the same (:func:`mlic_mm.evaluation.image_names.distinct_ids`).
 
     Args:
         out_file (str | Path): ``.npz`` file to write, by the main process.
@@ -45,6 +46,7 @@ class DumpScores(ScoreMetric):
             for position, (index, image_id, path) in enumerate(keys)
         ]
         paths = ['' if path is None else str(path) for _, _, path in keys]
-        ScoreDump(scores, targets, np.array(ids), np.array(paths), tuple(names)).save(self.out_file)
+        dump = ScoreDump(scores, targets, np.array(ids), np.array(paths), tuple(names))
+        dump.with_distinct_ids().save(self.out_file)
         print_log(f'Scores of {len(ids)} images written to {self.out_file}', logger='current')
         return {}

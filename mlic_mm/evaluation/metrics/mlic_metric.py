@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from mlic_mm.registry import METRICS
 
-from ..functional import evaluate_scores, get_protocol
+from ..functional import Protocol, evaluate_scores, get_protocol
 from .collected_scores import SampleKey, name_sample
 from .score_metric import ScoreMetric
 
@@ -16,10 +17,11 @@ from .score_metric import ScoreMetric
 class MLICMetric(ScoreMetric):
     """mAP, precision, recall and F1 in percent, as :func:`mlic_mm.evaluation.evaluate_scores` gives them.
 
-    The result depends neither on the order of the samples nor on how many processes collected them.
+    The result depends neither on the order of the samples nor on how many processes collected them. The log names the
+    protocol once, and the classes that have no AUROC whenever they are others than before.
 
     Args:
-        preset (str): ``mlgcn, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``.
+        preset (str | Protocol): ``mlgcn, csra, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``.
         per_class (bool): Add ``per_class``, a dictionary of lists.
         prefix (str | None): Put before the names as ``prefix/``.
         collect_device (str): ``'cpu'`` or ``'gpu'``.
@@ -34,7 +36,7 @@ class MLICMetric(ScoreMetric):
 
     def __init__(
         self,
-        preset: str = 'mlgcn',
+        preset: str | Protocol = 'mlgcn',
         per_class: bool = False,
         prefix: str | None = None,
         collect_device: str = 'cpu',
@@ -43,6 +45,7 @@ class MLICMetric(ScoreMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.protocol = get_protocol(preset, **overrides)
         self.per_class = per_class
+        self._said: set[str] = set()
 
     def compute(
         self, scores: np.ndarray, targets: np.ndarray, keys: Sequence[SampleKey], classes: Sequence[str] | None
@@ -51,4 +54,20 @@ class MLICMetric(ScoreMetric):
         if np.isnan(scores.max()):
             row = int(np.isnan(scores).any(axis=1).argmax())
             raise ValueError(f'scores of {name_sample(keys[row], row)} are NaN: did the training diverge?')
-        return evaluate_scores(scores, targets, self.protocol, per_class=self.per_class, classes=classes)
+        figures = evaluate_scores(scores, targets, self.protocol, per_class=True, classes=classes)
+        per_class = figures['per_class'] if self.per_class else figures.pop('per_class')
+        self._say(f'{self.prefix or type(self).__name__}: protocol {self.protocol.title}')
+        lacking = [f'{n} ({why})' for n, why in zip(per_class['names'], per_class['no_AUROC'], strict=True) if why]
+        if lacking:
+            more = f' and {len(lacking) - 10} more' if len(lacking) > 10 else ''
+            kept = len(per_class['names']) - len(lacking)
+            self._say(
+                f'AUROC is {f"the mean over {kept} classes" if kept else "not defined"}, without '
+                f'{", ".join(lacking[:10])}{more}'
+            )
+        return figures
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            print_log(text, logger='current')
