@@ -1,7 +1,8 @@
 """Labels of image files, from Python."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,13 +10,17 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
+from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS, DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
+from mlic_mm.datasets.transforms import BadImageError, LoadImage
 from mlic_mm.models.classifiers import EnsembleClassifier
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
 from mlic_mm.utils.config_file import read_config
+
+from .image_inputs import list_inputs, to_bgr
 
 
 class MultiLabelInferencer(ImageClassificationInferencer):
@@ -40,6 +45,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         ValueError: The checkpoint does not fit, none is given, or the config has no test pipeline.
     """
 
+    preprocess_kwargs: ClassVar[set] = {'on_error'}
     postprocess_kwargs: ClassVar[set] = {'threshold'}
 
     def __init__(
@@ -72,20 +78,109 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             raise ValueError(f'the test pipeline must begin by loading the image, it begins with {first}')
         return pipeline
 
-    def _inputs_to_list(self, inputs: Any) -> list:
-        listed = super()._inputs_to_list(_as_text(inputs))
-        return [_as_text(item) for item in listed]
+    def __call__(
+        self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
+    ) -> list[dict] | list[DataSample | None]:
+        """Score images.
 
-    def preprocess(self, inputs: list[str | np.ndarray], batch_size: int = 1) -> Iterator[dict]:
-        """Yield batches; an array is an image ``(H, W, 3)`` uint8 in BGR order."""
-        without_loader = Compose(self.pipeline.transforms[1:])
+        Args:
+            inputs: A path, a folder, an array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in BGR order as OpenCV reads
+                it, a tensor ``(3, H, W)`` in RGB order, an image of Pillow, or a list or generator of these. Arrays and
+                tensors have values from 0 to 255. Of a folder, the files that end as images do.
+            return_datasamples: Return samples in place of results.
+            batch_size: Images at once.
+            **kwargs: ``threshold``, see :meth:`postprocess`; ``on_error``, see :meth:`preprocess`; those of
+                mmpretrain's ``visualize``.
 
-        def load(item: str | np.ndarray) -> dict:
-            if isinstance(item, str):
-                return self.pipeline(dict(img_path=item))
-            return without_loader(dict(img=item, img_shape=item.shape[:2], ori_shape=item.shape[:2]))
+        Returns:
+            A result for each input, in their order; see :meth:`postprocess`.
 
-        yield from map(default_collate, self._get_chunk_data(map(load, inputs), batch_size))
+        Raises:
+            FileNotFoundError: A file is missing.
+            TypeError: An input is no image.
+            ValueError: A file cannot be read, an array has other values, a folder no images, or an option is wrong.
+        """
+        for_pipeline, for_model, for_picture, for_result = self._dispatch_kwargs(**kwargs)
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size} must be at least 1')
+        images = list_inputs(inputs)
+        if for_picture:
+            images = list(images)
+        samples: list[DataSample] = []
+        names: list[str | None] = []
+        failed: dict[int, str] = {}
+        for loaded in _batches(self._packed(images, **for_pipeline), batch_size):
+            good = []
+            for name, packed, reason in loaded:
+                if packed is None:
+                    failed[len(names)] = reason
+                else:
+                    good.append(packed)
+                names.append(name)
+            if good:
+                samples += self.forward(default_collate(good), **for_model)
+        if for_picture:
+            pictured = [i for k, i in enumerate(images) if k not in failed]
+            self.visualize([i if isinstance(i, str) else to_bgr(i) for i in pictured], samples, **for_picture)
+        results: list = self.postprocess(samples, None, return_datasamples, **for_result)
+        for at, reason in failed.items():  # in their order
+            none: dict = dict(pred_scores=None, pred_labels=[], pred_classes=[], error=reason)
+            results.insert(at, None if return_datasamples else none)
+        for name, result in zip(names, results, strict=True):
+            if name is not None and isinstance(result, dict):
+                result['img_path'] = name
+        return results
+
+    def preprocess(self, inputs: Iterable, batch_size: int = 1, on_error: str | None = None) -> Iterator[dict]:
+        """Yield batches of the images that can be read.
+
+        Args:
+            inputs (Iterable): Paths, or what :func:`~mlic_mm.apis.image_inputs.to_bgr` takes.
+            batch_size (int): Images in a batch.
+            on_error (str): Of a file that is missing or cannot be read: ``'raise'`` stops, ``'skip'`` leaves it out;
+                its result has no labels, and the reason as ``error``. Default: as ``LoadImage`` of the pipeline says.
+        """
+        good = (packed for _, packed, _ in self._packed(inputs, on_error) if packed is not None)
+        yield from map(default_collate, _batches(good, batch_size))
+
+    def _packed(self, inputs: Iterable, on_error: str | None = None) -> Iterator[tuple[str | None, dict | None, str]]:
+        """Yield path, packed image and problem of each input; an array has no path."""
+        load, *steps = self.pipeline.transforms
+        if on_error not in (None, 'raise', 'skip'):
+            raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+        skip = (on_error or getattr(load, 'on_error', 'raise')) == 'skip'
+        rest = Compose(steps)
+        for item in inputs:
+            name = item if isinstance(item, str) else None
+            try:
+                if name is None:
+                    image = to_bgr(item)
+                    loaded = dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+                else:
+                    loaded = self._load(name)
+            except Exception as error:  # loaders of other packages meet damaged files with any
+                if not skip or isinstance(error, TypeError) or (name is None and not isinstance(error, BadImageError)):
+                    raise
+                print_log(f'no result for {error}', 'current', level=30)
+                yield name, None, str(error)
+                continue
+            packed = rest(loaded)
+            if packed is None:
+                raise ValueError(
+                    f'the test pipeline gives nothing for {name or "an array"}; take out what drops images'
+                )
+            yield name, packed, ''
+
+    def _load(self, path: str) -> dict:
+        """Read a file as the pipeline does; what cannot be read is an error, whatever its ``on_error``."""
+        load = self.pipeline.transforms[0]
+        if isinstance(load, LoadImage):
+            load = copy(load)
+            load.on_error = 'raise'
+        loaded = load(dict(img_path=path))
+        if loaded is None:
+            raise ValueError(f'{path}: cannot be read')
+        return loaded
 
     def postprocess(
         self,
@@ -98,9 +193,9 @@ class MultiLabelInferencer(ImageClassificationInferencer):
 
         Returns:
             For each image ``pred_scores`` ``(C,)`` float32 of all labels, ``pred_labels`` the indices of those above,
-            and ``pred_classes`` their names where they are known. From a model that detects also ``pred_boxes``,
-            float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the image, with ``pred_box_scores`` and
-            ``pred_box_labels`` ``(K,)``, best first; the threshold is not for them.
+            ``pred_classes`` their names where they are known, and ``img_path`` of a file. From a model that detects
+            also ``pred_boxes``, float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the image, with ``pred_box_scores``
+            and ``pred_box_labels`` ``(K,)``, best first; the threshold is not for them.
         """
         if return_datasamples:
             return preds
@@ -122,5 +217,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         return results
 
 
-def _as_text(item: Any) -> Any:
-    return os.fspath(item) if isinstance(item, os.PathLike) else item
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .csv_cells import read_flag
 from .labels import hint
+from .transforms.image_io import ENDINGS
 
 Row = tuple[int, list[str]]
 """Line number in the file and stripped cells."""
@@ -24,7 +25,6 @@ _LISTS = frozenset({
 })
 # fmt: on
 _INDEX = ('', 'unnamed0', 'index', 'level0')
-ENDINGS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.avif')
 
 
 def plain_name(name: str) -> str:

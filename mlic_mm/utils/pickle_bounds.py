@@ -42,9 +42,9 @@ class _Value:
 
     def __init__(self, parts: list['_Value'], num_bytes: int = 0) -> None:
         self.parts = parts
-        self.count = 1 + sum(part.count for part in parts)
-        self.bytes = num_bytes + sum(part.bytes for part in parts)
-        self.depth = 1 + max((part.depth for part in parts), default=0)
+        self.count: int = 1 + sum(part.count for part in parts)
+        self.bytes: int = num_bytes + sum(part.bytes for part in parts)
+        self.depth: int = 1 + max((part.depth for part in parts), default=0)
         if self.depth > MOST_NESTED:
             raise PickleBombError(_TOO_DEEP)
 

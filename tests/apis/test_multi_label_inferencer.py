@@ -9,9 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain import ImageClassificationInferencer
+from PIL import Image
 
 from mlic_mm.apis import MultiLabelInferencer
-from mlic_mm.models.classifiers.trained_classifier import build_classifier, read_config
+from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.utils.config_file import read_config
 
 CLASSES = ('bird', 'cat', 'dog', 'sofa')
 CONFIG = """
@@ -83,6 +85,120 @@ def test_files_paths_folders_arrays_and_batches_give_the_same(model, photos, tmp
             scores = [scores[i] for i in order]
         np.testing.assert_allclose(scores, one_by_one, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(inferencer(photos[0])[0]['pred_scores'], one_by_one[0])
+
+
+def test_whatever_holds_an_image_gives_the_same(model, photos):
+    inferencer = MultiLabelInferencer(*model)
+    expected = [result['pred_scores'] for result in inferencer(photos[:2])]
+    bgr = [cv2.imread(str(photo)) for photo in photos[:2]]
+    rgb = [np.ascontiguousarray(image[..., ::-1]) for image in bgr]
+    opaque = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in bgr]
+    for images in (
+        [Image.open(photo) for photo in photos[:2]],
+        [Image.fromarray(np.dstack([image, opaque[0][..., 3]])) for image in rgb[:1]],
+        [torch.from_numpy(image).permute(2, 0, 1) for image in rgb],
+        [torch.from_numpy(image) for image in bgr],
+        [image.astype(np.uint16) * 257 for image in bgr],
+        [image.astype(np.float32) for image in bgr],
+        opaque,
+        (image for image in bgr),
+        (path for path in photos[:2]),
+        torch.from_numpy(rgb[0]).permute(2, 0, 1)[None],
+        bgr[0][None],
+    ):
+        found = inferencer(images)
+        np.testing.assert_allclose([r['pred_scores'] for r in found], expected[: len(found)], rtol=0, atol=1e-6)
+        assert found
+    gray = cv2.cvtColor(bgr[0], cv2.COLOR_BGR2GRAY)
+    same = [gray, gray[..., None], torch.from_numpy(gray), torch.from_numpy(gray)[None], np.dstack([gray] * 3)]
+    same += [Image.fromarray(gray)]
+    scores = np.stack([result['pred_scores'] for result in inferencer(same)])
+    np.testing.assert_allclose(scores, scores[:1].repeat(len(same), 0), rtol=0, atol=1e-6)
+    clear = np.zeros((9, 9, 4), np.uint8)  # transparency is laid on white
+    white, black = np.full((9, 9, 3), 255, np.uint8), np.zeros((9, 9, 3), np.uint8)
+    found = [result['pred_scores'] for result in inferencer([clear, white, black])]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ('image', 'error', 'message'),
+    [
+        (np.full((4, 4, 3), 0.5), ValueError, r'from 0\.5 to 0\.5 would be black.*\* 255'),
+        (torch.rand(3, 8, 8), ValueError, r'would be black.*\* 255'),
+        (np.random.default_rng(0).normal(size=(4, 4, 3)), ValueError, 'neither normalised nor scaled'),
+        (np.full((4, 4, 3), np.nan), ValueError, 'from nan to nan'),
+        (np.full((4, 4, 3), 300), ValueError, 'from 300 to 300; give uint8'),
+        (np.zeros((4, 4, 3), bool), ValueError, 'an image of bool; give uint8'),
+        (np.zeros((4, 4, 5), np.uint8), ValueError, r'shape \(4, 4, 5\); give a path'),
+        (np.zeros(4, np.uint8), ValueError, r'shape \(4,\)'),
+        (b'JFIF', TypeError, 'bytes is no image; give a path'),
+        (7, TypeError, 'int is no image'),
+        ([None], TypeError, 'NoneType is no image'),
+    ],
+)
+def test_what_is_no_image_is_refused(model, image, error, message):
+    with pytest.raises(error, match=message):
+        MultiLabelInferencer(*model)(image, on_error='skip')
+
+
+def test_stray_files_of_a_folder_are_passed_over(model, photos, tmp_path):
+    folder = tmp_path / 'photos'
+    (folder / 'more').mkdir(parents=True)
+    (folder / 'notes.txt').write_text('my holiday')
+    (folder / '.hidden.jpg').write_text('')
+    inferencer = MultiLabelInferencer(*model)
+    with pytest.raises(ValueError, match=r'photos: no file in it ends as an image does \(\.jpg'):
+        inferencer(folder)
+    (folder / 'a.JPG').symlink_to(photos[0])
+    found = inferencer(folder)
+    assert [result['img_path'] for result in found] == [str(folder / 'a.JPG')]
+    np.testing.assert_array_equal(found[0]['pred_scores'], inferencer(photos[0])[0]['pred_scores'])
+
+
+@pytest.mark.parametrize('loader', ['mlic_mm.LoadImage', 'LoadImageFromFile'])
+def test_files_that_cannot_be_read(model, photos, tmp_path, loader):
+    """The results stay in the order of the inputs, whichever of them have none."""
+    (tmp_path / 'cut.jpg').write_bytes(photos[0].read_bytes()[:2000] if 'mlic' in loader else b'x')
+    (tmp_path / 'text.jpg').write_text('no image')
+    bad = [str(tmp_path / name) for name in ('cut.jpg', 'text.jpg', 'gone.jpg')]
+    cfg = Config.fromfile(model[0])
+    cfg.test_dataloader.dataset.pipeline[0].type = loader
+    inferencer = MultiLabelInferencer(cfg, model[1])
+    if 'mlic' in loader:
+        for path in bad:
+            with pytest.raises((ValueError, FileNotFoundError), match=Path(path).name):
+                inferencer([photos[0], path])
+    for size in (1, 2, 9):
+        found = inferencer([bad[0], photos[0], bad[1], bad[2], photos[1]], batch_size=size, on_error='skip')
+        expected = inferencer(photos[:2])
+        assert [result['img_path'] for result in found] == [bad[0], str(photos[0]), bad[1], bad[2], str(photos[1])]
+        assert [result['pred_scores'] is None for result in found] == [True, False, True, True, False]
+        for one, two in zip((found[1], found[4]), expected, strict=True):
+            np.testing.assert_allclose(one['pred_scores'], two['pred_scores'], rtol=0, atol=1e-6)
+        assert found[0]['pred_labels'] == found[0]['pred_classes'] == []
+        assert 'error' in found[2]
+        assert 'error' not in found[1]
+    samples = inferencer([bad[0], photos[0]], on_error='skip', return_datasamples=True)
+    assert samples[0] is None
+    assert samples[1].pred_score.shape == (4,)
+    with pytest.raises(ValueError, match="on_error='drop' must be 'raise' or 'skip'"):
+        inferencer(photos[0], on_error='drop')
+    with pytest.raises(ValueError, match='batch_size=0 must be at least 1'):
+        inferencer(photos[0], batch_size=0)
+
+
+def test_the_cure_that_a_message_names_is_one(model, photos, tmp_path):
+    """LoadImage(on_error='skip') of the config counts as well."""
+    (tmp_path / 'cut.jpg').write_bytes(photos[0].read_bytes()[:2000])
+    cfg = Config.fromfile(model[0])
+    cfg.test_dataloader.dataset.pipeline[0].on_error = 'skip'
+    inferencer = MultiLabelInferencer(cfg, model[1])
+    found = inferencer([tmp_path / 'cut.jpg', photos[0]])
+    assert 'cut.jpg: damaged or cut short' in found[0]['error']
+    assert found[1]['pred_scores'].shape == (4,)
+    with pytest.raises(ValueError, match=r"cut\.jpg: damaged .*on_error='skip'"):
+        inferencer(tmp_path / 'cut.jpg', on_error='raise')
 
 
 def test_ensemble_of_mirror_images_of_photographs(model, ensemble, photos):

@@ -1,7 +1,7 @@
 """Transforms: what happens to one sample before it is batched."""
 
 from .crop_box import CropBox
-from .image_io import BadImageError, read_image
+from .image_io import ENDINGS, BadImageError, pil_to_bgr, read_image
 from .load_image import LoadImage
 from .load_proposals import LoadProposals
 from .load_teacher import LoadTeacher
@@ -9,6 +9,7 @@ from .pack_boxes import PackBoxes
 from .pack_proposals import PackProposals
 
 __all__ = [
+    'ENDINGS',
     'BadImageError',
     'CropBox',
     'LoadImage',
@@ -16,5 +17,6 @@ __all__ = [
     'LoadTeacher',
     'PackBoxes',
     'PackProposals',
+    'pil_to_bgr',
     'read_image',
 ]

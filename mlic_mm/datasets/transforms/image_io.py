@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # Formats that are photographs and are decoded in-process. Pillow would also open EPS, which it hands to an external
 # interpreter: a file with a wrong extension must not get there.
 _FORMATS = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP', 'PPM', 'AVIF')
+ENDINGS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.avif')
+"""Of the names of image files."""
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 _CURE = "replace or remove it, or leave unreadable images out with LoadImage(on_error='skip')"
@@ -92,7 +94,7 @@ def _read_other(path: str, data: bytes, max_pixels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=[f for f in _FORMATS if f in Image.OPEN]) as image:
             _guard(path, image.height, image.width, max_pixels)
-            array = _to_rgb(path, ImageOps.exif_transpose(image))
+            return pil_to_bgr(path, image)
     except BadImageError:
         raise
     except UnidentifiedImageError:
@@ -102,7 +104,11 @@ def _read_other(path: str, data: bytes, max_pixels: int) -> np.ndarray:
     except Exception as error:
         # Decoders meet damaged data with whatever error the damage leads to, not only OSError.
         raise BadImageError(path, f'damaged or cut short ({error}, {len(data)} bytes)') from error
-    return cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+
+
+def pil_to_bgr(path: str, image: Image.Image) -> np.ndarray:
+    """Return an image of Pillow as uint8 BGR ``(H, W, 3)``, upright; ``path`` is for messages."""
+    return cv2.cvtColor(_to_rgb(path, ImageOps.exif_transpose(image)), cv2.COLOR_RGB2BGR)
 
 
 def _to_rgb(path: str, image: Image.Image) -> np.ndarray:
