@@ -20,6 +20,7 @@ from mmengine.registry import TRANSFORMS
 from mlic_mm.apis import AverageViewsHook, view_pipeline
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config
+from mlic_mm.evaluation import get_protocol, shared_protocol
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.checks import check_same_classes
@@ -71,20 +72,12 @@ def set_views(cfg: Config, views: list[str]) -> None:
         dataset.pipeline = view_pipeline(dataset.pipeline, flip='flip' in views or not views, sizes=sizes)
 
 
-def set_evaluators(cfg: Config, preset: str | None, scores: Path | None, overwrite: bool) -> str:
-    """Set the protocol of our metrics, add the one that writes scores, and return the protocol's name."""
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    ours = [evaluator for evaluator in evaluators if evaluator.get('type') == 'mlic_mm.MLICMetric']
-    if preset:
-        for evaluator in ours:
-            evaluator.preset = preset
-        if not ours:
-            evaluators.append(dict(type='mlic_mm.MLICMetric', preset=preset))
-    if scores:
-        scores.parent.mkdir(parents=True, exist_ok=True)
-        evaluators.append(dict(type='mlic_mm.DumpScores', out_file=str(scores), overwrite=overwrite))
-    cfg.test_evaluator = evaluators
-    return preset or next((evaluator.get('preset') for evaluator in ours if evaluator.get('preset')), 'mlgcn')
+def add_score_dump(cfg: Config, scores: Path, overwrite: bool) -> None:
+    """Add the metric that writes scores."""
+    given = cfg.test_evaluator
+    scores.parent.mkdir(parents=True, exist_ok=True)
+    dump = dict(type='mlic_mm.DumpScores', out_file=str(scores), overwrite=overwrite)
+    cfg.test_evaluator = [*(given if isinstance(given, list | tuple) else [given]), dump]
 
 
 def training_curve(run: Path, report: Path) -> Path | None:
@@ -114,13 +107,18 @@ def main(argv: list[str] | None = None) -> None:
 
     report = Path(cfg.work_dir) / 'report'
     scores = args.out or (report / 'scores.npz' if args.report else None)
-    preset = set_evaluators(cfg, args.preset, scores, overwrite=args.out is None)  # a file named by the user is kept
+    if args.preset:
+        get_protocol(args.preset)  # an unknown one is named now, not after the data set has been read
+    if scores:
+        add_score_dump(cfg, scores, overwrite=args.out is None)  # a file named by the user is kept
     # A folder of its own, or the runner would overwrite the config that the training left in the work dir.
     cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     pipeline = cfg.test_dataloader.dataset.get('pipeline')
     if args.tta is not None:
         set_views(cfg, args.tta)
     runner = build_runner(cfg, args.launcher)
+    # From the built metrics: a config may name their type by a class.
+    protocol = shared_protocol(runner.test_evaluator, args.preset)
     model = bare_model(runner)
     if isinstance(model, EnsembleClassifier) and model.classes:
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
@@ -145,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
         page = write_report(
             ScoreDump.load(scores),
             report,
-            preset=preset,
+            preset=protocol,
             scalars=training_curve(Path(args.checkpoint).absolute().parent, report) if args.checkpoint else None,
             model=model,
             dataset=dataset,

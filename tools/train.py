@@ -27,7 +27,7 @@ from mlic_mm.engine.launch import (
 from mlic_mm.engine.resume_check import compare_with_checkpoint
 from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, find_stop, stop_status
 from mlic_mm.utils.folder_lock import lock_folder
 from mlic_mm.utils.pretrained import resolve_pretrained
 
@@ -172,7 +172,10 @@ def main(argv: list[str] | None = None) -> int:
         alone = lock_folder(cfg.work_dir, '.training.lock', 'training') if is_main_process() else nullcontext()
         with alone:
             train(cfg, args)
-    except KeyboardInterrupt as stop:
+    except BaseException as error:
+        stop = find_stop(error)
+        if stop is None:
+            raise
         if is_main_process():
             print(how_to_go_on(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
         return stop_status(stop)

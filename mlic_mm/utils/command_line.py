@@ -26,6 +26,7 @@ __all__ = [
     'StopSignal',
     'command',
     'explain',
+    'find_stop',
     'is_main_process',
     'log_to_file',
     'stop_status',
@@ -115,6 +116,9 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
+            if (stop := find_stop(error)) is not None:
+                print('\ninterrupted', file=sys.stderr)
+                raise SystemExit(stop_status(stop)) from None
             log_to_file(''.join(traceback.format_exception(error)), logging.ERROR)
             if '--debug' in words:
                 raise
@@ -123,6 +127,13 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
             raise CommandError(f'error: {message}') from error
 
     return run
+
+
+def find_stop(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Find the interruption that an exception stems from: a bare ``except`` of a library may have renamed it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def stop_status(stop: KeyboardInterrupt) -> int:

@@ -1,5 +1,6 @@
 """One command per table: real rows on the small COCO, a fusion, a stop, and the pages."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +121,7 @@ def test_a_failing_run_shows_its_log(tmp_path, data_root):
     log = reproduce(
         *words, '--cfg-options', 'model.head.num_classes=7', cwd=tmp_path, data_root=data_root, check=run_failing
     )
-    assert 'COCO/R/M3/512 seed 0 failed with exit status 1' in log
-    assert 'error' in log.lower()
+    assert 'COCO/R/M3/512 seed 0 failed with exit status 2: error: model.head' in log
     # Nothing was trained, so the mended config takes its place.
     reproduce(*words, *QUICK, cwd=tmp_path, data_root=data_root)
     assert len(scores(tmp_path, 'COCO_R_M3_512').scores) == 40
@@ -227,6 +228,87 @@ Run(Path(sys.argv[1], 'runs'), paper, *paper.find('1/student'), 'full', 0).bring
 """
 
 
+@pytest.fixture
+def finished(handover, trained):
+    """A run with all its files, which took no time."""
+    run = handover('first')
+    run.prepare(None, 1)
+    for path in (trained / 'full').glob('*epoch*.pth'):
+        shutil.copy(path, run.folder)
+    ScoreDump(np.eye(4), np.eye(4), list('abcd'), [''] * 4, tuple('abcd')).save(run.scores)
+    run.figures.write_text('{}')
+    assert run.state == 'done'
+    return run
+
+
+@pytest.mark.parametrize('damage', ['scores cut', 'scores empty', 'figures cut', 'figures missing', 'no scores'])
+def test_what_cannot_be_read_is_not_done(finished, damage):
+    file = finished.figures if 'figures' in damage else finished.scores
+    if damage in ('figures missing', 'no scores'):
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: 300 if 'scores cut' in damage else 1 if 'figures' in damage else 0])
+    (finished.folder / 'last_checkpoint').write_text('')  # as a kill while it was written leaves it
+    assert finished.state == 'started'
+    assert '--resume' in finished.commands(1)[0]
+
+
+@pytest.mark.parametrize(('kept', 'state'), [(['epoch_2.pth'], 'started'), ([], 'open')])
+def test_what_can_go_on(finished, kept, state):
+    """A checkpoint that is cut short, or a pointer to it, is nothing to go on from."""
+    finished.scores.unlink()
+    (finished.folder / 'last_checkpoint').write_text(str(finished.folder / 'epoch_3.pth'))
+    for path in finished.folder.glob('epoch_*.pth'):
+        if path.name not in kept:
+            path.write_bytes(path.read_bytes()[:1000])
+    assert finished.state == state
+
+
+@pytest.mark.slow
+def test_a_damaged_result_is_made_again(handover, capsys):
+    run = handover('first')
+    run.bring(None, 1)
+    whole = ScoreDump.load(run.scores).scores
+    run.scores.write_bytes(run.scores.read_bytes()[:500])
+    (run.folder / 'last_checkpoint').write_text('')
+    handover('first').bring(None, 1)
+    assert 'first seed 0: goes on' in capsys.readouterr().out
+    assert np.array_equal(ScoreDump.load(run.scores).scores, whole)
+    assert (run.folder / 'scores_incomplete.npz').stat().st_size == 500
+
+
+LONG = BRING.replace("'1/student'", "'1/first'").replace('.bring(None, 1)', ".bring({'train_cfg.max_epochs': 9999}, 1)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_command_does_not_leave_a_training_that_nobody_knows_of(handover, capsys, tmp_path, number):
+    code = LONG.replace('\nRun(', '\nfrom mlic_mm.utils.command_line import command\ncommand(lambda _: Run(') + ')()'
+    env = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tools"}')
+    process = subprocess.Popen(
+        [sys.executable, '-c', code.replace('\n)()', ')()'), str(tmp_path)], env=env, start_new_session=True
+    )
+    run = handover('first')
+    try:
+        while not (run.log.exists() and 'Epoch(train)' in run.log.read_text()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(number)
+        process.wait(90)
+        with run.lock() as mine:
+            assert mine == (number == signal.SIGTERM)
+        if number == signal.SIGKILL:
+            handover('first').bring(None, 1)
+            assert 'first seed 0: another process is at it' in capsys.readouterr().out
+            assert run.log.read_text().count('tools/train.py') == 1
+        else:
+            assert process.returncode == 128 + number
+            assert 'To continue:' in run.log.read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_what_a_row_needs_is_run_first_and_once(handover, capsys, tmp_path):
     """One process is at the teacher; another, asked for the student, waits for it and goes on with its result."""
@@ -273,7 +355,10 @@ def test_a_folder_that_nothing_names(handover):
 
 
 def test_a_failing_teacher_ends_its_student(handover):
-    with pytest.raises(RuntimeError, match='mine/1/first seed 0 failed with exit status 1'):
+    # The reason is the one line of the command that failed.
+    with pytest.raises(
+        ValueError, match=r'mine/1/first seed 0 failed with exit status 2: error: .*; all output: .*log\.txt'
+    ):
         handover('student').bring({'model.head.in_channels': 7}, 1)
     assert handover('student').state == 'open'
 
