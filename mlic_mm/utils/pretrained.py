@@ -4,17 +4,19 @@ mmengine downloads the weights of an ``init_cfg`` in the middle of building the 
 ``URLError``. Looking for them before anything is built lets the message say what a user can do.
 """
 
-import hashlib
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urlparse, urlsplit, urlunsplit
 
 import torch
+from mmengine.model import PretrainedInit
 
-TIMEOUT_S = 30.0
+from mlic_mm.utils.download import DownloadError, download, sha256_of
+
+HOMES = ('download.openmmlab.com', 'mmassets.onedl.ai')
+"""Where the weights of OpenMMLab lie, under the same paths: of the original line, and of the maintained one."""
 
 
 def resolve_pretrained(cfg: Mapping[str, Any]) -> list[Path]:
@@ -57,12 +59,11 @@ def _pretrained(node: Any, key: str, switch: str = '') -> Iterator[tuple[str, st
     """Yield ``(key of the checkpoint, key that set to None drops it, checkpoint)``."""
     if isinstance(node, Mapping):
         kind = node.get('type')
-        if (
-            isinstance(kind, str)
-            and kind.rpartition('.')[2] == 'Pretrained'
-            and isinstance(node.get('checkpoint'), str)
-        ):
+        named = isinstance(kind, str) and kind.rpartition('.')[2] in ('Pretrained', 'PretrainedInit')
+        if (named or kind is PretrainedInit) and isinstance(node.get('checkpoint'), str):
             yield f'{key}.checkpoint', switch or key, node['checkpoint']
+        if 'backbone' in node and isinstance(node.get('pretrained'), str):  # ImageClassifier's short form
+            yield f'{key}.pretrained', f'{key}.pretrained', node['pretrained']
         for name, child in node.items():
             yield from _pretrained(child, f'{key}.{name}')
     elif isinstance(node, list | tuple):
@@ -79,7 +80,11 @@ def _resolve(key: str, switch: str, source: str) -> Path | None:
     file = cached_path(source) if remote else Path(source).expanduser()
     reason = 'there is no such file'
     if remote and not file.exists():
-        reason = _download(source, file)
+        try:
+            download(addresses_of(source), file, _digits(file))
+            return file
+        except DownloadError as error:
+            reason = str(error)
     if not file.is_file():
         raise FileNotFoundError(_explain(key, switch, source, file, reason))
     if remote:
@@ -87,42 +92,36 @@ def _resolve(key: str, switch: str, source: str) -> Path | None:
     return file
 
 
-def _download(url: str, file: Path) -> str:
-    """Fetch ``url`` to ``file``, complete or not at all; returns why that failed, else an empty string."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none, and a silent firewall would hang the start for minutes
-    try:
-        torch.hub.download_url_to_file(url, str(file))
-    except OSError as error:  # URLError, HTTPError and time-outs are all OSErrors
-        return f'the download failed: {error}'
-    finally:
-        socket.setdefaulttimeout(before)
-    return ''
+def addresses_of(url: str) -> list[str]:
+    """Return ``url`` and, of weights of OpenMMLab, the same file at their other homes."""
+    parts = urlsplit(url)
+    if parts.netloc not in HOMES:
+        return [url]
+    return [url, *(urlunsplit(parts._replace(netloc=home)) for home in HOMES if home != parts.netloc)]
 
 
 def _explain(key: str, switch: str, source: str, file: Path, reason: str) -> str:
-    lines = [f'Pretrained weights of {key} are not to be had, {reason}: {source}']
-    if source != str(file):
-        lines.append(f'  by URL:  download {source} on a machine with network and put it at {file}')
-    lines.append(f'  by file: --cfg-options {key}=FILE')
-    lines.append(f'  without: --cfg-options {switch}=None')
-    return '\n'.join(lines)
+    by_hand = f'download it on a machine with network and put it at {file}, ' if source != str(file) else ''
+    return (
+        f'pretrained weights of {key} are not to be had, {source}: {reason}: {by_hand}give another file with '
+        f'--cfg-options {key}=FILE, or train without with --cfg-options {switch}=None'
+    )
+
+
+def _digits(file: Path) -> str:
+    """Digits of SHA-256 that OpenMMLab and torch put at the end of a name, where there are any."""
+    match = torch.hub.HASH_REGEX.search(file.name)
+    return match.group(1) if match and len(match.group(1)) >= 8 else ''
 
 
 def _check_sum(key: str, file: Path) -> None:
-    """Compare with the digits of SHA-256 that OpenMMLab and torch put at the end of a name, where there are any."""
-    match = torch.hub.HASH_REGEX.search(file.name)
-    prefix = match.group(1) if match else ''
-    if len(prefix) < 8:
+    digits = _digits(file)
+    if not digits:
         return
-    digest = hashlib.sha256()
     with file.open('rb') as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    found = digest.hexdigest()
-    if not found.startswith(prefix):
+        found = sha256_of(stream)
+    if not found.startswith(digits):
         raise ValueError(
-            f'{file} ({key}) is damaged: its SHA-256 begins with {found[: len(prefix)]}, its name promises {prefix}. '
+            f'{file} ({key}) is damaged: its SHA-256 begins with {found[: len(digits)]}, its name promises {digits}. '
             'Delete it and fetch it again.'
         )

@@ -5,14 +5,16 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import MODELS
 
-from mlic_mm.utils.pretrained import cached_path, resolve_pretrained
+from mlic_mm.utils.pretrained import addresses_of, cached_path, pretrained_sources, resolve_pretrained
 
 # Port 9 (discard) of this machine: refused at once, as on a machine without network.
 DEAD = 'http://127.0.0.1:9/resnet_tiny.pth'
@@ -40,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             pass
 
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
         yield f'http://127.0.0.1:{httpd.server_port}', folder
         httpd.shutdown()
 
@@ -54,11 +56,12 @@ def test_offline_the_message_names_both_ways_and_the_switch(hub: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         resolve_pretrained(config(DEAD))
     message = str(caught.value)
-    assert f'download {DEAD}' in message
+    assert f'{DEAD}: ' in message
     assert str(hub / 'resnet_tiny.pth') in message
     assert '--cfg-options model.backbone.init_cfg.checkpoint=FILE' in message
     assert '--cfg-options model.backbone.init_cfg=None' in message
-    assert not list(hub.iterdir()), 'a failed download left a file behind'
+    assert '\n' not in message
+    assert not list(hub.glob('*.pth*')), 'a failed download left a file behind'
 
 
 def test_the_three_cures_of_the_message_work(hub: Path, tmp_path: Path) -> None:
@@ -96,6 +99,43 @@ def test_a_url_is_fetched_once_and_checked(server: tuple[str, Path], hub: Path) 
         resolve_pretrained(cfg)
 
 
+def test_weights_are_found_at_either_home(
+    server: tuple[str, Path], hub: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """The config names the one that is gone; mmengine then finds the file under both addresses without asking."""
+    address, folder = server
+    homes = (urlsplit(DEAD).netloc, urlsplit(address).netloc)
+    monkeypatch.setattr('mlic_mm.utils.pretrained.HOMES', homes)
+    torch.save({'state_dict': {}}, folder / 'net.pth')
+    name = f'net_8xb32-{hashlib.sha256((folder / "net.pth").read_bytes()).hexdigest()[:8]}.pth'
+    (folder / 'v0').mkdir()
+    (folder / 'net.pth').rename(folder / 'v0' / name)
+    for home in homes:
+        assert resolve_pretrained(config(f'http://{home}/v0/{name}')) == [hub / name]
+        assert f'downloading {address}/v0/{name}' in capfd.readouterr().err
+        if home == homes[0]:
+            (hub / name).unlink()
+    (folder / 'v0' / name).unlink()
+    for home in ('download.openmmlab.com', 'mmassets.onedl.ai', *homes):
+        assert CheckpointLoader.load_checkpoint(f'http://{home}/v0/{name}') == {'state_dict': {}}
+
+
+def test_both_homes_are_named_where_neither_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mlic_mm.utils.pretrained.HOMES', ('127.0.0.1:9', 'localhost:9'))
+    with pytest.raises(
+        FileNotFoundError, match=r'http://127\.0\.0\.1:9/resnet.*; http://localhost:9/resnet.*put it at'
+    ):
+        resolve_pretrained(config(DEAD))
+
+
+def test_homes() -> None:
+    path = 'mmclassification/v0/vgg/vgg16_batch256_imagenet_20210208-db26f1a5.pth'
+    old, new = f'https://download.openmmlab.com/{path}', f'https://mmassets.onedl.ai/{path}'
+    assert addresses_of(old) == [old, new]
+    assert addresses_of(new) == [new, old]
+    assert addresses_of(DEAD) == [DEAD]
+
+
 def test_a_missing_page_is_named(server: tuple[str, Path]) -> None:
     with pytest.raises(FileNotFoundError, match='404'):
         resolve_pretrained(config(f'{server[0]}/absent.pth'))
@@ -113,6 +153,14 @@ def test_every_place_of_a_config_is_looked_at() -> None:
         resolve_pretrained(listed)
     assert 'model.head.init_cfg.1.checkpoint=FILE' in str(caught.value)
     assert 'model.head.init_cfg=None' in str(caught.value)
+
+
+def test_other_ways_to_name_them() -> None:
+    """The class in place of its name, as in pure-Python configs, and mmpretrain's short form."""
+    nodes = {'backbone': {'init_cfg': {'type': PretrainedInit, 'checkpoint': 'a'}}, 'pretrained': 'b'}
+    assert sorted(pretrained_sources({'model': nodes})) == ['a', 'b']
+    with pytest.raises(FileNotFoundError, match=r'model\.pretrained=FILE.*model\.pretrained=None'):
+        resolve_pretrained({'model': {'backbone': {}, 'pretrained': 'absent.pth'}})
 
 
 def test_other_schemes_and_later_processes_are_left_to_mmengine(monkeypatch: pytest.MonkeyPatch) -> None:
