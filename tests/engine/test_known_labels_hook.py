@@ -14,6 +14,7 @@ OPTIONS: dict[str, Any] = dict(
     val_dataloader=None,
     val_evaluator=None,
     default_hooks__checkpoint__save_best=None,
+    default_hooks__label_check=None,  # which refuses such a label
 )
 SWITCH = dict(
     type='SwitchRecipeHook',
