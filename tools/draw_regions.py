@@ -38,6 +38,7 @@ from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
 from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.config_file import read_config
+from mlic_mm.utils.config_types import type_name
 from mlic_mm.visualization.class_maps import choose_images
 from mlic_mm.visualization.context_pictures import context_picture, detections
 from mlic_mm.visualization.region_pictures import (
@@ -129,10 +130,10 @@ class Scores:
 def load_model(args: argparse.Namespace) -> tuple[Any, tuple[str, ...] | None]:
     """Return the model, which gives boxes, and its label names."""
     cfg = read_config(args.config, args.cfg_options)
-    kind = str(((cfg.get('model') or {}).get('head') or {}).get('type'))
-    if kind.endswith('WSDDNHead'):
+    kind = type_name(((cfg.get('model') or {}).get('head') or {}).get('type'))
+    if kind == 'WSDDNHead':
         cfg.merge_from_dict({'model.head.test_cfg.boxes': True})
-    elif not kind.endswith('SpatialContextHead'):
+    elif kind != 'SpatialContextHead':
         raise ValueError(
             f'{args.config}: the head is {kind}; give the config of a mlic_mm.WSDDNHead or mlic_mm.SpatialContextHead'
         )

@@ -33,6 +33,7 @@ from mlic_mm.models.patch_generators import PatchGenerator, proposal_recall
 from mlic_mm.registry import DATASETS, TASK_UTILS
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.config_file import read_config
+from mlic_mm.utils.config_types import type_class, type_name
 
 NUMS = (100, 500, 1000)
 
@@ -94,7 +95,7 @@ def build_generator(cfg: Config, args: argparse.Namespace) -> PatchGenerator:
     options = dict(cfg.get('patch_generator') or {})
     if args.generator:
         kind = args.generator if '.' in args.generator else f'mlic_mm.{args.generator}'
-        if options.get('type', kind) != kind:
+        if type_name(options.get('type', kind)) != type_name(kind):
             given = {key.partition('.')[2]: value for key, value in (args.cfg_options or {}).items() if '.' in key}
             options = {key: value for key, value in options.items() if key in given}
         options['type'] = kind
@@ -129,7 +130,7 @@ def collect(cfg: Config, args: argparse.Namespace) -> Images:
             options[f'{name}_dataloader.dataset.pipeline'] = [
                 dict(type='mlic_mm.LoadImage', on_error='skip', max_pixels=loader.max_pixels)
             ][: loader.on_error == 'skip']
-            kind = DATASETS.get(loaders['type'])
+            kind = type_class(DATASETS, loaders['type'])
             if any('with_boxes' in inspect.signature(base).parameters for base in (kind.__mro__ if kind else ())[:-1]):
                 options[f'{name}_dataloader.dataset.with_boxes'] = True
         dataset = dataset_from_config(args.config, name, options)
@@ -157,7 +158,7 @@ def collect(cfg: Config, args: argparse.Namespace) -> Images:
 def own_loader(pipeline: Sequence[dict]) -> LoadImage:
     """Return the pipeline's loader, for images at full size and without its cache."""
     for step in pipeline:
-        if str(step['type']).rpartition('.')[2] == 'LoadImage':
+        if type_name(step['type']) == 'LoadImage':
             return LoadImage(**{key: step[key] for key in ('on_error', 'max_pixels') if key in step})
     return LoadImage()
 

@@ -32,6 +32,7 @@ from table_run import REPO, Run
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.evaluation.table_figures import RowFigures, measured_figures
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.utils.config_types import type_name
 from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
 from mlic_mm.utils.pretrained import cached_path, pretrained_sources
 from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
@@ -130,7 +131,7 @@ def needs(cfg: Config) -> list[str]:
     dataset = cfg.train_dataloader.dataset
     found = [(dataset.get('data_root'), Path(dataset.get('data_root') or '.').expanduser())]
     for step in dataset.get('pipeline', ()):
-        if str(step.get('type')).endswith('LoadProposals'):
+        if type_name(step.get('type')) == 'LoadProposals':
             found.append((f'proposals {step.file}', Path(step.file)))
     graph = cfg.model.head.get('label_graph', {}).get('graph')
     if graph:

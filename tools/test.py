@@ -19,12 +19,14 @@ from mmengine.registry import TRANSFORMS
 
 from mlic_mm.apis import AverageViewsHook, view_pipeline
 from mlic_mm.engine.bare_model import bare_model
-from mlic_mm.engine.launch import LAUNCHERS, build_runner, is_main_process, leave_processes, load_config
+from mlic_mm.engine.launch import LAUNCHERS, TESTING, build_runner, is_main_process, leave_processes, load_config
 from mlic_mm.evaluation import get_protocol, shared_protocol
 from mlic_mm.models import EnsembleClassifier
-from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.checkpoint import check_weights_fit, forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.pretrained import resolve_pretrained
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -58,6 +60,20 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if unknown := [view for view in args.tta or [] if view != 'flip' and not (view.isdecimal() and int(view))]:
         parser.error(f'--tta {unknown[0]}: a view is flip or a size in pixels; give config and checkpoint before --tta')
     return args
+
+
+def local_file(checkpoint: str) -> Path:
+    """Return the file of a checkpoint, which is downloaded where its address is given.
+
+    Raises:
+        ValueError: An address of another kind than http.
+    """
+    if '://' not in checkpoint:
+        return Path(checkpoint).expanduser()
+    found = resolve_pretrained(dict(load_from=checkpoint))
+    if not found:
+        raise ValueError(f'{checkpoint}: give a file, or an address that begins with https://')
+    return found[0]
 
 
 def set_views(cfg: Config, views: list[str]) -> None:
@@ -96,12 +112,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     forbid_code_in_checkpoints()
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    if args.checkpoint is None and not str(cfg.model.type).endswith('EnsembleClassifier'):
-        raise SystemExit(f'{args.config}: a {cfg.model.type} needs a checkpoint, give it after the config')
-    if args.checkpoint and '://' not in args.checkpoint:
-        load_checkpoint(args.checkpoint, mmap=True)  # fails now, not after the data set has been read
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, TESTING)
+    for path in filter(None, (args.out, args.figures)):
+        check_can_write(path)
+    file = local_file(args.checkpoint) if args.checkpoint else None
+    checkpoint = load_checkpoint(file, mmap=True) if file else None  # fails now, not after the data set has been read
+    cfg.load_from, cfg.resume = None if file is None else str(file), False
     if args.amp:
         cfg.test_cfg.fp16 = True
 
@@ -120,6 +136,10 @@ def main(argv: list[str] | None = None) -> None:
     # From the built metrics: a config may name their type by a class.
     protocol = shared_protocol(runner.test_evaluator, args.preset)
     model = bare_model(runner)
+    if checkpoint is not None:
+        check_weights_fit(model, checkpoint, f'checkpoint {args.checkpoint}')
+    elif not isinstance(model, EnsembleClassifier):
+        raise ValueError(f'{args.config}: a {type(model).__name__} needs a checkpoint, give it after the config')
     if isinstance(model, EnsembleClassifier) and model.classes:
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes:
@@ -129,8 +149,8 @@ def main(argv: list[str] | None = None) -> None:
     figures = runner.test()
     leave_processes()
     if args.figures and is_main_process():
-        args.figures.parent.mkdir(parents=True, exist_ok=True)
-        args.figures.write_text(json.dumps(figures, indent=2) + '\n')
+        with whole_file(args.figures) as part:
+            part.write_text(json.dumps(figures, indent=2) + '\n')
 
     if args.report and is_main_process():
         from mlic_mm.evaluation import ScoreDump
@@ -144,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
             ScoreDump.load(scores),
             report,
             preset=protocol,
-            scalars=training_curve(Path(args.checkpoint).absolute().parent, report) if args.checkpoint else None,
+            scalars=training_curve(file.absolute().parent, report) if file else None,
             model=model,
             dataset=dataset,
         )

@@ -8,6 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
+from mlic_mm.utils.config_types import type_name
+
 
 def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequence[int] = ()) -> list[dict]:
     """Make a pipeline of several views out of a test pipeline.
@@ -26,7 +28,7 @@ def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequenc
         ValueError: No view is asked for, or ``pipeline`` is not of the kind that it can be made out of.
     """
     steps = [copy.deepcopy(dict(step)) for step in pipeline]
-    kinds = [str(step.get('type')).rpartition('.')[2] for step in steps]
+    kinds = [type_name(step.get('type')) for step in steps]
     cure = 'set tta_pipeline in the config'
     if not flip and not sizes:
         raise ValueError('no test-time view is asked for: give flip, sizes or both')

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mlic_mm.utils.checkpoint import load_checkpoint
 from mlic_mm.utils.config_file import read_config
+from mlic_mm.utils.config_types import type_name
 
 from .proposal_file import ProposalFile
 
@@ -84,7 +85,7 @@ def _is_file(value: Any) -> bool:
 def _without_proposals(step: Mapping[str, Any], proposals: list[str]) -> dict[str, Any]:
     """Return what of a step decides about the sample; the file of ``LoadProposals`` goes into ``proposals``."""
     kept = {key: value for key, value in step.items() if key not in ('cache_mb', 'meta_keys')}
-    if str(step['type']).rpartition('.')[2] == 'LoadProposals':
+    if type_name(step['type']) == 'LoadProposals':
         proposals.append(ProposalFile(kept.pop('file')).fingerprint)
     return kept
 

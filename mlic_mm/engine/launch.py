@@ -14,6 +14,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mlic_mm.utils.command_line import is_main_process
 from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
+from mlic_mm.utils.config_types import type_class
 from mlic_mm.utils.whole_file import check_can_write
 
 from .tool_runner import ToolRunner
@@ -64,7 +65,7 @@ def use_amp(cfg: Config) -> None:
         ValueError: The config has an optimiser wrapper of a kind that mixed precision cannot take the place of.
     """
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    built = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    built = type_class(OPTIM_WRAPPERS, kind)
     if built is OptimWrapper:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     elif built is not OPTIM_WRAPPERS.get('AmpOptimWrapper'):
@@ -91,7 +92,7 @@ def prepare_training(cfg: Config) -> None:
     kind = cfg.train_cfg.get(
         'type', 'EpochBasedTrainLoop' if cfg.train_cfg.get('by_epoch', True) else 'IterBasedTrainLoop'
     )
-    loop = LOOPS.get(kind) if isinstance(kind, str) else kind
+    loop = type_class(LOOPS, kind)
     by_iteration = inspect.isclass(loop) and issubclass(loop, IterBasedTrainLoop)
     length = 'max_iters' if by_iteration else 'max_epochs'
     if cfg.train_cfg.get(length) is None and kind in ('EpochBasedTrainLoop', 'IterBasedTrainLoop'):

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.config_types import type_name
 
 from .checkpoint import load_checkpoint
 from .mmdet_parts import register_mmdet
@@ -97,7 +98,7 @@ def _drop_init(node: Any) -> None:
     """Remove every ``init_cfg`` of pretrained weights."""
     if isinstance(node, dict):
         init = node.get('init_cfg')
-        if isinstance(init, dict) and str(init.get('type', '')).endswith('Pretrained'):
+        if isinstance(init, dict) and type_name(init.get('type')) in ('Pretrained', 'PretrainedInit'):
             node['init_cfg'] = None
         for child in node.values():
             _drop_init(child)

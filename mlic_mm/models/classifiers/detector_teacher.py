@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.config_types import type_class
 from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector
 
 from .teacher import tapped
@@ -143,7 +144,7 @@ def _classes_of_data(cfg: Config) -> tuple[str, ...] | None:
 
     data = dataset_of(cfg) or {}
     classes = (data.get('metainfo') or {}).get('classes')
-    if not classes and isinstance(data.get('type'), str):
+    if not classes:
         with DefaultScope.overwrite_default_scope('mmdet'):
-            classes = getattr(DATASETS.get(data['type']), 'METAINFO', {}).get('classes')
+            classes = getattr(type_class(DATASETS, data.get('type')), 'METAINFO', {}).get('classes')
     return (classes,) if isinstance(classes, str) else tuple(classes) if classes else None

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mlic_mm.utils.checkpoint import check_weights_fit, load_checkpoint, plain_names
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.config_types import type_class
 
 Labels = dict[str, tuple[str, ...]]
 """Label names by what states them, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""
@@ -92,6 +93,6 @@ def _labels_of_data(cfg: Mapping[str, Any]) -> Labels:
     """Label names that the test data of a config state without being read."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     classes = (dataset.get('metainfo') or {}).get('classes')
-    if not classes and isinstance(dataset.get('type'), str):
-        classes = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes')
+    if not classes:
+        classes = getattr(type_class(DATASETS, dataset.get('type')), 'METAINFO', {}).get('classes')
     return {f'test data of config {getattr(cfg, "filename", "")}'.rstrip(): tuple(classes)} if classes else {}

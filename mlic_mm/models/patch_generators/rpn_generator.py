@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.config_types import type_name
 from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
 
 from .patch_generator import PatchGenerator
@@ -93,6 +94,6 @@ def _pipeline(cfg: Config, config: str) -> list[dict]:
     if node is None:
         raise ValueError(f'RPNGenerator: {config} has no test_dataloader.dataset.pipeline; name a whole config')
     steps = [dict(step) for step in copy.deepcopy(list(node.pipeline))]
-    kinds = [str(step['type']).rpartition('.')[2] for step in steps]
+    kinds = [type_name(step['type']) for step in steps]
     kept = [step for step, kind in zip(steps, kinds, strict=True) if not kind.startswith('Load')]
     return [dict(type='mmdet.LoadImageFromNDArray'), *kept]
