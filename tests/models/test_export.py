@@ -161,6 +161,10 @@ def test_constant_labels() -> None:
         model.head.label_graph.embeddings.mul_(2)
         assert not torch.allclose(model(IMAGES), scores)
         torch.testing.assert_close(fixed(IMAGES), scores)
+        both = ensemble()
+        fixed = constant_labels(both)
+        assert isinstance(fixed.members[0].head.label_graph, ConstantLabels)
+        torch.testing.assert_close(fixed(IMAGES), both(IMAGES))
 
 
 class Regions(nn.Module):

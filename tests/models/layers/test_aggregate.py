@@ -60,6 +60,21 @@ def test_dense_and_sparse_agree_in_value_and_gradient(seed):
         torch.testing.assert_close(dense, sparse, atol=1e-5, rtol=1e-5)
 
 
+def test_sparse_path_compiles_to_one_graph_with_the_same_gradient():
+    edges = random_edges(10, 0.3, 0)
+    compiled = torch.compile(aggregate, fullgraph=True, backend='aot_eager')
+    grads = []
+    for function in (aggregate, compiled):
+        leaves = [
+            torch.linspace(-1, 1, edges.size(1)).requires_grad_(),
+            torch.arange(40.0).view(10, 4).requires_grad_(),
+        ]
+        out = function(leaves[0], edges, leaves[1], sparse=True)
+        grads.append([out, *torch.autograd.grad(out.sin().sum(), leaves)])
+    for eager, traced in zip(*grads, strict=True):
+        torch.testing.assert_close(eager, traced, atol=1e-5, rtol=1e-5)
+
+
 def test_sparse_path_works_under_autocast():
     edges = random_edges(10, 0.3, 0)
     x = torch.randn(10, 4, dtype=torch.bfloat16)
