@@ -7,7 +7,6 @@ The file format, word vectors and the order of labels in other codebases' pickle
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
+from mlic_mm.datasets.json_file import read_json
 from mlic_mm.registry import DATASETS
 from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
@@ -217,8 +217,13 @@ def sparse_targets(
 def pickle_rows(args: argparse.Namespace, counted: LabelGraphData | None) -> tuple[str, ...]:
     """Names of a pickle's rows, empty where no pickle is read."""
     if args.classes:
-        text = args.classes.read_text(encoding='utf-8')
-        names = json.loads(text) if args.classes.suffix == '.json' else text.splitlines()
+        if args.classes.suffix == '.json':
+            names = read_json(str(args.classes))
+        else:
+            try:
+                names = args.classes.read_text(encoding='utf-8-sig').splitlines()
+            except UnicodeDecodeError as error:
+                raise ValueError(f'{args.classes}: not UTF-8 at byte {error.start}; save it as UTF-8') from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f'{args.classes} must be a JSON list of names')
         return tuple(name.strip() for name in names if name.strip())

@@ -1,13 +1,12 @@
 """COCO, and any data set annotated in its format, as multi-label classification."""
 
-import contextlib
-import io
 import os
 from typing import Any
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.pickle_bounds import show
 
-from .json_file import read_json
+from .json_file import MOST_PIXELS, read_json
 from .labels import select_classes
 from .multi_label_base import MultiLabelBase
 
@@ -65,25 +64,28 @@ class COCOMultiLabel(MultiLabelBase):
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the JSON with pycocotools' index."""
+        """Read and check the JSON."""
         self.require(self.ann_file)
         self.require(self.img_prefix)
-        coco = _load_coco(self.ann_file)
-        label_of = self._labels(coco.dataset['categories'])
+        content = _read_instances(self.ann_file)
+        label_of = self._labels(content['categories'])
+        objects_of: dict[int | str, list[dict]] = {image['id']: [] for image in content['images']}
+        for annotation in content['annotations']:
+            if label_of[annotation['category_id']] is not None:
+                objects_of[annotation['image_id']].append(annotation)
         data_list = []
-        for image in coco.dataset['images']:
-            objects = [a for a in coco.imgToAnns.get(image['id'], ()) if label_of[a['category_id']] is not None]
+        for image in content['images']:
+            image_id, objects = image['id'], objects_of[image['id']]
             if not objects and self.drop_empty:
                 continue
             boxes = None
             if self.with_boxes:
                 found = [_box(a, image, label_of[a['category_id']], self.ann_file) for a in objects]
                 boxes = [box for box in found if box is not None]
-            image_id = image['id']
             data_list.append(
                 self.make_info(
                     img_path=os.path.join(self.img_prefix, image['file_name']),
-                    img_id=f'{image_id:012d}' if isinstance(image_id, int) else str(image_id),
+                    img_id=f'{image_id:012d}' if isinstance(image_id, int) else image_id,
                     labels=[label_of[a['category_id']] for a in objects],
                     instances=boxes,
                 )
@@ -106,37 +108,47 @@ class COCOMultiLabel(MultiLabelBase):
         return {c['id']: index.get(c['name']) for c in categories}
 
 
-def _load_coco(path: str) -> Any:
-    """Return pycocotools' index of an instances JSON, after checking what the index takes for granted."""
-    from pycocotools.coco import COCO
+def _read_instances(path: str) -> dict[str, list[dict]]:
+    """Return images, annotations and categories of an instances JSON, with ids and names of the right kinds.
 
+    Raises:
+        ValueError: It is no such file, or an entry is wrong; the message names file, entry and cure.
+    """
     content = read_json(path)
-    kinds = dict(images={'id', 'file_name'}, annotations={'image_id', 'category_id'}, categories={'id', 'name'})
-    for key, fields in kinds.items():
+    fields: dict[str, dict[str, tuple[type, ...]]] = dict(
+        images=dict(id=(int, str), file_name=(str,)),
+        annotations=dict(image_id=(int, str), category_id=(int, str)),
+        categories=dict(id=(int, str), name=(str,)),
+    )
+    for key, kinds in fields.items():
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise ValueError(f'{path}: no list {key!r}: not a COCO instances file; use instances_*.json')
         for position, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not fields <= entry.keys():
-                raise ValueError(f'{path}: {key}[{position}] = {str(entry)[:80]} lacks {sorted(fields)}; add them')
+            if not isinstance(entry, dict) or not kinds.keys() <= entry.keys():
+                raise ValueError(f'{path}: {key}[{position}] = {show(entry)} lacks {sorted(kinds)}; add them')
+            for field, types in kinds.items():
+                value = entry[field]
+                if type(value) not in types or value == '':
+                    expected = 'text' if types == (str,) else 'a whole number or text'
+                    raise ValueError(f'{path}: {key}[{position}] has {field} {show(value)}; write {expected}')
+    ids: dict[str, set] = {}
     for key in ('images', 'categories'):
-        seen: set = set()
+        seen = ids[key] = set()
         for entry in content[key]:
             if entry['id'] in seen:
                 raise ValueError(f'{path}: two {key} have the id {entry["id"]!r}; ids must be unique')
             seen.add(entry['id'])
-        link = 'image_id' if key == 'images' else 'category_id'
+    if len({type(entry['id']) for entry in content['categories']}) > 1:
+        raise ValueError(f'{path}: some ids of categories are numbers and some are text; write one kind')
+    for key, link in (('images', 'image_id'), ('categories', 'category_id')):
         for position, annotation in enumerate(content['annotations']):
-            if annotation[link] not in seen:
+            if annotation[link] not in ids[key]:
                 raise ValueError(
                     f'{path}: annotations[{position}] has {link} {annotation[link]!r}, which is not in {key!r}; '
                     'remove it or add the entry'
                 )
-    with contextlib.redirect_stdout(io.StringIO()):  # it reports every step on stdout
-        coco = COCO()
-        coco.dataset = content
-        coco.createIndex()
-    return coco
+    return content
 
 
 def _box(annotation: dict, image: dict, label: int, path: str) -> dict | None:
@@ -144,12 +156,16 @@ def _box(annotation: dict, image: dict, label: int, path: str) -> dict | None:
     try:
         x, y, w, h = (float(v) for v in annotation['bbox'])
         width, height = float(image['width']), float(image['height'])
-    except (KeyError, TypeError, ValueError):
+        if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS):
+            raise ValueError
+        crowd = {0: 0, 1: 1}[annotation.get('iscrowd', 0)]
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(
-            f'{path}: annotation {annotation.get("id")} has bbox {annotation.get("bbox")!r} in an image of '
-            f'{image.get("width")} × {image.get("height")}; with_boxes needs [x, y, width, height] and the size'
+            f'{path}: annotation {show(annotation.get("id"))} has bbox {show(annotation.get("bbox"))} in an image of '
+            f'{show(image.get("width"))} × {show(image.get("height"))} and iscrowd '
+            f'{show(annotation.get("iscrowd", 0))}; with_boxes needs [x, y, width, height], the size, and 0 or 1'
         ) from None
     x1, y1, x2, y2 = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
     if not (x2 > x1 and y2 > y1):  # also true for NaN
         return None
-    return dict(bbox=[x1, y1, x2, y2], bbox_label=label, ignore_flag=int(annotation.get('iscrowd', 0)))
+    return dict(bbox=[x1, y1, x2, y2], bbox_label=label, ignore_flag=crowd)

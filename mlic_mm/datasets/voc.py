@@ -1,14 +1,19 @@
 """PASCAL VOC 2007 and 2012 as multi-label classification, with a choice for difficult labels."""
 
+import difflib
 import os
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from mmpretrain.datasets import VOC
 
 from mlic_mm.registry import DATASETS
 
-from .labels import select_classes
+from .json_file import MOST_PIXELS
+from .labels import hint, unique_classes
 from .multi_label_base import MultiLabelBase
 
 
@@ -19,6 +24,10 @@ class VOCMultiLabel(MultiLabelBase, VOC):
     A label is difficult where every object of it in the image is marked so. ML-GCN and its followers train with
     difficult labels as positives and leave them out of the AP: ``'positive'`` in training, ``'ignore'`` in testing.
     The two years share classes and layout; the 2012 test set has no public labels, ``val`` stands in for it.
+
+    Any data set in this layout is read with ``metainfo=dict(classes=…)`` that names a class which VOC does not have. Of
+    VOC, another name than its twenty in an annotation is an error; of others, objects of other names are left out, and
+    a warning names them.
 
     ``img_id`` is the name in the image list; ``gt_label_difficult`` lists the difficult labels in any case.
 
@@ -60,34 +69,69 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             raise ValueError(f"VOCMultiLabel: difficult={difficult!r} must be 'ignore', 'positive' or 'negative'")
         self.difficult = difficult
         self.with_boxes = with_boxes
+        self._own: Counter[str] | None = None
         super().__init__(data_root=os.path.expanduser(data_root), split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Parse the image list and each annotation once."""
         known = VOC.METAINFO['classes']
-        asked = self._metainfo['classes']
-        self._metainfo['classes'] = select_classes(asked, known, 'VOC')
+        asked = unique_classes(self._metainfo['classes'], 'metainfo')
+        self._metainfo['classes'] = asked
         # Objects of VOC classes that were not asked for map to None; other names are errors.
-        label_of = {name: None for name in known} | self.class_to_idx
+        label_of: dict[str, int | None] = self.class_to_idx
+        if set(asked) <= set(known):
+            label_of = dict.fromkeys(known) | label_of
+        else:
+            self._own = Counter()
         for path in (self.image_set_path, self.ann_prefix, self.img_prefix):
             self.require(path)
-        return [self._parse(name, label_of) for name in self._image_names()]
+        data_list = [self._parse(name, label_of) for name in self._image_names()]
+        if self._own is not None:
+            self._check_own(asked, data_list, self._own)
+        return data_list
+
+    def _check_own(self, asked: Sequence[str], data_list: list[dict], others: Counter[str]) -> None:
+        """Tell classes that were misspelt from objects to leave out."""
+        seen = {asked[label] for info in data_list for key in ('gt_label', 'gt_label_difficult') for label in info[key]}
+        voc = VOC.METAINFO['classes']
+        foreign = not seen <= set(voc)  # else these are images of VOC
+        for label, name in enumerate(asked):
+            known = list(others) if foreign else [*voc, *others]
+            if name in seen or name in voc:
+                continue
+            if not foreign or difflib.get_close_matches(name, known, cutoff=0.75):
+                raise ValueError(
+                    f"metainfo['classes'][{label}] = {name!r} is not a label of VOC, and no object in "
+                    f'{self.ann_prefix} is called so{hint(name, known)}'
+                )
+        if others:
+            named = ', '.join(f'{name} ({number})' for name, number in others.most_common(5))
+            message = f'{self.ann_prefix}: {others.total()} objects of no class in metainfo are left out: {named}'
+            print_log(message + (' …' if len(others) > 5 else ''), 'current', level=30)
 
     def _image_names(self) -> list[str]:
         names: dict[str, int] = {}
-        with open(self.image_set_path, encoding='utf-8') as file:
-            for number, line in enumerate(file, 1):
-                name = line.strip()
-                if not name:
-                    continue
-                if len(name.split()) > 1:
-                    raise ValueError(
-                        f'{self.image_set_path}:{number}: {name!r} is not one image name; use the list of a split, '
-                        'not of a class'
-                    )
-                if name in names:
-                    raise ValueError(f'{self.image_set_path}:{number}: {name!r} is already on line {names[name]}')
-                names[name] = number
+        with open(self.image_set_path, 'rb') as file:
+            raw = file.read()
+        try:
+            lines = raw.decode('utf-8-sig').splitlines()
+        except UnicodeDecodeError as error:
+            number = raw.count(b'\n', 0, error.start) + 1
+            raise ValueError(
+                f'{self.image_set_path}:{number}: byte {raw[error.start]:#04x} is not UTF-8; save the list as UTF-8'
+            ) from None
+        for number, line in enumerate(lines, 1):
+            name = line.strip()
+            if not name:
+                continue
+            if len(name.split()) > 1:
+                raise ValueError(
+                    f'{self.image_set_path}:{number}: {name[:80]!r} is not one image name; use the list of a split, '
+                    'not of a class'
+                )
+            if name in names:
+                raise ValueError(f'{self.image_set_path}:{number}: {name[:80]!r} is already on line {names[name]}')
+            names[name] = number
         if not names:
             raise ValueError(f'{self.image_set_path}: lists no image')
         return list(names)
@@ -101,23 +145,31 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             raise
         except ET.ParseError as error:
             raise ValueError(f'{path}: not valid XML ({error}); restore it from the official archive') from None
+        except (LookupError, ValueError) as error:
+            raise ValueError(f'{path}: its encoding cannot be read ({error}); save it as UTF-8') from None
         sure: set[int] = set()
         difficult: set[int] = set()
         instances = []
         for element in root.findall('object'):
+            kind = (element.findtext('name') or '').strip()
+            if kind not in label_of and self._own is None:
+                raise ValueError(
+                    f'{path}: unknown label {kind[:80]!r}; VOC has {", ".join(label_of)}. Name classes of your own in '
+                    "metainfo['classes']"
+                )
             try:
-                label = label_of[element.findtext('name', '').strip()]
-                hard = int(element.findtext('difficult', '0'))  # a few objects of 2012 have no such tag
-                box = [float(element.findtext(f'bndbox/{k}', '')) for k in ('xmin', 'ymin', 'xmax', 'ymax')]
-            except KeyError as error:
-                raise ValueError(f'{path}: unknown label {error}; VOC has {", ".join(label_of)}') from None
+                hard = _flag(element.findtext('difficult', '0'))  # a few objects of 2012 have no such tag
+                box = _box([element.findtext(f'bndbox/{k}', '') for k in ('xmin', 'ymin', 'xmax', 'ymax')])
             except ValueError as error:
-                raise ValueError(f'{path}: an object is malformed ({error}); restore the file') from None
+                raise ValueError(f'{path}: an object is malformed ({error}); correct it or restore the file') from None
+            if self._own is not None and kind not in label_of:
+                self._own[kind] += 1
+                continue
+            label = label_of[kind]
             if label is None:
                 continue
             (difficult if hard else sure).add(label)
-            # VOC counts pixels from 1 and includes the last one.
-            instances.append(dict(bbox=[box[0] - 1, box[1] - 1, box[2], box[3]], bbox_label=label, ignore_flag=hard))
+            instances.append(dict(bbox=box, bbox_label=label, ignore_flag=hard))
         difficult -= sure
         info = self.make_info(
             img_path=os.path.join(self.img_prefix, f'{name}.jpg'),
@@ -128,3 +180,17 @@ class VOCMultiLabel(MultiLabelBase, VOC):
         )
         info['gt_label_difficult'] = sorted(difficult)
         return info
+
+
+def _flag(text: str) -> int:
+    if text.strip() not in ('0', '1'):
+        raise ValueError(f'difficult is {text[:80]!r}, expected 0 or 1')
+    return int(text)
+
+
+def _box(edges: list[str]) -> list[float]:
+    """Return [x1, y1, x2, y2] counted from 0, right and lower edge outside: VOC counts from 1 and includes the last."""
+    x1, y1, x2, y2 = (float(edge) for edge in edges)
+    if not (-MOST_PIXELS <= x1 <= x2 <= MOST_PIXELS and -MOST_PIXELS <= y1 <= y2 <= MOST_PIXELS):
+        raise ValueError(f'the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inverted or not in a photograph')
+    return [x1 - 1, y1 - 1, x2, y2]

@@ -1,12 +1,13 @@
 """Read the annotation of WIDER Attribute."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 
-from .json_file import read_json
+from mlic_mm.utils.pickle_bounds import show
+
+from .json_file import MOST_PIXELS, read_json
 
 ATTRIBUTES = (
     'Male',
@@ -56,7 +57,7 @@ def read_persons(path: str, folders: Sequence[str]) -> dict[str, list[Person]]:
     for position, entry in enumerate(entries):
         where = f'{path}: images[{position}]'
         if not isinstance(entry, dict) or not isinstance(entry.get('targets'), list) or 'file_name' not in entry:
-            raise ValueError(f"{where} = {str(entry)[:80]} lacks 'file_name' or a list 'targets'; add them")
+            raise ValueError(f"{where} = {show(entry)} lacks 'file_name' or a list 'targets'; add them")
         name = str(entry['file_name'])
         if not name.startswith(tuple(f'{folder}/' for folder in folders)):
             raise ValueError(
@@ -72,21 +73,21 @@ def read_persons(path: str, folders: Sequence[str]) -> dict[str, list[Person]]:
 def _person(target: Any, where: str) -> Person:
     values, bbox = (target.get(key) for key in ('attribute', 'bbox')) if isinstance(target, dict) else (None, None)
     if not isinstance(values, list) or len(values) != len(ATTRIBUTES):
-        raise ValueError(f'{where} has attribute {values!r}, expected {len(ATTRIBUTES)} values; correct it')
+        raise ValueError(f'{where} has attribute {show(values)}, expected {len(ATTRIBUTES)} values; correct it')
     for name, value in zip(ATTRIBUTES, values, strict=True):
         if value not in (1, -1, 0):
             raise ValueError(
-                f'{where} has {name} = {value!r}, expected 1 (present), -1 (absent) or 0 (unspecified); correct it'
+                f'{where} has {name} = {show(value)}, expected 1 (present), -1 (absent) or 0 (unspecified); correct it'
             )
     try:
         x, y, width, height = (float(value) for value in bbox or ())
-    except (TypeError, ValueError):
-        raise ValueError(f'{where} has bbox {bbox!r}, expected [x, y, width, height]; correct it') from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f'{where} has bbox {show(bbox)}, expected [x, y, width, height]; correct it') from None
     box = [x, y, x + width, y + height]
     # The size of the photograph is not in the file: CropBox checks the other two edges.
-    if not all(map(math.isfinite, box)) or min(width, height, *box[2:]) <= 0:
+    if not all(abs(edge) <= MOST_PIXELS for edge in box) or min(width, height, *box[2:]) <= 0:
         raise ValueError(
-            f'{where} has bbox {bbox}, which has no area inside the photograph; correct it or remove the person'
+            f'{where} has bbox {show(bbox)}, which has no area inside the photograph; correct it or remove the person'
         )
     return Person(box, values)
 
@@ -96,7 +97,7 @@ def _check_names(names: Any, path: str) -> None:
     if names is None:
         return
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(ATTRIBUTES))}:
-        raise ValueError(f'{path}: attribute_id_map = {str(names)[:80]} must name attributes "0" to "13"; correct it')
+        raise ValueError(f'{path}: attribute_id_map = {show(names)} must name attributes "0" to "13"; correct it')
     for index, expected in enumerate(ATTRIBUTES):
         name = str(names[str(index)])
         plain = _plain(name)

@@ -20,7 +20,7 @@ _COPIES = 8
 """Bytes handed to functions, which may copy them, for each byte of the file."""
 _TOO_DEEP = f'its values are nested more than {MOST_NESTED} deep'
 _shown = reprlib.Repr()
-_shown.maxlevel, _shown.maxtuple, _shown.maxlist, _shown.maxdict, _shown.maxother = 2, 4, 4, 4, 60
+_shown.maxstring, _shown.maxlevel, _shown.maxtuple, _shown.maxlist, _shown.maxdict, _shown.maxother = 80, 2, 4, 4, 4, 60
 
 
 class PickleBombError(pickle.UnpicklingError):

@@ -123,12 +123,35 @@ def broken(key: str, position: int, **changes: object) -> dict:
         (broken('categories', 1, id=5), 'two categories have the id 5'),
         (broken('categories', 1, name='cat'), "class 'cat' appears twice"),
         (broken('categories', 1, name=' '), 'class 0 is blank'),
+        (broken('images', 0, id=[7]), r'images\[0\] has id \[7\]; write a whole number or text'),
+        (broken('images', 0, id=1.5), r'images\[0\] has id 1\.5; write'),
+        (broken('images', 0, id=True), r'images\[0\] has id True; write'),
+        (broken('categories', 0, id={'a': 1}), r"categories\[0\] has id \{'a': 1\}; write"),
+        (broken('categories', 0, id='1'), 'some ids of categories are numbers and some are text'),
+        (broken('categories', 0, name=7), r'categories\[0\] has name 7; write text'),
+        (broken('annotations', 0, image_id=[1]), r'annotations\[0\] has image_id \[1\]'),
+        (broken('images', 0, file_name=''), r"images\[0\] has file_name ''; write text"),
+        (
+            json.dumps(annotations()).replace('"file_name": "', '"file_name": null, "was": "', 1).encode(),
+            'file_name None',
+        ),
+        (b'[' * 200_000, 'nested too deep'),
+        (b'{"images": ' + b'[' * 200_000 + b']' * 200_000 + b'}', 'nested too deep'),
+        (b'{"images": ' + b'9' * 5000 + b'}', 'no annotation in JSON .*limit'),
     ],
 )
 def test_wrong_json_names_file_and_place(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ValueError, match=rf'(?s)x\.json: .*{message}'):
         build(tmp_path, content)
     assert not Path('hacked').exists()
+
+
+@pytest.mark.parametrize(
+    'change', [dict(width=1e300), dict(height=0), dict(width='wide'), dict(height=float('nan')), dict(width=10**400)]
+)
+def test_wrong_size_of_an_image(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(ValueError, match=r'x\.json: annotation 1 has bbox .* in an image of'):
+        build(tmp_path, broken('images', 0, **change), with_boxes=True)
 
 
 @pytest.mark.parametrize('box', [[1, 2, 3], 'abc', [1, 2, None, 4]])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_helpers import Log
 from mmpretrain.datasets import VOC
 from PIL import Image
 
@@ -92,6 +93,14 @@ def test_wrong_options(tmp_path: Path, options: dict, message: str) -> None:
         (xml(('unicorn', 0, BOX)), "unknown label 'unicorn'"),
         (xml(('dog', 'maybe', BOX)), 'malformed'),
         (xml(('dog', 0, ('', 1, 1, 1))), 'malformed'),
+        (xml(('dog', 2, BOX)), r"malformed \(difficult is '2', expected 0 or 1\)"),
+        (xml(('dog', 0, (9, 1, 3, 5))), r'malformed \(the box from \(9, 1\) to \(3, 5\) is inverted'),
+        (xml(('dog', 0, (1, 9, 3, 5))), 'is inverted'),
+        (xml(('dog', 0, (1, 1, 'nan', 5))), 'is inverted or not in a photograph'),
+        (xml(('dog', 0, (1, 1, 1e300, 5))), 'not in a photograph'),
+        ('<?xml version="1.0" encoding="klingon"?>' + xml(('dog', 0, BOX)), 'encoding cannot be read.*as UTF-8'),
+        ('<?xml version="1.0" encoding="utf-7"?>' + xml(('dog', 0, BOX)), 'encoding cannot be read'),
+        (xml(('', 0, BOX)), "unknown label ''"),
     ],
 )
 def test_wrong_annotation_names_the_file(tmp_path: Path, content: str, message: str) -> None:
@@ -110,6 +119,41 @@ def test_wrong_annotation_names_the_file(tmp_path: Path, content: str, message: 
 def test_wrong_list(tmp_path: Path, listing: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VOCMultiLabel(str(write(tmp_path, listing=listing)))
+
+
+def test_list_in_another_encoding(tmp_path: Path) -> None:
+    root = write(tmp_path)
+    (root / 'ImageSets/Main/trainval.txt').write_bytes('000001\nü\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'trainval\.txt:2: byte 0xfc is not UTF-8; save'):
+        VOCMultiLabel(str(root))
+    (root / 'ImageSets/Main/trainval.txt').write_bytes('\ufeff000001\n'.encode())
+    assert len(VOCMultiLabel(str(root))) == 1
+
+
+OWN = {
+    'a': xml(('wheel', 0, BOX), ('dog', 1, BOX)),
+    'b': xml(('saddle', 1, BOX), ('bell', 0, BOX), ('bell', 0, BOX)),
+    'c': xml(('bell', 0, BOX)),
+}
+
+
+def test_classes_of_ones_own(tmp_path: Path) -> None:
+    root = str(write(tmp_path, OWN))
+    dataset = VOCMultiLabel(root, metainfo=dict(classes=['wheel', 'saddle', 'dog', 'pedal']), with_boxes=True)
+    with Log() as messages:
+        assert len(VOCMultiLabel(root, metainfo=dict(classes=['wheel', 'saddle', 'dog', 'pedal']))) == 3
+    np.testing.assert_array_equal(dataset.targets(), [[1, 0, -1, 0], [0, -1, 0, 0], [0, 0, 0, 0]])
+    assert [one['bbox_label'] for one in dataset[0]['instances']] == [0, 2]
+    assert any('3 objects of no class in metainfo are left out: bell (3)' in text for text in messages)
+    assert (
+        VOCMultiLabel(root, metainfo=dict(classes=['bell', 'wheel', 'saddle', 'dog'])).metainfo['classes'][0] == 'bell'
+    )
+    with pytest.raises(ValueError, match=r"\[1\] = 'saddel' is not a label .* is called so; did you mean 'saddle'"):
+        VOCMultiLabel(root, metainfo=dict(classes=['wheel', 'saddel']))
+    with pytest.raises(ValueError, match=r"\[0\] = 'fork' is not a label of VOC, and no object"):
+        VOCMultiLabel(root, metainfo=dict(classes=['fork', 'dog']))
+    with pytest.raises(ValueError, match=r"unknown label 'wheel'; VOC has .*metainfo\['classes'\]"):
+        VOCMultiLabel(root)
 
 
 def test_missing_parts_show_the_layout(tmp_path: Path) -> None:
