@@ -218,8 +218,10 @@ def differences(
 ) -> np.ndarray:
     """Intervals ``(M, figures, 2)`` of the fusion minus each of M models, all on the same resampled images."""
 
+    auroc = any(name.startswith('AUROC') for name in args.figures)
+
     def figures(rows: np.ndarray) -> np.ndarray:
-        results = [evaluate_scores(scores[rows], targets[rows], protocol) for scores in (fused, *singles)]
+        results = [evaluate_scores(s[rows], targets[rows], protocol, auroc=auroc) for s in (fused, *singles)]
         values = np.array([[result.get(name, np.nan) for name in args.figures] for result in results])
         return (values[0] - values[1:]).ravel()
 

@@ -31,5 +31,7 @@ def distinct_ids(ids: Sequence[str], paths: Sequence[str]) -> list[str]:
 
 
 def different_files(path: str, other: str) -> bool:
-    """Whether two paths are known and end differently, whatever folder the data lie in."""
-    return bool(path and other) and PurePath(path).parts[-2:] != PurePath(other).parts[-2:]
+    """Whether two paths are files of one name in different folders, so that an id made of the name misleads."""
+    one, two = PurePath(path), PurePath(other)
+    folders = one.parent.name, two.parent.name
+    return one.name == two.name and all(folders) and folders[0] != folders[1]

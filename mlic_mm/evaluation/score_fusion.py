@@ -121,7 +121,7 @@ def accumulate(parts: Iterable[np.ndarray], weights: Sequence[float] | None = No
     Raises:
         ValueError: See :func:`fuse_scores`.
     """
-    total, count, given = None, 0, None if weights is None else _ratios(check_weights(weights, len(weights)), weights)
+    total, count, given = None, 0, None if weights is None else _ratios(weights)
     for part in parts:
         if total is None:
             total = np.zeros(part.shape)
@@ -219,15 +219,17 @@ def select_members(
     return best
 
 
-def _ratios(shares: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Whole numbers in the ratio of the weights where they are simple, so that sums stay exact; else their shares."""
+def _ratios(weights: Sequence[float]) -> np.ndarray:
+    """Whole numbers in the ratio of the weights where they are simple, so that sums stay exact; else up to 1."""
+    check_weights(weights, len(weights))
+    scaled = np.asarray(weights, np.float64) / max(weights)
     parts = [Fraction(float(weight)).limit_denominator(10**6) for weight in weights]
     if any(float(part) != weight for part, weight in zip(parts, weights, strict=True)):
-        return shares
+        return scaled
     common = lcm(*(part.denominator for part in parts))
     whole = [int(part * common) for part in parts]
     divisor = gcd(*whole)
-    return np.array([number // divisor for number in whole], float) if max(whole) // divisor <= 2**20 else shares
+    return np.array([number // divisor for number in whole], float) if max(whole) // divisor <= 2**20 else scaled
 
 
 def _add(total: np.ndarray, part: np.ndarray, weight: float) -> None:

@@ -115,6 +115,7 @@ def _values(dump: ScoreDump, rows: np.ndarray | slice, names: Sequence[str], pro
         protocol,
         per_class=per_class,
         classes=dump.classes if per_class else None,
+        auroc=any(name.startswith('AUROC') for name in names),
     )
     if per_class:
         result |= {f'AP/{name}': ap for name, ap in zip(dump.classes, result['per_class']['AP'], strict=True)}

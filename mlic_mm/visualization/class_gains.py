@@ -60,7 +60,10 @@ def class_gains(
     def gain(rows: np.ndarray | slice) -> np.ndarray:
         means = [
             np.mean(
-                [evaluate_scores(run[rows], targets[rows], preset, per_class=True)['per_class']['AP'] for run in runs],
+                [
+                    evaluate_scores(run[rows], targets[rows], preset, per_class=True, auroc=False)['per_class']['AP']
+                    for run in runs
+                ],
                 0,
             )
             for runs in (runs_a, runs_b)

@@ -78,6 +78,10 @@ def test_class_names_come_from_a_partner_or_the_caller(tmp_path: Path) -> None:
         (samples(gt_score=torch.tensor([0.5, 0, 1])), r'gt_score of image 7 .* must be 1, 0 or -1, got \[0.5'),
         (samples(pred_score='high'), 'no row of numbers'),
         ([{'pred_score': torch.rand(3), 'gt_label': torch.tensor([3])}], r'gt_label \[3\] of image 0 .* outside 0 … 2'),
+        ([{'pred_score': [0.5] * 3, 'gt_label': [float('inf')]}], r'gt_label \[inf\] of image 0 .* outside 0 … 2'),
+        ([{'pred_score': [[[0.5]]], 'gt_label': [1]}], 'pred_score of image 0 .* is no row of numbers'),
+        ([{'pred_score': [10**400] * 3, 'gt_label': [1]}], 'pred_score of image 0 .* is no row of numbers'),
+        ([{'img_id': ['x'], 'pred_score': [0.5] * 3}], r'img_id of image 0 of .* is a list, not a name'),
         ([{'pred_score': torch.rand(3), 'gt_label': Path('x')}], 'was refused.*nothing in it was executed'),
     ],
 )
@@ -86,3 +90,24 @@ def test_refuses(tmp_path: Path, contents: object, message: str) -> None:
     path.write_bytes(pickle.dumps(contents, protocol=2))
     with pytest.raises(ValueError, match=message):
         read_result_pickle(path, CLASSES)
+
+
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle may name one row, or one long path, thousands of times."""
+    monkeypatch.setattr('mlic_mm.evaluation.npz_reader.ALWAYS_FREE', 2**20)
+    row, path = [0.5] * 3, tmp_path / 'bad.pkl'
+    for sample, classes in (
+        ({'pred_score': row, 'gt_label': [0]}, ('cat', 'dog', 'bird') * 300),
+        ({'pred_score': row, 'gt_label': [0], 'img_path': 'x' * 5000}, CLASSES),
+    ):
+        path.write_bytes(pickle.dumps([sample] * 2000, protocol=2))
+        with pytest.raises(ValueError, match=r'bad\.pkl: it asks for .* bytes of memory'):
+            read_result_pickle(path, classes)
+
+
+def test_ids_that_repeat_give_way_to_paths(tmp_path: Path) -> None:
+    batch = [
+        {'img_id': 1, 'img_path': path, 'pred_score': torch.rand(3), 'gt_label': torch.tensor([0])}
+        for path in ('a/1.jpg', 'b/1.jpg')
+    ]
+    assert read_result_pickle(dump(tmp_path, batch), CLASSES).image_ids.tolist() == ['a/1.jpg', 'b/1.jpg']

@@ -1,6 +1,9 @@
 """ScoreDump files and the metric that writes them."""
 
+import contextlib
 import pickle
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +131,75 @@ def test_refuses_bad_files(tmp_path: Path) -> None:
     np.save(tmp_path / 'array.npy', np.zeros(3))
     with pytest.raises(ValueError, match='single array'):
         ScoreDump.load(tmp_path / 'array.npy')
+
+
+def npy(header: str, data: bytes = b'') -> bytes:
+    text = header.encode() + b'\n'
+    return np.lib.format.MAGIC_PREFIX + b'\x01\x00' + len(text).to_bytes(2, 'little') + text + data
+
+
+def rewrite(source: Path, target: Path, name: str, content: bytes, **changes: int) -> Path:
+    """Copy a dump with another content, or another attribute of the zip entry, of one array."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, 'w') as new:
+        for info in old.infolist():
+            new.writestr(info.filename, content if info.filename == name else old.read(info), zipfile.ZIP_DEFLATED)
+    if changes:
+        data = bytearray(target.read_bytes())
+        for mark, place in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):  # of the first entry, in both of its headers
+            start = data.index(mark) + place + (2 if 'method' in changes else 0)
+            data[start : start + 2] = next(iter(changes.values())).to_bytes(2, 'little')
+        target.write_bytes(data)
+    return target
+
+
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 2), }"
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'changes', 'message'),
+    [
+        ('scores', npy(HUGE, bytes(24)), {}, r'scores says that it has the shape \(1000000000000, 2\) of float32, and'),
+        ('scores', npy(HUGE.replace('1000000000000', '-3'), bytes(24)), {}, 'is negative'),
+        ('scores', npy(HUGE.replace('<f4', '|O'), bytes(24)), {}, 'neither numbers nor text'),
+        ('scores', npy('[' * 5000, bytes(24)), {}, 'bad.npz is no score file'),
+        ('scores', npy('x' * 5000, bytes(24)), {}, 'bad.npz is no score file'),
+        ('image_ids', npy(HUGE.replace('<f4', '<U0')), {}, 'image_ids says'),
+        ('classes', bytes(2**21), {}, r'it asks for 2,\d+,\d+ bytes of memory, far more than'),
+        ('scores', None, {'flags': 1}, 'scores is encrypted'),
+        ('scores', None, {'method': 14}, r'compressed in a way that is not read here \(number 14\)'),
+        ('scores', None, {'method': 77}, r'compressed in a way that is not read here \(number 77\)'),
+    ],
+)  # fmt: skip
+def test_files_that_lie_are_refused_in_little_memory(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    content: bytes | None,
+    changes: dict[str, int],
+    message: str,
+) -> None:
+    monkeypatch.setattr('mlic_mm.evaluation.npz_reader.ALWAYS_FREE', 2**20)
+    good = make().save(tmp_path / 'good.npz')
+    entry = f'{name}.npy'
+    with zipfile.ZipFile(good) as archive:
+        given = archive.read(entry) if content is None else content
+    bad = rewrite(good, tmp_path / 'bad.npz', entry, given, **changes)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message):
+            ScoreDump.load(bad)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_any_changed_byte_is_refused_or_harmless(tmp_path: Path) -> None:
+    whole, path = make().save(tmp_path / 'good.npz').read_bytes(), tmp_path / 'bad.npz'
+    rng = np.random.default_rng(0)
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
+        with contextlib.suppress(ValueError):
+            np.testing.assert_array_equal(ScoreDump.load(path).scores, make().scores)
 
 
 def test_never_executes_what_a_file_carries(tmp_path: Path) -> None:

@@ -64,6 +64,34 @@ def test_ranks_are_those_of_scipy(scores: np.ndarray) -> None:
     np.testing.assert_allclose(class_ranks(scores), expected, atol=1e-7)
 
 
+@pytest.mark.parametrize('weights', [None, [1, 1, 1], [0.1, 0.1, 0.1], [1 / 3] * 3, [1e308] * 3, [5e-324] * 3])
+def test_equal_sums_of_ranks_are_equal_to_the_last_bit(weights: list[float] | None) -> None:
+    """All six orders of three ranks have the sum 3, whatever rank 1 of 7 is in binary."""
+    columns = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) * 100
+    members = [np.append(columns[:, k], [-1, 300])[:, None] for k in range(3)]
+    fused = fuse_scores(members, weights, 'rank')[:6, 0]
+    np.testing.assert_array_equal(fused, np.float32(7 / 2 / 7))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=12), st.sampled_from(
+    [(0.1, 0.2), (0.3, 0.6), (1e300, 2e300), (1, 2), (1 / 3, 2 / 3)]))  # fmt: skip
+def test_ranks_are_fused_exactly(pairs: list[tuple[int, int]], weights: tuple[float, float]) -> None:
+    """In the order, with the ties, of whole numbers: twice the ranks, once the first and twice the second."""
+    members = [np.array(values, float)[:, None] for values in zip(*pairs, strict=True)]
+    doubled = [(2 * rankdata(values[:, 0])).astype(int) for values in members]
+    exact = doubled[0] + 2 * doubled[1]
+    fused = fuse_scores(members, weights, 'rank')[:, 0]
+    np.testing.assert_array_equal(np.unique(fused, return_inverse=True)[1], np.unique(exact, return_inverse=True)[1])
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize(
+    ('huge', 'plain'), [([1e308, 1e308], [1, 1]), ([5e-324, 1e-323], [1, 2]), ([1e308, 1e-308], [1, 0])]
+)
+def test_only_ratios_of_weights_count(mode: str, huge: list[float], plain: list[float]) -> None:
+    np.testing.assert_array_equal(fuse_scores([A, B], huge, mode), fuse_scores([A, B], plain, mode))
+
+
 def test_ranks_do_not_depend_on_the_scale() -> None:
     logits = np.random.default_rng(0).normal(0, 3, (50, 4)).astype(np.float32)
     fused = fuse_scores([logits, 1 / (1 + np.exp(-logits))], mode='rank')

@@ -64,6 +64,41 @@ def test_prints_models_and_fusion_side_by_side(dumps: list[str], capsys: pytest.
         assert low <= gain <= high
 
 
+def test_options_of_the_protocol_reach_every_figure(dumps: list[str], capsys: pytest.CaptureFixture) -> None:
+    words = ['--preset', 'asl', '--protocol', 'threshold=0.3', 'no_positives=skip', '--resamples', '100']
+    tool.main([*dumps, *words, '--figures', 'OF1', 'AUROC'])
+    output = capsys.readouterr().out
+    assert 'preset asl, threshold=0.3, no_positives=skip' in output
+    scores = [ScoreDump.load(path).scores for path in dumps]
+    expected = [evaluate_scores(s, TARGETS, 'asl', threshold=0.3) for s in (*scores, fuse_scores(scores))]
+    lines = [line.split() for line in output.splitlines()]
+    for name, figures in zip([*dumps, 'fusion'], expected, strict=True):
+        cells = [f'{figures["OF1"]:.2f}', f'{figures["AUROC"]:.2f}']
+        assert any(line[:1] == [name] and line[-2:] == cells for line in lines)
+    compare_scores.main(['--a', dumps[0], '--b', dumps[1], '--figures', 'OF1', *words])
+    output = capsys.readouterr().out
+    assert 'preset asl, threshold=0.3, no_positives=skip' in output
+    row = next(line.split() for line in output.splitlines() if line.startswith('OF1'))
+    assert row[1:3] == [f'{figures["OF1"]:.2f}' for figures in expected[:2]]
+
+
+def test_ids_that_repeat_across_folders_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """60 images in two folders, 30 ids; held-out ones with the same ids in a third folder."""
+    ids, paths = np.tile(IDS[:30], 2), np.array([f'{"ab"[i // 30]}/{IDS[i % 30]}' for i in range(60)])
+    names = [write(tmp_path / f'{i}.npz', i, image_ids=ids, image_paths=paths) for i in range(2)]
+    tool.main([*names, '--out', str(tmp_path / 'fused.npz'), '--resamples', '0'])
+    assert ScoreDump.load(tmp_path / 'fused.npz').image_ids.tolist() == paths.tolist()
+    compare_scores.main(['--a', names[0], '--b', names[1], '--resamples', '100'])
+    val, test = (
+        [write(tmp_path / f'{part}{i}.npz', i, image_paths=np.char.add(f'{part}/', IDS)) for i in range(2)]
+        for part in ('val', 'test')
+    )
+    capsys.readouterr()
+    tool.main([*test, '--tune', *val, '--resamples', '0'])
+    note = f'note: 60 ids, such as 000, are in {test[0]} and in {val[0]} with other paths (test/000, val/000)'
+    assert note in capsys.readouterr().out
+
+
 def test_many_models_are_compared_through_the_best(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     paths = [write(tmp_path / f'{seed}.npz', seed, noise=0.5 if seed == 4 else 2) for seed in range(9)]
     tool.main([*paths, '--resamples', '100', '--figures', 'mAP'])
@@ -109,7 +144,7 @@ def test_orders_of_images_and_classes_may_differ(dumps: list[str], tmp_path: Pat
     ('changes', 'message'),
     [
         (dict(image_ids=np.array([*IDS[:-1], '999'])), 'it lacks 1 image (059) and has besides 1 image (999)'),
-        (dict(image_ids=np.array([*IDS[:-1], '000'])), "bad.npz holds image '000' twice"),
+        (dict(image_ids=np.array([*IDS[:-1], '000'])), "a.npz does not; test both models on the same images"),
         (dict(classes=('cat', 'dog', 'bird', 'cow')), "label 'p$x$' is only in "),
         (dict(classes=('cat', 'dog', 'bird', 'bird')), "bad.npz holds class 'bird' twice"),
         (dict(targets=1 - TARGETS), 'disagree about the labels of the same images: image 000'),
@@ -148,6 +183,9 @@ def test_one_sample_missing_is_named(dumps: list[str], tmp_path: Path, capsys: p
         (['--out', 'fused.pkl'], 'name the file fused.npz'),
         (['--plot', 'gain.gif'], 'must end in .svg, .png, .pdf'),
         (['--figures', 'XX'], "unknown figure 'XX'; preset mlgcn gives mAP"),
+        (['--figures', 'XX', '--protocol', 'topk=1'], "unknown figure 'XX'; preset mlgcn, topk=1 gives mAP"),
+        (['--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
+        (['--protocol', 'topk'], 'write OPTION=VALUE'),
         (['--tune', 'a.npz'], '--tune needs one held-out dump per model: 1 for 3'),
         (['--classes', 'names.txt'], '--classes names the classes of pickles'),
         (['none.npz'], 'no score file at none.npz'),

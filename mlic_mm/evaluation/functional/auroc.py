@@ -6,7 +6,7 @@ import numpy as np
 
 from .matrices import ClassMajor, as_matrices
 
-_BINS = 20  # bits: tables of a few MB, in which few negatives share a bin with a positive
+_MOST_BITS = 20  # a table of a few MB, in which few negatives share a bin with a positive
 
 
 def auroc(scores: Any, targets: Any) -> np.ndarray:
@@ -54,7 +54,8 @@ class PooledAuroc:
         if not self._has_table:
             return
         low, high = (int(_ordered(end)) for end in (data.scores.min(), data.scores.max()))
-        self._shift = max(0, (high - low).bit_length() - _BINS)
+        bits = min(_MOST_BITS, data.scores.size.bit_length())
+        self._shift = max(0, (high - low).bit_length() - bits)
         self._low = low >> self._shift
         inside = np.bincount(self._bins(positives), minlength=(high >> self._shift) - self._low + 1)
         # Positives below each bin, −1 where it holds one.

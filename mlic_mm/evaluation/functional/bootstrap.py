@@ -60,9 +60,10 @@ def paired_bootstrap(
     unknown = [name for name in figures if name not in known]
     if unknown:
         raise ValueError(f'unknown figure {unknown[0]!r}; preset {protocol.title} gives {", ".join(known)}')
+    auroc = any(name.startswith('AUROC') for name in figures)
 
     def both(rows: np.ndarray | slice) -> np.ndarray:  # (2, len(figures))
-        results = [evaluate_scores(run[rows], targets[rows], protocol) for run in runs]
+        results = [evaluate_scores(run[rows], targets[rows], protocol, auroc=auroc) for run in runs]
         # A figure may not be there for some resamples, as AUROC without positives.
         values = np.array([[result.get(name, np.nan) for name in figures] for result in results])
         return np.stack([values[: len(scores_a)].mean(axis=0), values[len(scores_a) :].mean(axis=0)])
