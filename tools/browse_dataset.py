@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_row
 from mlic_mm.datasets.transforms import BadImageError, read_image
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 EDGE, LINE, LINES, GAP = 224, 15, 4, 8
 """Pixels: edge of a picture, height of a line of text; lines of text; pixels between tiles."""
@@ -57,8 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def browse(args: argparse.Namespace) -> None:
-    if args.out.exists() and not args.force:
-        raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
+    check_can_write(args.out, args.force)
     dataset = dataset_from_config(args.config, args.split, args.cfg_options)
     number = min(args.number, len(dataset))
     indices = list(range(number))

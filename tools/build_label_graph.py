@@ -31,6 +31,7 @@ from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.embeddings import label_embeddings
 from mlic_mm.utils.label_graph import LabelGraphData
 from mlic_mm.utils.label_graph_pickle import embeddings_from_pickle, graph_from_pickle
+from mlic_mm.utils.whole_file import check_can_write
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -94,8 +95,7 @@ def build(args: argparse.Namespace) -> None:
     out = args.out or default_out(cfg)
     if out.suffix not in ('.npz', '.json'):
         raise ValueError(f'--out {out} must end in .npz or .json')
-    if out.exists() and not args.force:
-        raise FileExistsError(f'{out} exists and is kept; --force replaces it, --out writes elsewhere')
+    check_can_write(out, args.force)
 
     counted, what = count_labels(cfg, args.threshold, args.difficult == 'count') if cfg else (None, '')
     rows = pickle_rows(args, counted)

@@ -142,7 +142,7 @@ def run(args: argparse.Namespace, samples: Samples, teacher: Teacher, device: to
     """Write the shards that are missing."""
     numbers = range(-(-len(samples) // SHARD))
     rows = {number: list(range(number * SHARD, min((number + 1) * SHARD, len(samples)))) for number in numbers}
-    missing = {number: rows[number] for number in numbers if not is_done(args.out, number, key)}
+    missing = {number: rows[number] for number in numbers if not is_done(args.out, number, key, teacher.layers)}
     done = len(samples) - sum(map(len, missing.values()))
     if done:
         print(f'{done} of {len(samples)} images were done before', flush=True)

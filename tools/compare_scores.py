@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
 from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.utils.command_line import CommandParser, command
+from mlic_mm.utils.whole_file import check_can_write
 from mlic_mm.visualization.class_gains import PLOTS, class_gains, plot_class_gains
 
 
@@ -32,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.plot and args.plot.suffix.lower() not in PLOTS:
         parser.error(f'--plot {args.plot} must end in {", ".join(PLOTS)}')
-    if args.plot and args.plot.exists() and not args.force:
-        raise FileExistsError(f'{args.plot} exists and is kept; --force replaces it, another name keeps both')
+    if args.plot:
+        check_can_write(args.plot, args.force)
     protocol = chosen_protocol(args)
     aligner = ScoreAligner(ScoreDump.load(args.a[0]), args.a[0])
     first = aligner.reference

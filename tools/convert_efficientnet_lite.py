@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
 from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 MODELS = ('lite0', 'lite1', 'lite2')
 
@@ -59,8 +59,7 @@ def rename(source: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor
 
 def convert(model: str, out: Path, force: bool = False) -> int:
     """Write the weights of ``model`` to ``out``, without the ImageNet classifier; returns the number of tensors."""
-    if out.exists() and not force:
-        raise FileExistsError(f'{out} exists; --force replaces it')
+    check_can_write(out, force)
     source = torch.load(packaged_weights(model), map_location='cpu', weights_only=True)
     target = timm.create_model(f'tf_efficientnet_{model}').state_dict()
     # TIMMBackbone removes the classifier and holds the rest as its attribute ``timm_model``.

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 MOST = 80
 """Labels in the plot; of more, the most frequent."""
@@ -40,8 +40,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    if args.out is not None and args.out.exists() and not args.force:
-        raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
+    if args.out is not None:
+        check_can_write(args.out, args.force)
     dataset = dataset_from_config(args.config, args.split, args.cfg_options)
     classes = tuple(dataset.metainfo['classes'])
     targets = target_rows(dataset)

@@ -39,6 +39,7 @@ from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.config_types import type_name
+from mlic_mm.utils.whole_file import check_can_write
 from mlic_mm.visualization.class_maps import choose_images
 from mlic_mm.visualization.context_pictures import context_picture, detections
 from mlic_mm.visualization.region_pictures import (
@@ -81,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def draw(args: argparse.Namespace) -> None:
     path = args.out / 'regions.png'
-    if path.exists() and not args.force:
-        raise FileExistsError(f'{path} exists and is kept; --force replaces it, --out writes elsewhere')
+    check_can_write(path, args.force)
     students = [
         (name, Scores(ScoreDump.load(file), str(file)))
         for name, file in (('without distillation', args.without), ('with distillation', args.distilled))

@@ -20,7 +20,7 @@ import torch
 
 from mlic_mm.utils.checkpoint import load_checkpoint
 from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 TRAINING = 'distill.'
 """Names of what DistillClassifier has beside a plain classifier."""
@@ -57,8 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='the file to write')
     parser.add_argument('--force', action='store_true', help='replace an existing file')
     args = parser.parse_args(argv)
-    if args.out.exists() and not args.force:
-        raise FileExistsError(f'{args.out} exists; --force replaces it')
+    check_can_write(args.out, args.force)
     count = export(args.checkpoint, args.out)
     before, after = (file.stat().st_size / 2**20 for file in (args.checkpoint, args.out))
     print(f'{args.out}: {count} tensors, {after:.1f} MiB (of {before:.1f} MiB)')

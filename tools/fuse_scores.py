@@ -30,7 +30,7 @@ from mlic_mm.evaluation.score_dump import check_npz_name
 from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
 from mlic_mm.utils.checks import check_same_names
 from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
 MOST_COMPARED = 8
@@ -76,8 +76,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         check_npz_name(args.out)
     for path in filter(None, (args.out, args.plot)):
-        if path.exists() and not args.force:
-            raise FileExistsError(f'{path} exists and is kept; --force replaces it, another name keeps both')
+        check_can_write(path, args.force)
     if args.weights:
         check_weights(args.weights, len(args.dumps))
     protocol = chosen_protocol(args)

@@ -34,6 +34,7 @@ from mlic_mm.registry import DATASETS, TASK_UTILS
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.config_types import type_class, type_name
+from mlic_mm.utils.whole_file import check_can_write
 
 NUMS = (100, 500, 1000)
 
@@ -66,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     try:
-        if args.out.exists() and not args.force:
-            raise FileExistsError(f'{args.out} exists and is kept; --force replaces it, --out writes elsewhere')
+        check_can_write(args.out, args.force)
         cfg = read_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         generator = build_generator(cfg, args)
@@ -106,10 +106,7 @@ def build_generator(cfg: Config, args: argparse.Namespace) -> PatchGenerator:
         )
     if args.num is not None:
         options['num'] = args.num
-    try:
-        return TASK_UTILS.build(options)
-    except KeyError as error:
-        raise ValueError(f'patch_generator: {error.args[0]}') from None
+    return TASK_UTILS.build(options)
 
 
 def collect(cfg: Config, args: argparse.Namespace) -> Images:

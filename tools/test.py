@@ -113,6 +113,8 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     forbid_code_in_checkpoints()
     cfg = load_config(args.config, args.cfg_options, args.work_dir, TESTING)
+    if not cfg.test_evaluator:
+        raise ValueError(f'{args.config}: test_evaluator is empty, so nothing would be measured')
     for path in filter(None, (args.out, args.figures)):
         check_can_write(path)
     file = local_file(args.checkpoint) if args.checkpoint else None
@@ -139,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     if checkpoint is not None:
         check_weights_fit(model, checkpoint, f'checkpoint {args.checkpoint}')
     elif not isinstance(model, EnsembleClassifier):
-        raise ValueError(f'{args.config}: a {type(model).__name__} needs a checkpoint, give it after the config')
+        raise ValueError(f'{args.config}: {type(model).__name__} needs a checkpoint, give it after the config')
     if isinstance(model, EnsembleClassifier) and model.classes:
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes:

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from mlic_mm.engine.launch import (
     LAUNCHERS,
+    SEEDS,
     build_runner,
     is_main_process,
     leave_processes,
@@ -60,6 +61,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """Write the options of the command line into the config."""
     if args.seed is not None:
+        if not 0 <= args.seed < SEEDS:
+            raise ValueError(f'--seed {args.seed} must lie between 0 and {SEEDS - 1}')
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.amp:
         use_amp(cfg)
@@ -93,8 +96,11 @@ def settle_start(cfg: Config, resume: str | None) -> None:
         else:
             set_aside_earlier_run(cfg)
     else:
-        if '://' not in resume:
-            load_checkpoint(resume, mmap=True)  # fails now, not after the data set has been read
+        if '://' not in resume and 'optimizer' not in load_checkpoint(resume, mmap=True):
+            raise ValueError(
+                f'checkpoint {resume} holds weights alone, no state of a training; to start a training from its '
+                f'weights, give --cfg-options load_from={resume}'
+            )
         cfg.resume, cfg.load_from = True, resume
 
 

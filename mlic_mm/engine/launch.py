@@ -9,10 +9,10 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
-from mmengine.registry import LOOPS, OPTIM_WRAPPERS, RUNNERS
+from mmengine.registry import LOOPS, OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mlic_mm.utils.command_line import is_main_process
+from mlic_mm.utils.command_line import is_main_process, unknown_type
 from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
 from mlic_mm.utils.config_types import type_class
 from mlic_mm.utils.whole_file import check_can_write
@@ -35,6 +35,7 @@ TESTING = {
     'test_cfg': 'how to test (test_cfg=dict())',
     'test_evaluator': 'what to measure',
 }
+SEEDS = 2**32
 
 
 def load_config(
@@ -85,6 +86,13 @@ def prepare_training(cfg: Config) -> None:
     Raises:
         ConfigError: A length that is not positive; or a schedule that counts epochs where there are none.
     """
+    validation = {key: cfg.get(key) is not None for key in ('val_dataloader', 'val_cfg', 'val_evaluator')}
+    if len(set(validation.values())) > 1:
+        missing = next(key for key, there in validation.items() if not there)
+        raise ConfigError(f'{cfg.filename} has no {missing}: give all of {", ".join(validation)}, or none (=None)')
+    optimizer = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
+    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:
+        raise ConfigError(f'{cfg.filename}: optim_wrapper.optimizer: {unknown_type(optimizer, OPTIMIZERS)}')
     for key in ('max_epochs', 'max_iters', 'val_interval'):
         value = cfg.train_cfg.get(key)
         if value is not None and not (isinstance(value, int) and value > 0):

@@ -1,7 +1,7 @@
 """What is asked of a run before it starts."""
 
 import copy
-import difflib
+import inspect
 
 import numpy as np
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mlic_mm.evaluation import MLICMetric, evaluate_scores
+from mlic_mm.utils.command_line import nearest_name
 
 __all__ = ['check_monitors', 'require_epochs', 'require_unused_parameters']
 
@@ -49,7 +50,7 @@ def require_unused_parameters(runner: Runner, owner: str, which: str) -> None:
 
 
 def check_monitors(runner: Runner) -> None:
-    """Refuse hooks that watch a figure which validation does not give, before the first epoch and not after it.
+    """Refuse hooks that would fail after the first epoch: those that watch a figure which validation does not give.
 
     Args:
         runner: Before its training. Metrics of other packages do not say what they give: beside one of them nothing
@@ -58,6 +59,12 @@ def check_monitors(runner: Runner) -> None:
     Raises:
         ValueError: Names the hook, the figure and those that there are.
     """
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook):
+            known = list(inspect.signature(runner.save_checkpoint).parameters)
+            for name in hook.args or {}:
+                if name not in known:
+                    raise ValueError(f'{type(hook).__name__} has no argument {name!r}{nearest_name(name, known)}')
     if runner.cfg.get('val_evaluator') is None:
         return
     metrics = runner.build_evaluator(copy.deepcopy(runner.cfg.val_evaluator)).metrics
@@ -70,10 +77,9 @@ def check_monitors(runner: Runner) -> None:
         watched = watched or []
         for name in [watched] if isinstance(watched, str) else watched:
             if name != 'auto' and name not in given:
-                near = difflib.get_close_matches(name, given, 1)
                 raise ValueError(
                     f'{type(hook).__name__}: {option}={name!r}, but validation gives no such figure'
-                    + (f', did you mean {near[0]!r}?' if near else f'; it gives {", ".join(given)}')
+                    + (nearest_name(name, given) or f'; it gives {", ".join(given)}')
                 )
 
 

@@ -91,7 +91,8 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
                 'nothing of it was executed. If you trust its author, ask for the weights alone: '
                 "torch.save({'state_dict': model.state_dict()}, path)"
             ) from None
-        reason = f'{type(error).__name__}: {error}'.splitlines()[0][:120]
+        plain = 'Weights only load failed' in str(error)  # what follows is advice to switch the protection off
+        reason = 'not as torch.save writes it' if plain else f'{type(error).__name__}: {error}'.splitlines()[0][:120]
         raise DamagedCheckpointError(_damaged(path, f'cannot be read ({reason})')) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'checkpoint {path} holds a {type(checkpoint).__name__}, not a dict of weights')
@@ -215,7 +216,8 @@ def _damaged(path: Path, how: str) -> str:
 
 
 def _what_exists(path: Path) -> str:
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    absolute = path.absolute()
+    folder = next(parent for parent in (absolute, *absolute.parents) if parent.is_dir())
     found = sorted(folder.glob('*.pth')) or sorted(folder.glob('*/*.pth'))
     if found:
         return f'{folder} has ' + ', '.join(str(other.relative_to(folder)) for other in found[:8])

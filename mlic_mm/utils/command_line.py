@@ -29,11 +29,15 @@ __all__ = [
     'find_stop',
     'is_main_process',
     'log_to_file',
+    'nearest_name',
     'stop_status',
+    'unknown_type',
 ]
 
 T = TypeVar('T')
 LONGEST = 1500
+# Whose message says what is wrong, without the name of the exception and the line of the code.
+PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
 
 
 class CommandError(SystemExit):
@@ -155,40 +159,51 @@ def explain(error: BaseException) -> str:
         text = f'{error.filename}: {error.strerror}'
     elif isinstance(error, MemoryError):
         text = f'out of memory; take smaller batches or images {text}'
-    elif (near := _nearest(error)) is not None:
-        text = near
-    elif isinstance(error, KeyError):
-        text = text if ' ' in text else f'no key {text!r} in the config or the data{_place(error)}'
-    elif not isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError | SyntaxError):
-        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
-        text += _place(error)
-    elif not text:
-        text = type(error).__name__ + _place(error)
+    else:
+        text = _of_a_part(error, text)
     line = '; '.join(part.strip() for part in text.splitlines() if part.strip())
     return line if len(line) <= LONGEST else f'{line[: LONGEST - 2]} …'
 
 
-def _nearest(error: BaseException) -> str | None:
-    """Name what was meant where mmengine could not build a part of the config: an unknown type or argument."""
+def _of_a_part(error: BaseException, text: str) -> str:
+    """Name the part of the config that could not be built, and what was meant by an unknown type or argument."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     builders = [frame for frame in frames if frame.f_code.co_name == 'build_from_cfg' and 'registry' in frame.f_locals]
-    if not builders:
-        return None
-    place = builders[-1].f_locals
-    registry, kind, built = place['registry'], place.get('obj_type'), place.get('obj_cls')
-    if isinstance(error, KeyError) and isinstance(kind, str) and built is None and isinstance(registry, Registry):
-        near = difflib.get_close_matches(kind, dict.fromkeys(_names(registry)), 3, 0.6)
-        meant = f'did you mean {" or ".join(map(repr, near))}?' if near else 'check its spelling and custom_imports'
-        return f'type={kind!r}: there is no such {registry.name}; {meant}'
-    argument = getattr(error, 'args', ('',))[0] if isinstance(error, TypeError) and error.args else ''
-    if 'unexpected keyword argument' in str(argument) and callable(built):
-        wrong = str(argument).rpartition('argument ')[2].strip("'")
+    place = builders[-1].f_locals if builders else {}
+    registry, kind, built = place.get('registry'), place.get('obj_type'), place.get('obj_cls')
+    if isinstance(registry, Registry) and isinstance(error, KeyError) and isinstance(kind, str) and built is None:
+        return unknown_type(kind, registry)
+    if 'must contain the key "type"' in text and isinstance(place.get('cfg'), dict):
+        return f'a part of the config has no `type`: dict({", ".join(f"{key}=…" for key in place["cfg"])})'
+    if isinstance(error, TypeError) and 'unexpected keyword argument' in text and callable(built):
+        wrong = text.rpartition('argument ')[2].strip("'")
         with contextlib.suppress(TypeError, ValueError):
             known = [name for name in inspect.signature(built).parameters if name not in ('self', 'args', 'kwargs')]
-            near = difflib.get_close_matches(wrong, known, 1)
-            meant = f'did you mean {near[0]!r}?' if near else f'it takes {", ".join(known)}'
-            return f'{built.__name__} has no argument {wrong!r}; {meant}'
-    return None
+            meant = nearest_name(wrong, known) or f'; it takes {", ".join(known)}'
+            return f'{built.__name__} has no argument {wrong!r}{meant}'
+    if isinstance(error, KeyError) and ' ' not in text:
+        text = f'no key {text!r} in the config or the data{_place(error)}'
+    elif not isinstance(error, PLAIN) or not text:
+        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
+        text += _place(error)
+    name = getattr(built, '__name__', None)
+    # Errors of our own name what they are about; those of other packages often not.
+    own = str(getattr(frames[-1] if frames else None, 'f_globals', {}).get('__name__', '')).startswith('mlic_mm')
+    return text if own or not name or name in text or name.endswith('Runner') else f'{name} cannot be built: {text}'
+
+
+def unknown_type(kind: str, registry: Registry) -> str:
+    """Say that a registry does not know a name, and which it may be meant for."""
+    names = [name for name in dict.fromkeys(_names(registry)) if name != kind]
+    meant = nearest_name(kind, names, 3) or '; check its spelling and custom_imports'
+    return f'type={kind!r}: there is no such {registry.name}{meant}'
+
+
+def nearest_name(name: str, known: Sequence[str], most: int = 1) -> str:
+    """Return ``, did you mean …?`` with the nearest of the known names; an empty text where none is near."""
+    lower = {other.lower(): other for other in reversed(known)}
+    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, most, 0.6)]
+    return f', did you mean {" or ".join(map(repr, near))}?' if near else ''
 
 
 def _names(registry: Registry) -> Iterator[str]:

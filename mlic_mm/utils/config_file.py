@@ -62,13 +62,14 @@ def require_keys(cfg: Config, keys: Mapping[str, str]) -> None:
     """
     for key, purpose in keys.items():
         if cfg.get(key) is None:
-            there = ', '.join(name for name in cfg if cfg.get(name) is not None) or 'nothing'
             raise ConfigError(
-                f'{cfg.filename or "the config"} has no `{key}`, {purpose}; it has {there[:200]}: give a config of a '
-                'whole training, such as configs/deeplift_coco.py'
+                f'{cfg.filename or "the config"} has no `{key}`, {purpose}: give a config of a whole training, such as '
+                'configs/deeplift_coco.py'
             )
         if not isinstance(cfg[key], Mapping | list | tuple):
             raise ConfigError(f'{cfg.filename or "the config"}: `{key}` must be a dict(…), it is {cfg[key]!r}')
+        if key.endswith('_dataloader') and not isinstance(cfg[key].get('dataset'), Mapping):
+            raise ConfigError(f'{cfg.filename or "the config"}: `{key}.dataset` must be a dict(type=…)')
 
 
 def _reason(file: Path, error: Exception) -> str:
@@ -80,6 +81,8 @@ def _reason(file: Path, error: Exception) -> str:
             name, line = inner, None  # mmengine reads this file here
         elif frame.f_code.co_filename == name:
             line = number  # the file itself runs here
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f'config {file} inherits from {error.filename}, which is not there: correct _base_'
     if isinstance(error, UnicodeDecodeError):
         return f'config {name} is not a text in UTF-8 (byte {error.start}): give a config file, or save it as UTF-8'
     if isinstance(error, SyntaxError):
@@ -90,7 +93,10 @@ def _reason(file: Path, error: Exception) -> str:
 
 
 def _text(error: Exception) -> str:
-    if isinstance(error, OSError | ConfigError | ImportError) or type(error) is ValueError:
+    if isinstance(error, ImportError):  # mmengine adds all of sys.path
+        cause = f': {error.__cause__}' if error.__cause__ else ''
+        return str(error).partition(', the current sys.path is')[0] + cause
+    if isinstance(error, OSError | ConfigError) or type(error) is ValueError:
         return str(error)
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
     return f'{type(error).__name__}: {message}'

@@ -33,16 +33,20 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
 
 
-def check_can_write(path: str | Path) -> None:
+def check_can_write(path: str | Path, force: bool = True) -> None:
     """Find out before the work, not after it, whether a file can be written.
 
     Args:
         path: The file; it and the folders above it may be missing. Nothing is left behind.
+        force: Whether a file that exists may be replaced.
 
     Raises:
+        FileExistsError: There is such a file, and ``force`` is false.
         OSError: Names the folder and what is wrong with it.
     """
     path = Path(path).expanduser()
+    if not force and path.is_file():
+        raise FileExistsError(f'{path} exists and is kept; --force replaces it, another name keeps both')
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder; give the name of a file')
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))

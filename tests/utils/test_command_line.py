@@ -28,6 +28,7 @@ def fail_with(error: BaseException):
         (KeyError('model'), "error: no key 'model' in the config or the data"),
         (FileNotFoundError(2, 'No such file or directory', 'x.png'), 'error: x.png: No such file or directory'),
         (AssertionError(), 'error: AssertionError (test_command_line.py, line '),
+        (AssertionError('n must be positive'), 'error: n must be positive'),
         (RuntimeError('mat1 and mat2'), 'error: RuntimeError: mat1 and mat2 (test_command_line.py, line '),
         (
             ValueError('Caught X in worker 0.\nOriginal Traceback (most recent call last):\nValueError: bad.png'),
@@ -101,7 +102,7 @@ def test_names_that_are_unknown_come_with_the_nearest():
     assert "'mlic_mm.DeepLIFTHead'" in built(type='mlic_mm.DeepLIFTHed')
     assert "'mmpretrain.ResNet'" in built(type='mmpretrain.RestNet', depth=18)
     assert built(type='Zyzzyva') == "type='Zyzzyva': there is no such model; check its spelling and custom_imports"
-    assert built(type='mmpretrain.ResNet', deph=18) == "ResNet has no argument 'deph'; did you mean 'depth'?"
+    assert built(type='mmpretrain.ResNet', deph=18) == "ResNet has no argument 'deph', did you mean 'depth'?"
 
 
 def wait_for_the_end(ready, errors, rename):
