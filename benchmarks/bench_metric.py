@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 warnings.filterwarnings('ignore')
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--repeats', type=int, default=3)
     args = parser.parse_args()
+    MMLogger.get_current_instance().setLevel('WARNING')  # the metric names its protocol in every run
     targets = read_targets(args.labels)
     scores = draw_scores(targets)
     pairs = zip(torch.from_numpy(scores), torch.from_numpy(targets), strict=True)

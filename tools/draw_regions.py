@@ -113,8 +113,8 @@ class Scores:
     """
 
     def __init__(self, dump: ScoreDump, name: str) -> None:
-        self.dump, self.name = dump, name
-        self.rows = {str(image): row for row, image in enumerate(dump.image_ids)}
+        self.dump, self.name = dump.with_distinct_ids(), name
+        self.rows = {str(image): row for row, image in enumerate(self.dump.image_ids)}
 
     def best(self, info: Mapping[str, Any]) -> list[ScoredLabel]:
         """Return the best labels of a sample, found by its id or else its path."""
