@@ -5,17 +5,20 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mlic_mm.utils.pickle_bounds import show
 from mlic_mm.utils.whole_file import whole_file
 
 FORMAT, VERSION = 'mlic_mm.proposals', 1
 STEPS = 65535
 """Box coordinates are kept as whole steps of 1/65535 of the image's width or height."""
+_KINDS = dict(boxes='U16', scores='F16', offsets='int64', sizes='int32')
+_ROWS = 2**20
 MAKE = 'python tools/generate_proposals.py CONFIG --out FILE'
 Entry = tuple[str, tuple[int, int], np.ndarray, np.ndarray]
 """Image id, size (H, W), boxes ``(R, 4)`` in pixels, scores ``(R,)``, best first."""
@@ -26,7 +29,8 @@ class ProposalFile:
 
     ``file[img_id]`` gives boxes in pixels of the image at its own size; :meth:`read` in those of another size. The file
     is opened on first use, in each process anew, so that an object can be pickled and passed to loaders; reading maps
-    the file, so that processes share its memory.
+    the file, so that processes share its memory. The first opening reads all of it once and compares its digest with
+    the fingerprint (a second for each GB), in one process: :meth:`verify` does so beforehand.
 
     A file of safetensors with ``boxes`` uint16 ``(P, 4)`` ([x1, y1, x2, y2] over the image's size, times 65535),
     ``scores`` float16 ``(P,)``, ``offsets`` int64 ``(N + 1,)``, ``sizes`` int32 ``(N, 2)`` as (H, W), ``ids`` uint8
@@ -39,15 +43,23 @@ class ProposalFile:
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: On first use: it is no such file, was cut short or belongs to another data set.
+        ValueError: On first use: it is no such file, was cut short, is damaged or belongs to another data set.
     """
+
+    _known: ClassVar[set[tuple]] = set()
+    """States of files that this process, or the one that it was forked from, has compared."""
 
     def __init__(self, path: str | Path, dataset: str | None = None) -> None:
         self.path = os.path.expanduser(path)
         self.dataset = dataset
         self._opened: _Opened | None = None
+        self._verified: tuple | None = None
         if not os.path.isfile(self.path):
             raise FileNotFoundError(f'proposal file {self.path} not found; write it: {MAKE}')
+
+    def verify(self) -> None:
+        """Open the file and compare its contents with its fingerprint, before it is passed to other processes."""
+        self._open()
 
     @property
     def ids(self) -> list[str]:
@@ -133,14 +145,19 @@ class ProposalFile:
 
     def _open(self) -> '_Opened':
         if self._opened is None:
-            self._opened = _Opened(self.path)
-            kind = self._opened.metadata['dataset']['type']
+            opened = _Opened(self.path)
+            kind = opened.metadata['dataset']['type']
             if self.dataset is not None and kind != self.dataset:
-                self._opened = None
                 raise ValueError(
                     f'{self.path}: holds proposals for the images of {kind}, not of {self.dataset}; name the file of '
                     f'this data set, or write one: {MAKE}'
                 )
+            state = os.stat(self.path)
+            signature = (os.path.realpath(self.path), state.st_ino, state.st_size, state.st_mtime_ns)
+            if signature != self._verified and signature not in self._known:
+                opened.compare()
+                self._known.add(signature)
+            self._opened, self._verified = opened, signature
         return self._opened
 
     def _row(self, opened: '_Opened', img_id: str | int) -> int:
@@ -159,6 +176,7 @@ class _Opened:
     """The parts of a file; boxes and scores stay on disk until they are sliced."""
 
     def __init__(self, path: str) -> None:
+        self.path = path
         cure = f'delete it and write it again: {MAKE}'
         try:
             self.file = safe_open(path, framework='numpy')
@@ -175,19 +193,45 @@ class _Opened:
             self.boxes, self.scores = self.file.get_slice('boxes'), self.file.get_slice('scores')
             self.offsets, self.sizes = self.file.get_tensor('offsets'), self.file.get_tensor('sizes')
             ids = bytes(self.file.get_tensor('ids')).decode()
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(f'{path}: a part is missing or damaged ({error}); {cure}') from None
+        dataset, score = self.metadata['dataset'], self.metadata['fallback_score']
+        if not isinstance(dataset, dict) or not isinstance(dataset.get('type'), str):
+            raise ValueError(f'{path}: dataset = {show(dataset)} in its metadata is no dict with a type; {cure}')
+        if type(score) not in (int, float) or not np.isfinite(score):
+            raise ValueError(f'{path}: fallback_score = {show(score)} in its metadata is no number; {cure}')
+        kinds = dict(boxes=self.boxes.get_dtype(), scores=self.scores.get_dtype())
+        kinds |= dict(offsets=str(self.offsets.dtype), sizes=str(self.sizes.dtype))
+        if kinds != _KINDS:
+            wrong = next(key for key in _KINDS if kinds[key] != _KINDS[key])
+            raise ValueError(f'{path}: its {wrong} are {kinds[wrong]}, not {_KINDS[wrong]}; {cure}')
         self.index = {name: row for row, name in enumerate(ids.split('\n') if len(self.sizes) else ())}
         count = len(self.index)
-        total = int(self.offsets[-1]) if len(self.offsets) else -1
         if (
             self.sizes.shape != (count, 2)
+            or (self.sizes < 1).any()
             or self.offsets.shape != (count + 1,)
-            or (np.diff(self.offsets, prepend=0) < 0).any()
-            or self.boxes.get_shape() != [total, 4]
-            or self.scores.get_shape() != [total]
+            or self.offsets[0] != 0
+            or (np.diff(self.offsets) < 0).any()
+            or self.boxes.get_shape() != [self.offsets[-1], 4]
+            or self.scores.get_shape() != [self.offsets[-1]]
         ):
             raise ValueError(f'{path}: its parts do not fit together; {cure}')
+
+    def compare(self) -> None:
+        """Compare all boxes, scores, offsets, sizes and ids with the fingerprint."""
+        digest = hashlib.sha256()
+        for name in ('boxes', 'scores', 'offsets', 'sizes', 'ids'):
+            part = self.file.get_slice(name)
+            rows, *rest = part.get_shape()
+            digest.update(f'{name} {(rows, *rest)}'.encode())
+            for first in range(0, rows, _ROWS):
+                digest.update(part[first : min(first + _ROWS, rows)].tobytes())
+        if digest.hexdigest() != self.metadata['fingerprint']:
+            raise ValueError(
+                f'{self.path}: its contents are not those of its fingerprint, so that it is damaged or was changed; '
+                f'delete it and write it again: {MAKE}'
+            )
 
 
 def write_proposal_file(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from mlic_mm.utils.pickle_bounds import show
+
 from .proposal_file import STEPS
 
 FORMAT, VERSION = 'mlic_mm.teacher_cache', 1
 INDEX = 'index.json'
 MAKE = 'python tools/cache_teacher.py CONFIG CHECKPOINT --out FOLDER'
+RECORD = ('cls_logits', 'det_logits', 'boxes', 'scores')
+"""Tensors of an image besides size, logits and maps."""
 SETTINGS = ('fingerprint', 'classes', 'layers', 'regions', 'dataset')
 
 
@@ -44,7 +49,8 @@ class TeacherCache:
 
     A folder with ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
     safetensors for every ``shard`` ids in their order. Shards are opened on first use, in each process anew, and mapped
-    into memory, so that an object can be pickled and processes share what they read.
+    into memory, so that an object can be pickled and processes share what they read. What is read of an image is
+    compared with its checksum, so that damage on the disk teaches nothing.
 
     Half precision keeps 11 bits: a logit or a value of a map is off by at most 1/2048 of itself. Image logits and
     :math:`s'` are few and stay float32. Boxes are whole steps of 1/65535 of width and height, as in
@@ -56,7 +62,7 @@ class TeacherCache:
     Raises:
         FileNotFoundError: There is no such folder, or a shard is missing because the tool was stopped.
         ValueError: The folder is no cache, or ``index.json`` was cut short. On reading: a shard was cut short or is of
-            another cache, or the image is not in it.
+            another cache, what it has of the image is damaged, or the image is not in it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -140,22 +146,43 @@ class Shard:
             self.file = safe_open(self.path, framework='numpy')
             metadata = self.file.metadata() or {}
             self.sizes, self.logits = self.file.get_tensor('sizes'), self.file.get_tensor('logits')
+            self.sums = self.file.get_tensor('sums')
         except (SafetensorError, OSError) as error:
             raise ValueError(f'{self.path}: no shard of a teacher cache, or cut short ({error}); {cure}') from None
-        if metadata.get('key') != key or metadata.get('number') != str(number):
-            raise ValueError(f'{self.path}: is of another cache than the {INDEX} beside it; delete it, and {cure}')
+        if metadata != {'format': FORMAT, 'key': key, 'number': str(number)}:
+            raise ValueError(f'{self.path}: is of another cache than the {INDEX} beside it, or damaged; delete it, and {cure}')
+        if self.sizes.shape != (len(self.sums), 2) or len(self.logits) != len(self.sums):
+            raise ValueError(f'{self.path}: its parts do not fit together; {cure}')
         self.names = set(self.file.keys())
 
     def read(self, row: int, layers: Sequence[str]) -> CachedTeacher:
+        """Return what is kept of image ``row`` of the shard, after comparing it with its checksum."""
+        names = [f'{name}.{row}' for name in RECORD if f'{name}.{row}' in self.names]
+        names += [f'map.{row}.{layer}' for layer in layers]
+        try:
+            parts = {name: self.file.get_tensor(name) for name in names}
+        except SafetensorError:
+            parts = {}
+        if checksum(self.sizes[row], self.logits[row], parts) != self.sums[row]:
+            raise ValueError(
+                f'{self.path}: what it has of image {row} is damaged; the same command with the same options writes '
+                f'the shard again: {MAKE}'
+            )
         height, width = self.sizes[row].tolist()
-        cls_logits, det_logits, boxes, scores = (
-            self.file.get_tensor(f'{name}.{row}') if f'{name}.{row}' in self.names else None
-            for name in ('cls_logits', 'det_logits', 'boxes', 'scores')
-        )
+        cls_logits, det_logits, boxes, scores = (parts.get(f'{name}.{row}') for name in RECORD)
         if boxes is not None:
             boxes = boxes.astype(np.float32) / STEPS
-        maps = {layer: self.file.get_tensor(f'map.{row}.{layer}') for layer in layers}
+        maps = {layer: parts[f'map.{row}.{layer}'] for layer in layers}
         return CachedTeacher((height, width), self.logits[row].copy(), cls_logits, det_logits, boxes, scores, maps)
+
+
+def checksum(size: np.ndarray, logits: np.ndarray, parts: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of all that is kept of an image, names and shapes included."""
+    value = zlib.crc32(logits.tobytes(), zlib.crc32(size.tobytes()))
+    for name, part in sorted(parts.items()):
+        value = zlib.crc32(np.ascontiguousarray(part).data.cast('B') if part.size else b'', value)
+        value = zlib.crc32(f'{name} {part.dtype} {part.shape}'.encode(), value)
+    return value
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
@@ -172,12 +199,17 @@ def read_index(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f'{file}: not the index of a teacher cache; name another folder, or write one: {MAKE}')
     try:
         index = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{file}: cut short or damaged ({error}); {cure}') from None
     if index.get('version') != VERSION:
         raise ValueError(f'{file}: version {index.get("version")} of the format, known is {VERSION}; {cure}')
     if missing := [key for key in (*SETTINGS, 'shard', 'ids') if key not in index]:
         raise ValueError(f'{file}: damaged, it has no {missing[0]!r}; {cure}')
+    kinds = dict(fingerprint=dict, classes=list, layers=list, regions=dict, dataset=dict, shard=int, ids=list)
+    if wrong := [key for key, kind in kinds.items() if type(index[key]) is not kind]:
+        raise ValueError(f'{file}: damaged, its {wrong[0]!r} is {show(index[wrong[0]])}; {cure}')
+    if index['shard'] < 1 or not all(isinstance(name, str) for name in (*index['ids'], *index['layers'])):
+        raise ValueError(f'{file}: damaged, a number or a name in it is none; {cure}')
     return index
 
 

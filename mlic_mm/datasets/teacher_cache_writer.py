@@ -12,16 +12,18 @@ from safetensors.numpy import save
 from mlic_mm.utils.whole_file import whole_file
 
 from .proposal_file import STEPS
-from .teacher_cache import FORMAT, INDEX, SETTINGS, VERSION, CachedTeacher, Shard, read_index, shard_name
+from .teacher_cache import FORMAT, INDEX, SETTINGS, VERSION, CachedTeacher, Shard, checksum, read_index, shard_name
 
 SHARD = 64
 """Images in a shard: what a stop may cost."""
 
 
-def is_done(folder: str | Path, number: int, key: str) -> bool:
-    """Whether a shard is there, whole, and of this cache."""
+def is_done(folder: str | Path, number: int, key: str, layers: Sequence[str]) -> bool:
+    """Whether a shard is there, whole, undamaged, and of this cache."""
     try:
-        Shard(folder, number, key)
+        shard = Shard(folder, number, key)
+        for row in range(len(shard.sizes)):
+            shard.read(row, layers)
     except ValueError:
         return False
     return True
@@ -104,19 +106,24 @@ def write_shard(folder: str | Path, number: int, key: str, outputs: Mapping[str,
         sizes=np.array([one.size for one in kept], np.int32),
         logits=np.stack([one.logits for one in kept]).astype(np.float32),
     )
+    sums = []
     for row, (img_id, one) in enumerate(outputs.items()):
+        parts: dict[str, np.ndarray] = {}
         where = f'{folder}: image {img_id!r}'
         for name in ('logits', 'boxes', 'scores'):
             if getattr(one, name) is not None and not np.isfinite(getattr(one, name)).all():
                 raise ValueError(f'{where}, {name}: a value is not finite; the teacher has diverged, train it again')
         for name in ('cls_logits', 'det_logits'):
             if getattr(one, name) is not None:
-                tensors[f'{name}.{row}'] = _half(f'{where}, {name}', getattr(one, name))
-        for layer, values in one.maps.items():
-            tensors[f'map.{row}.{layer}'] = _half(f'{where}, layer {layer!r}', values)
+                parts[f'{name}.{row}'] = _half(f'{where}, {name}', getattr(one, name))
         if one.boxes is not None and one.scores is not None:
-            tensors[f'boxes.{row}'] = np.rint(np.clip(one.boxes, 0, 1) * STEPS).astype(np.uint16)
-            tensors[f'scores.{row}'] = one.scores.astype(np.float32)
+            parts[f'boxes.{row}'] = np.rint(np.clip(one.boxes, 0, 1) * STEPS).astype(np.uint16)
+            parts[f'scores.{row}'] = one.scores.astype(np.float32)
+        for layer, values in one.maps.items():
+            parts[f'map.{row}.{layer}'] = _half(f'{where}, layer {layer!r}', values)
+        sums.append(checksum(tensors['sizes'][row], tensors['logits'][row], parts))
+        tensors |= parts
+    tensors['sums'] = np.array(sums, np.uint32)
     # The library writes memory as it lies, which is not in order for maps that are channels-last.
     data = save(
         {name: np.ascontiguousarray(values) for name, values in tensors.items()},

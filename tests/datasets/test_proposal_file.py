@@ -1,5 +1,6 @@
 """The file of proposals: what is written comes back, and what is wrong with a file is said."""
 
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from mlic_mm.datasets import ProposalFile
-from mlic_mm.datasets.proposal_file import Entry, write_proposal_file
+from mlic_mm.datasets import LoadProposals, ProposalFile
+from mlic_mm.datasets.proposal_file import Entry, _Opened, write_proposal_file
 
 GENERATOR, DATASET = dict(type='mlic_mm.X', num=5), dict(type='VOCMultiLabel', id_type='str', splits=['train'])
 ENTRIES: list[Entry] = [
@@ -139,6 +141,71 @@ def test_files_that_are_none(tmp_path: Path, path: Path) -> None:
     save_file({'weight': np.zeros(3)}, tmp_path / 'part.st', {'format': 'mlic_mm.proposals', 'version': '1'})
     with pytest.raises(ValueError, match='a part is missing or damaged'):
         len(ProposalFile(tmp_path / 'part.st'))
+
+
+def tamper(path: Path, sign: bool, metadata: dict | None = None, **tensors: np.ndarray) -> ProposalFile:
+    """Put other parts into a file, with a fingerprint of them where asked."""
+    with safe_open(path, framework='numpy') as file:
+        parts = {key: file.get_tensor(key) for key in ('boxes', 'scores', 'offsets', 'sizes', 'ids')} | tensors
+        said = {**file.metadata(), **(metadata or {})}
+    if sign:
+        content = (f'{name} {part.shape}'.encode() + part.tobytes() for name, part in parts.items())
+        said['fingerprint'] = hashlib.sha256(b''.join(content)).hexdigest()
+    save_file(parts, path, said)
+    return ProposalFile(path)
+
+
+@pytest.mark.parametrize(
+    ('metadata', 'tensors', 'reason'),
+    [
+        ({'dataset': '["VOC"]'}, {}, r"dataset = \['VOC'\] in its metadata is no dict with a type"),
+        ({'dataset': '{"type": 3}'}, {}, 'is no dict with a type'),
+        ({'fallback_score': 'null'}, {}, 'fallback_score = None in its metadata is no number'),
+        ({'fallback_score': 'NaN'}, {}, 'fallback_score = nan'),
+        ({'generator': '[' * 100_000}, {}, 'a part is missing or damaged'),
+        ({}, {'boxes': np.full((3, 4), 0.5, np.float32)}, 'its boxes are F32, not U16'),  # fractions: silently no boxes
+        ({}, {'scores': np.ones(3, np.float32)}, 'its scores are F32, not F16'),
+        ({}, {'offsets': np.array([0, 2.0, 2, 3])}, 'its offsets are float64, not int64'),
+        ({}, {'offsets': np.array([1, 2, 2, 3])}, 'do not fit together'),
+        ({}, {'offsets': np.array([0, 3, 2, 3])}, 'do not fit together'),
+        ({}, {'offsets': np.array([0, 2, 2, 2])}, 'do not fit together'),
+        ({}, {'offsets': np.zeros(0, np.int64)}, 'do not fit together'),
+        ({}, {'sizes': np.array([[0, 9], [9, 9], [9, 9]], np.int32)}, 'do not fit together'),
+        ({}, {'ids': np.frombuffer(b'a\na\nb', np.uint8)}, 'do not fit together'),
+    ],
+)
+def test_parts_of_another_kind_are_refused(path: Path, metadata: dict, tensors: dict, reason: str) -> None:
+    assert len(tamper(path, sign=True)) == 3
+    file = tamper(path, True, metadata, **tensors)
+    with pytest.raises(ValueError, match=rf'file\.st: .*{reason}.*write it again'):
+        file['a']
+
+
+def test_contents_are_compared_with_the_fingerprint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flipped byte of a box is noticed, by whoever opens the file first; reading it once is enough."""
+    compared: list[str] = []
+    compare = _Opened.compare
+    monkeypatch.setattr(_Opened, 'compare', lambda opened: compared.append(opened.path) or compare(opened))
+    file = ProposalFile(path)
+    file.verify()
+    copy = pickle.loads(pickle.dumps(file))
+    monkeypatch.setattr(ProposalFile, '_known', set())  # as in another process
+    copy['a']
+    ProposalFile(path)['a']
+    ProposalFile(path)['a']
+    assert len(compared) == 2
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 1
+    path.write_bytes(data)
+    for use in (
+        lambda: copy.__class__(path)['a'],
+        lambda: LoadProposals(str(path)),
+        lambda: ProposalFile(path).verify(),
+    ):
+        with pytest.raises(
+            ValueError, match=r'file\.st: its contents are not those of its fingerprint.*write it again'
+        ):
+            use()
 
 
 def test_what_cannot_be_written_is_named_and_leaves_no_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tiny_teacher import save_weights, write_proposals, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
 from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache_writer import SHARD, begin_cache, write_shard
+from mlic_mm.datasets.teacher_cache_writer import SHARD, begin_cache, is_done, write_shard
 
 SETTINGS = dict(
     fingerprint=dict(weights='a', model='b', pipeline='c', proposals='d'),
@@ -153,6 +153,29 @@ def test_shards_missing_cut_short_or_of_another_cache(folder: Path, tmp_path: Pa
     cache.check()
     shard.unlink()
     with pytest.raises(FileNotFoundError, match=r'1 of 2 shards are missing, the first is 000001'):
+        TeacherCache(folder)
+
+
+def test_a_flipped_byte_is_noticed_and_its_shard_done_again(tmp_path: Path) -> None:
+    """Whichever byte it is, of header, numbers, boxes or maps."""
+    entries = write(tmp_path / 'kept', count=5)
+    shard = tmp_path / 'kept' / '000000.safetensors'
+    cache = TeacherCache(tmp_path / 'kept')
+    whole = shard.read_bytes()
+    assert is_done(cache.path, 0, cache.key, SETTINGS['layers'])
+    for at in range(0, len(whole), 7):
+        shard.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        opened = TeacherCache(tmp_path / 'kept')
+        with pytest.raises(ValueError, match=r'000000\.safetensors: .*writes .*again: python'):
+            [opened[img_id] for img_id in entries]
+        assert not is_done(cache.path, 0, cache.key, SETTINGS['layers'])
+
+
+@pytest.mark.parametrize('change', [dict(shard=0), dict(shard='64'), dict(ids=[1]), dict(ids='abc'), dict(layers=None)])
+def test_an_index_with_wrong_values(folder: Path, change: dict) -> None:
+    index = json.loads((folder / 'index.json').read_text())
+    (folder / 'index.json').write_text(json.dumps(index | change))
+    with pytest.raises(ValueError, match=r'index\.json: damaged, .*--force'):
         TeacherCache(folder)
 
 

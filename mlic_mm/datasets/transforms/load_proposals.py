@@ -31,8 +31,8 @@ class LoadProposals(BaseTransform):
 
     Raises:
         FileNotFoundError: The file is missing.
-        ValueError: An option is out of range. On a sample: the file is damaged, of another data set, has no such image
-            or had it in another size, or the sample has boxes already.
+        ValueError: An option is out of range, or the file is damaged or of another data set. On a sample: the file has
+            no such image or had it in another size, or the sample has boxes already.
     """
 
     def __init__(self, file: str, num: int = 500, fill: str = 'recycle', dataset: str | None = None) -> None:
@@ -41,6 +41,7 @@ class LoadProposals(BaseTransform):
         if fill not in ('recycle', 'keep'):
             raise ValueError(f"LoadProposals: fill={fill!r} must be 'recycle' or 'keep'")
         self.file = ProposalFile(file, dataset)
+        self.file.verify()
         self.num = num
         self.fill = fill
 
