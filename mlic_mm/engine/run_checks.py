@@ -85,7 +85,8 @@ def check_monitors(runner: Runner) -> None:
 
 def _figure_names(metric: MLICMetric) -> list[str]:
     """What a metric calls its figures, found by two images of which each has half of the labels."""
-    size = max(4, metric.protocol.topk or 1)
-    targets = np.arange(2 * size).reshape(2, size) % 2
+    threshold = metric.protocol.threshold
+    size = len(threshold) if isinstance(threshold, tuple) else max(4, metric.protocol.topk or 1)
+    targets = np.indices((2, size)).sum(0) % 2  # each label has a positive and a negative, for AUROC
     names = evaluate_scores(targets * 0.5, targets, metric.protocol)
     return [f'{metric.prefix}/{name}' if metric.prefix else name for name in names]

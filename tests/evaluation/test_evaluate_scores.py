@@ -439,3 +439,19 @@ def test_refuses_wrong_types(options: dict) -> None:
 def test_refuses_what_is_no_number() -> None:
     with pytest.raises(TypeError, match='scores must be numbers'):
         evaluate_scores([['a']], [[1]])
+
+
+def test_infinite_scores_are_scores() -> None:
+    scores, targets = np.array([[np.inf, -np.inf], [-np.inf, 0.5], [0.7, np.inf]]), np.array([[1, 0], [0, 1], [1, 1]])
+    for preset in PRESETS:
+        found = evaluate_scores(scores, targets, preset)
+        assert (found['mAP'], found['AUROC'], found['AUROC_micro']) == (100, 100, 100)
+    assert evaluate_scores(scores, targets, 'liu')['OF1'] == 100
+    lowest = evaluate_scores(np.full((2, 1), -np.inf), np.array([[1], [0]]), 'liu')
+    assert np.isfinite(lowest['threshold_tuned_here'])
+
+
+@pytest.mark.parametrize('given', [torch.ones(2, 2) * 1j, np.ones((2, 2)) * 1j])
+def test_refuses_complex_numbers(given: object) -> None:
+    with pytest.raises(TypeError, match='scores must be numbers'):
+        evaluate_scores(given, np.ones((2, 2)))

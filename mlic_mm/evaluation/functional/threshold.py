@@ -58,4 +58,5 @@ def best_threshold(data: ClassMajor, protocol: Protocol) -> float:
         ]
     )
     best = candidates[len(f1) - 1 - np.argmax(f1[::-1])]
-    return float(np.nextafter(best, -np.inf, dtype=data.scores.dtype))
+    below = np.nextafter(best, -np.inf, dtype=data.scores.dtype)
+    return float(max(below, np.finfo(below.dtype).min))  # the lowest score there may be is −inf
