@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
@@ -113,11 +113,18 @@ def name_what_holds(runner: Runner) -> None:
     if not runner._resume or '://' in str(runner._load_from):
         return
     source = f'checkpoint {runner._load_from}'
-    lines = compare_with_checkpoint(runner.cfg.pretty_text, load_checkpoint(runner._load_from, mmap=True), source)
-    for line in lines[:MOST_SETTINGS]:
-        runner.logger.warning(f'resuming: {line}')
-    if len(lines) > MOST_SETTINGS:
-        runner.logger.warning(f'resuming: {len(lines) - MOST_SETTINGS} more settings are not those of {source}')
+    found = compare_with_checkpoint(runner.cfg.pretty_text, load_checkpoint(runner._load_from, mmap=True), source)
+    for difference in found[:MOST_SETTINGS]:
+        runner.logger.warning(f'resuming: {difference}')
+    if len(found) > MOST_SETTINGS:
+        runner.logger.warning(f'resuming: {len(found) - MOST_SETTINGS} more settings are not those of {source}')
+    # The config in the next checkpoints, and in the work dir, states what holds.
+    for difference in found:
+        if difference.kept and difference.checkpoint != 'nothing':
+            with suppress(ValueError):
+                runner.cfg.merge_from_dict({difference.key: difference.value})
+    if found and is_main_process():
+        runner.dump_config()
 
 
 def set_aside_earlier_run(cfg: Config) -> None:

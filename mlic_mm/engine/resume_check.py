@@ -2,16 +2,46 @@
 
 import ast
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ['compare_with_checkpoint', 'parse_settings']
+__all__ = ['Difference', 'compare_with_checkpoint', 'parse_settings']
 
 START = 'to start a new training from its weights, give --cfg-options load_from=CHECKPOINT instead of --resume'
 # Of the place and of this start, not of the training.
 PLACE = ('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'visualizer', 'vis_backends', 'env_cfg')
 
 
-def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: str) -> list[str]:
+class Difference(NamedTuple):
+    """A setting that a checkpoint and the config of the run that resumes from it do not share.
+
+    Attributes:
+        key: Dotted key.
+        checkpoint: Its value in the checkpoint as Python text; 'nothing' where there is none.
+        config: Its value in the config, likewise.
+        kept: Whether the value of the checkpoint holds.
+    """
+
+    key: str
+    checkpoint: str
+    config: str
+    kept: bool
+
+    def __str__(self) -> str:
+        if self.kept:
+            return f'{self.key}={self.checkpoint} holds (checkpoint), not {self.config}'
+        return f'{self.key}={self.config} holds (config), not {self.checkpoint}'
+
+    @property
+    def value(self) -> Any:
+        """The value in the checkpoint.
+
+        Raises:
+            ValueError: It is no plain value.
+        """
+        return ast.literal_eval(self.checkpoint)
+
+
+def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: str) -> list[Difference]:
     """Compare the config of a resumed training with the one that its checkpoint was saved under.
 
     mmengine restores the optimiser and the schedules from the checkpoint, with their learning rates and milestones. A
@@ -23,7 +53,7 @@ def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: 
         source: Of the checkpoint, for the messages.
 
     Returns:
-        One line for each setting that differs, with the value that counts.
+        The settings that differ.
 
     Raises:
         ValueError: The state of the checkpoint does not fit: another optimiser, other groups of parameters, or
@@ -34,7 +64,7 @@ def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: 
     if not isinstance(text, str):
         return []
     old, new = parse_settings(text), parse_settings(config)
-    lines = []
+    found = []
     for key in dict.fromkeys([*old, *new]):
         was, now = old.get(key, 'nothing'), new.get(key, 'nothing')
         if was == now or key.split('.')[0] in PLACE:
@@ -49,10 +79,8 @@ def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: 
                 f'{source} was saved with other schedules ({key} was {was}, is {now}): the state does not fit; {START}'
             )
         kept = key.startswith('param_scheduler') or part == 'optim_wrapper.optimizer'
-        lines.append(
-            f'{key}={was if kept else now} holds ({"checkpoint" if kept else "config"}), not {now if kept else was}'
-        )
-    return lines
+        found.append(Difference(key, was, now, kept))
+    return found
 
 
 def parse_settings(text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """An interrupted training, killed for real at a random iteration, ends with the bits of an uninterrupted one."""
 
 import random
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import ToolProcess, run, write_config
+from tiny_run import ToolProcess, run, run_failing, write_config
 
 # What a training can carry from step to step: averaged weights, accumulated gradients, patience, an unseeded sampler.
 EVERYTHING = """
@@ -105,3 +106,54 @@ def test_other_seed_gives_other_weights(trained: Path) -> None:
     run('train.py', 'data/tiny config.py', '--work-dir', 'seed4', '--seed', '4', cwd=trained)
     with pytest.raises(AssertionError, match='differs'):
         assert_same(state(trained / 'seed4', 'epoch_3.pth'), state(trained / 'full', 'epoch_3.pth'), 'seeds')
+
+
+def test_changed_settings_are_named(trained: Path, tmp_path: Path) -> None:
+    """Schedules and rates are those of the checkpoint, the length is that of the config."""
+    shutil.copytree(trained / 'full', tmp_path / 'w')
+    config = trained / 'data/tiny config.py'
+    options = ['train_cfg.max_epochs=4', 'optim_wrapper.optimizer.lr=0.5', 'param_scheduler.1.milestones=[9]']
+    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', *options, cwd=tmp_path)
+    assert 'resuming: optim_wrapper.optimizer.lr=0.05 holds (checkpoint), not 0.5' in output
+    assert 'resuming: param_scheduler.1.milestones=[2] holds (checkpoint), not [9]' in output
+    assert 'resuming: train_cfg.max_epochs=4 holds (config), not 3' in output
+    assert 'lr: 5.0000e-03' in output  # the fourth epoch goes on at a tenth of 0.05
+    assert 'lr=0.05' in (tmp_path / 'w/tiny config.py').read_text()  # what holds, not what was asked for
+    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
+    assert 'resuming: ' not in output
+    words = ('--work-dir', 'w', '--resume', '--cfg-options', 'optim_wrapper.optimizer.type=AdamW')
+    assert "type='SGD', the config has 'AdamW': its state does not fit" in run_failing(
+        'train.py', config, *words, cwd=tmp_path
+    )
+
+
+def test_averaged_weights_go_on_to_other_labels(tmp_path: Path) -> None:
+    config = write_config(tmp_path / 'data', extra="custom_hooks = [dict(type='EMAHook', momentum=0.1)]\n")
+    one = ['train_cfg.max_epochs=1']
+    run('train.py', config, '--work-dir', 'four', '--cfg-options', *one, cwd=tmp_path)
+    data = tmp_path / 'data/labels.json'
+    data.write_text(data.read_text().replace('"bright"]', '"bright", "new"]'))
+    options = [*one, 'load_from=four/epoch_1.pth', 'model.head.num_classes=5', 'model.data_preprocessor.num_classes=5']
+    output = run('train.py', config, '--work-dir', 'five', '--cfg-options', *options, cwd=tmp_path)
+    (line,) = (line for line in output.splitlines() if 'start anew' in line)
+    assert 'checkpoint four/epoch_1.pth: 120 of 122 tensors of the model are taken from it' in line
+    assert line.endswith('these start anew, and so do their averages: head.fc.weight, head.fc.bias')
+    assert 'size mismatch' not in output
+    average, own = (
+        torch.load(tmp_path / 'five/epoch_1.pth', weights_only=False)[k] for k in ('state_dict', 'ema_state_dict')
+    )
+    assert average['head.fc.weight'].shape == own['module.head.fc.weight'].shape == (5, 32)
+
+
+def test_training_by_iterations_saves_and_names_iterations(tmp_path: Path) -> None:
+    """With the default hooks, which count epochs."""
+    loop = 'train_cfg = dict(by_epoch=False, max_iters=5, val_interval=2)\n'
+    config = write_config(tmp_path / 'data', extra=loop + 'param_scheduler = [warm_up]\n')
+    output = run('train.py', config, '--work-dir', 'w', cwd=tmp_path)
+    names = {path.name for path in (tmp_path / 'w').glob('*.pth')}
+    assert {'iter_4.pth', 'iter_5.pth'} < names  # the last two
+    assert 'Saving checkpoint at 2 iterations' in output
+    assert re.search(r'best checkpoint with .* at \d iter is saved to best_mAP_iter_[24]\.pth', output)
+    write_config(tmp_path / 'data', extra=loop)
+    output = run_failing('train.py', config, '--work-dir', 'w2', cwd=tmp_path)
+    assert 'param_scheduler.1 (MultiStepLR) counts epochs, and a training by iterations has none' in output

@@ -104,10 +104,12 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
             f'{source}: {len(own) - len(anew)} of {len(own)} tensors of the model are taken from it; these start anew'
             f'{", and so do their averages" if averaged else ""}: {", ".join(anew[:8])}{" …" if len(anew) > 8 else ""}'
         )
-    # Else mmengine's copy into an average of weights fails on another size.
-    weights = checkpoint['state_dict']
-    for key in [key for key in weights if key.removeprefix('module.') in anew]:
-        del weights[key]
+    # Put in their places, since EMAHook fails on a tensor of another size, or that it does not find.
+    averages = checkpoint.get('ema_state_dict')
+    for key in anew:
+        checkpoint['state_dict'][key] = own[key].clone()
+        if averages is not None:
+            averages[f'module.{key}'] = own[key].clone()
 
 
 def _check_number(runner: Runner, head: nn.Module, source: str, classes: tuple[str, ...]) -> None:
