@@ -117,6 +117,10 @@ def test_a_group_of_equal_scores_is_not_the_mean_over_its_orders() -> None:
     group, worst, best = (average_precision(scores, targets, ties=ties)[0] for ties in ('group', 'worst', 'best'))
     assert (group, worst, best) == (0.5, 0.5, 1)
     assert (worst + best) / 2 == 0.75
+    # Two positives with one score below a negative: in every order ½ and ⅔, and ⅔ twice at the end of the group.
+    scores, targets = np.array([[0.9], [0.5], [0.5]]), np.array([[0], [1], [1]])
+    found = [average_precision(scores, targets, ties=ties)[0] for ties in ('group', 'worst', 'best')]
+    assert found == pytest.approx([2 / 3, 7 / 12, 7 / 12])
 
 
 def test_titles_and_equality() -> None:
