@@ -104,7 +104,8 @@ def tile(dataset: Any, index: int, stage: str) -> Image.Image:
     for instance in boxes:
         x1, y1, x2, y2 = (value * scale for value in instance['bbox'])
         colour = 'gray' if instance['ignore_flag'] else 'lime'
-        draw.rectangle((left + x1, top + y1, left + x2 - 1, top + y2 - 1), outline=colour)
+        # A small box of a large photograph is less than a pixel here.
+        draw.rectangle((left + x1, top + y1, left + max(x1, x2 - 1), top + max(y1, y2 - 1)), outline=colour)
     write_labels(draw, font, info.get('img_id') or Path(info['img_path']).name, classes, target)
     return canvas
 

@@ -124,9 +124,11 @@ def plot(title: str, targets: np.ndarray, classes: Sequence[str], out: Path) -> 
 def name_axis(axes: Axes, names: list[str], x: bool) -> None:
     """Write the label names along y, and along x if asked."""
     small = 8 if len(names) <= 30 else 6
-    axes.set_yticks(np.arange(len(names)), names, fontsize=small)
+    names = [name if len(name) <= 40 else f'{name[:39]}…' for name in names]
+    # Names are names also where they have dollar signs, between which matplotlib would read mathematics.
+    axes.set_yticks(np.arange(len(names)), names, fontsize=small, parse_math=False)
     if x:
-        axes.set_xticks(np.arange(len(names)), names, fontsize=small, rotation=90)
+        axes.set_xticks(np.arange(len(names)), names, fontsize=small, rotation=90, parse_math=False)
 
 
 if __name__ == '__main__':

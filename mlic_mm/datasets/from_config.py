@@ -38,6 +38,8 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
 def target_rows(dataset: Any) -> np.ndarray:
     """Return the labels of all samples of a data set, int8 ``(N, C)`` with 1, 0 and −1."""
     num_classes = len(dataset.metainfo['classes'])
+    if not len(dataset):
+        raise ValueError(f'{type(dataset).__name__} has no image; check its annotations and options')
     return np.stack([target_row(dataset.get_data_info(i), num_classes) for i in range(len(dataset))])
 
 

@@ -150,7 +150,9 @@ class Shard:
         except (SafetensorError, OSError) as error:
             raise ValueError(f'{self.path}: no shard of a teacher cache, or cut short ({error}); {cure}') from None
         if metadata != {'format': FORMAT, 'key': key, 'number': str(number)}:
-            raise ValueError(f'{self.path}: is of another cache than the {INDEX} beside it, or damaged; delete it, and {cure}')
+            raise ValueError(
+                f'{self.path}: is of another cache than the {INDEX} beside it, or damaged; delete it, and {cure}'
+            )
         if self.sizes.shape != (len(self.sums), 2) or len(self.logits) != len(self.sums):
             raise ValueError(f'{self.path}: its parts do not fit together; {cure}')
         self.names = set(self.file.keys())

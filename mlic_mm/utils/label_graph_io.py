@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f'it is not an .npz archive or was cut short ({path.stat().st_size} bytes)')
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*_KEYS, 'embeddings') if key in file}
-    # RuntimeError: encrypted, or of a zip version that does not exist
-    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            fields = {key: file[key] for key in (*_KEYS, 'embeddings') if key in file}
+    except Exception as error:  # damage surfaces as almost any error of zipfile, its decoders and NumPy
         raise ValueError(f'it is damaged ({error})') from error
+    if wrong := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
+        raise ValueError(f'its {wrong[0]} is no array')
+    return fields
 
 
 def _read_json(path: Path) -> dict[str, np.ndarray]:

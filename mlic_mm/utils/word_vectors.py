@@ -3,7 +3,6 @@
 import difflib
 import gzip
 import importlib.util
-import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -156,8 +155,9 @@ class _NpzVectors(WordVectors):
                         + (f'usable: {", ".join(pairs)}' if pairs else 'it must hold KEY and KEY_names')
                     )
                 vectors, names = file[vectors_key], file[names_key]
-        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        except Exception as error:  # damage surfaces as almost any error of zipfile, its decoders and NumPy
             raise ValueError(f'word vectors {self.name} cannot be used: {error}') from error
+        vectors, names = (np.asarray(value) for value in (vectors, names))  # what is no array comes as bytes
         if (
             vectors.ndim != 2
             or vectors.dtype.kind != 'f'

@@ -119,6 +119,45 @@ def test_stats_worked_by_hand(config: str, tmp_path: Path, capsys: pytest.Captur
     assert np.ptp(picture) == 255
 
 
+def test_names_that_look_like_mathematics_and_long_ones(config: str, tmp_path: Path) -> None:
+    table = tmp_path / 'labels.csv'
+    table.write_text(table.read_text().replace('cat', r'\frac{a}{b}$ $').replace('dog', 'dog ' * 100))
+    dataset_stats.main([config, '--out', str(tmp_path / 'stats.png')])
+    assert np.ptp(np.asarray(Image.open(tmp_path / 'stats.png').convert('RGB'))) == 255
+
+
+def test_small_boxes_of_large_photographs_are_drawn(tmp_path: Path) -> None:
+    Image.new('RGB', (2000, 1000)).save(tmp_path / 'a.jpg')
+    content = dict(
+        images=[dict(id=1, file_name='a.jpg', width=2000, height=1000)],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[9, 9, 3, 3])],
+        categories=[dict(id=1, name='ant')],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    dataset = dict(type='mlic_mm.COCOMultiLabel', ann_file='a.json', data_root=str(tmp_path), with_boxes=True)
+    (tmp_path / 'c.py').write_text(
+        f"custom_imports = dict(imports=['mlic_mm'])\ntrain_dataloader = dict(dataset={dataset})"
+    )
+    browse_dataset.main([str(tmp_path / 'c.py'), '--out', str(tmp_path / 'sheet.png')])
+    assert (np.asarray(Image.open(tmp_path / 'sheet.png').convert('RGB')) == (0, 255, 0)).all(2).any()
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        'bild,schlagwort\na.png,cat\n',  # unknown names
+        'gone.png,cat\na.png,dog\n',
+        'path,cat\na.png,1\nb.png,-1\n',  # CelebA's notation
+    ],
+)
+def test_tables_that_may_be_misread_are_refused_by_each_tool(config: str, tmp_path: Path, content: str) -> None:
+    (tmp_path / 'labels.csv').write_text(content)
+    for tool, words in ((dataset_stats, []), (load('build_label_graph'), ['--out', str(tmp_path / 'g.npz')])):
+        with pytest.raises(SystemExit, match=r'labels\.csv:? ?(1: .* is no image|column .*minus_one)'):
+            tool.main([config, *words])
+    assert not (tmp_path / 'g.npz').exists()
+
+
 def test_conditional_probabilities() -> None:
     present = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], bool)
     np.testing.assert_allclose(dataset_stats.conditional(present), [[0, 2 / 3, 0], [2 / 3, 0, 0], [0, 0, 0]])

@@ -3,6 +3,7 @@ import gzip
 import json
 import pickle
 import time
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from mlic_mm.utils import label_graph_io
 from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.utils.word_vectors import open_word_vectors
 
 NAMES = ('cat', 'dog', 'cell phone', 'Ærø')
 # Four images: {cat, dog}, {cat, dog, phone}, {cat}, {dog, phone ignored}; nobody has seen Ærø.
@@ -233,6 +235,34 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path, graph):
         except ValueError:
             continue
         same(loaded, graph)  # a byte that no reader looks at
+
+
+@pytest.mark.parametrize('kind', ['raw member', 'encrypted', 'unknown method', 'damaged lzma'])
+def test_odd_archives_are_refused(tmp_path, graph, kind):
+    path = tmp_path / 'g.npz'
+    graph.save(path)
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    compression = zipfile.ZIP_LZMA if kind == 'damaged lzma' else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, 'w', compression) as new:
+        for name, content in members.items():
+            raw = kind == 'raw member' and name == 'classes.npy'
+            new.writestr('classes' if raw else name, b'cat, dog' if raw else content)
+    data = bytearray(path.read_bytes())
+    for signature, flags, method in ((b'PK\x03\x04', 6, 8), (b'PK\x01\x02', 8, 10)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + flags] |= kind == 'encrypted'
+            if kind == 'unknown method':
+                data[at + method] = 77
+            at = data.find(signature, at + 4)
+    if kind == 'damaged lzma':
+        data[80:140] = bytes(60)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'g\.npz cannot be used: .*rebuild it with'):
+        LabelGraphData.load(path)
+    with pytest.raises(ValueError, match=r'g\.npz.* cannot be used|embeddings must be floats|must be floats'):
+        open_word_vectors(path)
 
 
 def rewrite(path, **changes):
