@@ -10,6 +10,8 @@ import pytest
 from mlic_mm.utils.label_graph import LabelGraphData
 
 REPO = Path(__file__).resolve().parents[1]
+# ONNX Runtime's telemetry asks the network, and draws from the C library's random numbers, as selective search does.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 
 @pytest.fixture(scope='session')

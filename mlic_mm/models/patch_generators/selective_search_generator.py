@@ -55,5 +55,9 @@ class SelectiveSearchGenerator(PatchGenerator):
 
 
 def _restart_random_numbers() -> None:
-    """OpenCV takes the factor from the C library's ``rand``, which its own seed does not reach."""
+    """OpenCV takes the factor from the C library's ``rand``, which its own seed does not reach.
+
+    Another thread that draws from it meanwhile changes the ranking: the telemetry of ONNX Runtime does, unless
+    ``ORT_DISABLE_TELEMETRY=1`` is set.
+    """
     ctypes.CDLL(None).srand(0)
