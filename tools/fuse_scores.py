@@ -31,6 +31,7 @@ from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_s
 from mlic_mm.utils.checks import check_same_names
 from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.utils.whole_file import check_can_write, whole_file
+from mlic_mm.visualization.class_gains import plain_text
 
 PLOTS = ('.svg', '.png', '.pdf')
 MOST_COMPARED = 8
@@ -99,8 +100,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    text = path.read_text(encoding='utf-8')
-    names = json.loads(text) if path.suffix == '.json' else [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        names = json.loads(text) if path.suffix == '.json' else lines
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path} cannot be read as names in UTF-8 ({error}): write one a line, or a JSON list'
+        ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{path} must be a list of names, one a line, or a JSON list')
     return tuple(names)
@@ -241,10 +248,10 @@ def plot_gain(out: Path, single: dict[str, list], fused: dict[str, list], name: 
     axes.axvline(0, color='black', linewidth=0.8)
     mean = gain[known].mean() if known else 0.0
     axes.axvline(mean, color='black', linewidth=1, linestyle='--')
-    names = [f'{fused["names"][i]} ({fused["AP"][i]:.1f})' for i in known]
+    names = [f'{plain_text(fused["names"][i])} ({fused["AP"][i]:.1f})' for i in known]
     axes.set_yticks(height, names, fontsize=8, parse_math=False)
     axes.set_ylim(max(4, len(known)) - 0.3, -0.7)
-    axes.set_title(f'Fusion against {name}, the best single model', fontsize=10, parse_math=False)
+    axes.set_title(f'Fusion against {plain_text(name)}, the best single model', fontsize=10, parse_math=False)
     axes.set_xlabel(f'gain in AP, percentage points; mean {mean:+.2f} (dashed); in brackets the AP of the fusion')
     axes.grid(axis='x', linewidth=0.4)
     axes.set_axisbelow(True)

@@ -76,6 +76,11 @@ def class_gains(
     return ClassGains(tuple(classes[i] for i in order), support[order], gain(slice(None))[order], low, high)
 
 
+def plain_text(name: str) -> str:
+    """Replace what cannot be printed, such as a line break or half of a character: a plot as SVG cannot hold it."""
+    return ''.join(letter if letter.isprintable() else '\ufffd' for letter in name)
+
+
 def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, points') -> None:
     """Write a bar with its interval for each label, and the mean over labels; a file of that name is replaced.
 
@@ -104,7 +109,7 @@ def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, poi
             textcoords='offset points',
             va='center',
         )
-        texts = [f'{name}  {count:,}' for name, count in zip(gains.names, gains.support, strict=True)]
+        texts = [f'{plain_text(name)}  {count:,}' for name, count in zip(gains.names, gains.support, strict=True)]
         axes.set_xticks(place, texts, rotation=90, parse_math=False)
         axes.tick_params(axis='x', length=0)
         axes.set_xlim(-0.7, max(len(place), 1) - 0.3)

@@ -12,6 +12,7 @@ from mmpretrain.models import ImageClassifier
 
 from mlic_mm.evaluation import Protocol, ScoreDump, evaluate_scores, get_protocol
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.whole_file import check_can_write
 
 from . import charts
 from .figures_text import auroc_notes, cf1_rows, class_rows, metric_rows, percent, protocol_axes
@@ -70,6 +71,7 @@ def write_report(
     page = Path(out_dir) / 'index.html'
     if page.exists() and _MARK not in page.read_text(encoding='utf-8', errors='replace')[:2000]:
         raise FileExistsError(f'{page} exists and is not a report of mlic_mm: choose another folder, or remove it')
+    check_can_write(page, True)  # an earlier report is replaced
     if dataset is not None and dataset.metainfo.get('classes') is not None:
         check_same_classes(dump.classes, dataset.metainfo['classes'], 'the scores', 'the data set of the report')
 

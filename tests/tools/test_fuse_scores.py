@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -235,6 +236,26 @@ def test_tuning_on_the_images_that_are_fused_is_refused(dumps: list[str], tmp_pa
     assert f'{val[0]} is not held out: 1 of its images, such as 007, are in' in refused(capsys, *dumps, '--tune', *val)
     other = [write(tmp_path / f'o{i}.npz', i, image_ids=np.char.add('o', IDS), classes='abcd') for i in range(3)]
     assert "label 'cat' is only in" in refused(capsys, *dumps, '--tune', *other)
+
+
+def test_names_that_no_plot_can_hold(tmp_path: Path) -> None:
+    names = ('$\\frac{a}{b}$ $', 'bell\x07', 'half\ud800', '--><script>')
+    dumps = [write(tmp_path / f'{i}.npz', i, classes=names) for i in range(2)]
+    tool.main([*dumps, '--plot', str(tmp_path / 'fuse.svg'), '--resamples', '0'])
+    compare_scores.main(
+        ['--a', dumps[0], '--b', dumps[1], '--plot', str(tmp_path / 'compare.svg'), '--resamples', '100']
+    )
+    for plot in ('fuse.svg', 'compare.svg'):
+        text = (tmp_path / plot).read_text(encoding='utf-8')
+        assert ElementTree.fromstring(text).tag.endswith('svg')
+        assert 'bell\ufffd' in text
+        assert 'half\ufffd' in text
+
+
+def test_unreadable_class_names_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, content in (('a.txt', b'caf\xe9'), ('b.json', b'[' * 100_000), ('c.json', b'{"a": 1}')):
+        (tmp_path / name).write_bytes(content)
+        assert name in refused(capsys, 'x.pkl', '--classes', str(tmp_path / name))
 
 
 @pytest.mark.parametrize('suffix', ['svg', 'png', 'pdf'])
