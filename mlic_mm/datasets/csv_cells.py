@@ -18,7 +18,8 @@ _QUOTED = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:,|(
 
 def read_flag(cell: str) -> int | None:
     """Return 1, 0 or −1, None for a cell that is no flag."""
-    return _FLAGS.get(cell.lower())
+    flag = _FLAGS.get(cell)
+    return _FLAGS.get(cell.lower()) if flag is None else flag
 
 
 def are_flags(cells: Sequence[str]) -> bool:

@@ -99,9 +99,11 @@ class CSVMultiLabel(MultiLabelBase):
         first = rows[0][1]
         if len(first) < 2:
             other = next((mark for mark in ';\t| ' if mark in first[0]), None)
-            cure = f'delimiter={other!r}, which it has' if other else 'delimiter if the file uses another'
+            cure = f'set delimiter={other!r}, which it has' if other else 'set delimiter if the file uses another'
+            if first[0].isdecimal():  # CelebA
+                cure = 'remove the number of images, and write "path" before the names of the labels'
             raise ValueError(
-                f'{self.ann_file}:1: one column, expected a path and labels separated by {self.delimiter!r}; set {cure}'
+                f'{self.ann_file}:1: one column, expected a path and labels separated by {self.delimiter!r}; {cure}'
             )
         has_header = self.header if self.header is not None else is_header(first)
         names = first if has_header else None
@@ -171,10 +173,9 @@ class CSVMultiLabel(MultiLabelBase):
             return None
         if names is None:
             return None
-        mixed = [i for i in labels if not all(read_flag(row[i]) is not None for _, row in rows)]
         if asked is not None and {*asked} <= {names[i] for i in labels}:
             return None
-        lists = [i for i in mixed if is_list_name(names[i])]
+        lists = [i for i in labels if is_list_name(names[i]) and None in {read_flag(row[i]) for _, row in rows}]
         if len(lists) != 1:
             return None
         rest = ', '.join(repr(names[i]) for i in labels if i != lists[0])

@@ -14,17 +14,18 @@ Row = tuple[int, list[str]]
 # Names as in `plain_name`. Of the first kind is the column of paths, of the second where there is none of the first.
 # fmt: off
 _PATHS = frozenset({
-    'path', 'imgpath', 'imagepath', 'filepath', 'image', 'img', 'filename', 'file', 'imagename', 'imgname', 'imagefile',
-    'imgfile', 'imageindex', 'imagefilename', 'photo', 'picture', 'name',
+    'path', 'paths', 'imgpath', 'imagepath', 'filepath', 'image', 'images', 'img', 'filename', 'filenames', 'fname',
+    'file', 'imagename', 'imgname', 'imagefile', 'imgfile', 'imageindex', 'imagefilename', 'imgfilename', 'photo',
+    'picture', 'name',
 })
 _IDS = frozenset({'id', 'imageid', 'imgid', 'fileid', 'photoid', 'uid', 'key', 'index'})
 _LISTS = frozenset({
-    'label', 'labels', 'labelnames', 'tag', 'tags', 'class', 'classes', 'category', 'categories', 'findinglabels',
-    'attribute', 'attributes', 'attributeids', 'target', 'targets', 'annotation', 'annotations', 'concepts', 'keywords',
-    'genre', 'genres',
+    'label', 'labels', 'labelname', 'labelnames', 'tag', 'tags', 'class', 'classes', 'classname', 'classnames',
+    'category', 'categories', 'finding', 'findings', 'findinglabels', 'attribute', 'attributes', 'attributeids',
+    'target', 'targets', 'annotation', 'annotations', 'concepts', 'keywords', 'genre', 'genres',
 })
 # fmt: on
-_INDEX = ('', 'unnamed0', 'index', 'level0')
+_INDEX = ('', 'unnamed0', 'unnamed01', 'index', 'level0')
 
 
 def plain_name(name: str) -> str:
@@ -104,7 +105,9 @@ def find_columns(path: str, names: Sequence[str], rows: Sequence[Row], asked: st
         column = list(names).index(asked)
         return column, [i for i in range(len(names)) if i != column]
     columns = list(range(len(names)))
-    if len(names) > 2 and plain_name(names[0]) in _INDEX and all(cells[0].isdecimal() for _, cells in rows):
+    while len(columns) > 2 and plain_name(names[columns[0]]) in _INDEX:
+        if not all(cells[columns[0]].isdecimal() for _, cells in rows):
+            break
         columns = columns[1:]
     column = columns[0]
     if plain_name(names[column]) not in _PATHS:

@@ -113,8 +113,10 @@ def test_non_ascii_and_spaced_paths_load(tmp_path: Path) -> None:
         ('path,a,b\nx.jpg,1,0\n', {'metainfo': {'classes': ['a', 'c']}}, "'c' is not a label of"),
         ('x.jpg,1,0\n', {}, '2 label columns without a header, and metainfo.* names none'),
         ('x.jpg,1,0\n', {'metainfo': {'classes': ['a']}}, 'names 1'),
+        ('9\n cat dog\na.jpg 1 -1\n', {'delimiter': ' '}, 'csv:1: one column.*remove the number of images'),
+        ('a.jpg\tdog\n', {}, r"one column.*set delimiter='\\t', which it has"),
         # A first line that is neither an image nor a header.
-        ('bild,label name\na.jpg,dog\n', {}, r"csv:1: 'bild' is no image in .* set header=True"),
+        ('bild,wort\na.jpg,dog\n', {}, r"csv:1: 'bild' is no image in .* set header=True"),
         ('gone.jpg,dog\na.jpg,dog\n', {}, r"csv:1: 'gone\.jpg' is no image in .*data_prefix"),
         ('7,a.jpg,dog\n8,x.jpg,cat\n', {}, "csv:1: '7' is no image"),
         # Flags without a name; 0 and 1 are no classes.
@@ -178,7 +180,10 @@ CAT_DOG = {'a.jpg': 'cat dog', 'b.jpg': ''}
         # The index of a pandas frame, with and without a header of its own, and an index of paths.
         (',path,labels\n0,a.jpg,cat;dog\n5,b.jpg,\n', {}, CAT_DOG),
         ('Unnamed: 0,path,cat,dog\n0,a.jpg,1,1\n1,b.jpg,0,0\n', {}, CAT_DOG),
+        ('Unnamed: 0.1,Unnamed: 0,path,cat,dog\n0,0,a.jpg,1,1\n1,1,b.jpg,0,0\n', {}, CAT_DOG),
         (',cat,dog\na.jpg,1,1\nb.jpg,0,0\n', {}, CAT_DOG),
+        ('id,filename,cat,dog\n17,a.jpg,1,1\n18,b.jpg,0,0\n', {}, CAT_DOG),
+        ("Id,Genre,cat,dog\na.jpg,\"['cat', 'dog']\",1,1\nb.jpg,[],0,0\n", {}, CAT_DOG),
         # Lists as Python, NumPy and JSON print them.
         ("path,labels\na.jpg,\"['cat', 'dog']\"\nb.jpg,[]\n", {}, CAT_DOG),
         ("path,labels\na.jpg,\"['cat' 'dog']\"\nb.jpg,[]\n", {}, CAT_DOG),
