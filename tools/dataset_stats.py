@@ -78,6 +78,8 @@ def report(title: str, targets: np.ndarray, classes: Sequence[str]) -> str:
         lines.append(f'{classes[i]:{width}}  {counts[i]:6d} {share}  {ignored[i]:7d}  {company}')
     if absent := [classes[i] for i in np.flatnonzero(counts == 0).tolist()]:
         lines += ['', f'never present: {", ".join(absent)}']
+    if certain := [classes[i] for i in np.flatnonzero((ignored > 0) & (counts + ignored == len(targets))).tolist()]:
+        lines += ['', f'never absent, present or ignored in all images: {", ".join(certain)} (training refuses these)']
     return '\n'.join(lines)
 
 

@@ -127,6 +127,10 @@ class CSVMultiLabel(MultiLabelBase):
         else:
             path, labels = find_columns(self.ann_file, names, rows, self.path_column)
         self._check_paths(rows, path)
+        if has_header and self._find_path(rows[0][1][path]) is None:
+            where = f'{rows[0][1][path]!r} is not in {self.img_prefix or "."}'
+            message = f'{self.ann_file}:{rows[0][0]}: {where}; to load images, correct data_root and data_prefix'
+            print_log(message, 'current', level=30)
         asked = self._metainfo.get('classes')
         asked = None if asked is None else unique_classes(asked, 'metainfo')
         column = self._list_column(rows, names, labels, asked)

@@ -228,10 +228,28 @@ def test_labels_without_images_are_read_where_that_is_said(tmp_path: Path) -> No
     assert rows(build(tmp_path, 'gone.jpg,cat\n', header=False)) == {'gone.jpg': 'cat'}
 
 
+def test_the_published_table_of_voc(data_root: Path) -> None:
+    """1 present, 0 difficult, -1 absent, and names without an ending: refused until it is said what -1 means."""
+    folder = data_root / 'voc2007_labels'
+    options = dict(data_root=str(folder), data_prefix='../VOCdevkit/VOC2007/JPEGImages')
+    with pytest.raises(ValueError, match=r"trainval\.csv: .* -1 \(ignored\).*minus_one='absent'"):
+        CSVMultiLabel('trainval.csv', **options)
+    with open(folder / 'classification_test.csv', newline='') as file:
+        (_, *names), *table = csv.reader(file)
+    dataset = CSVMultiLabel('classification_test.csv', minus_one='absent', **options)
+    assert list(dataset.metainfo['classes']) == names
+    expected = np.array([[{'1': 1, '0': -1, '-1': 0}[flag] for flag in row[1:]] for row in table])
+    np.testing.assert_array_equal(dataset.targets(), expected)
+    there = [Path(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
+    assert sum(path.is_file() for path in there) == 3400
+
+
 def test_what_was_recognised_is_logged(tmp_path: Path) -> None:
     with Log() as messages:
+        build(tmp_path, 'path,labels\ngone.jpg,cat\n')
         build(tmp_path, CHEST)
         build(tmp_path, PLANET)
+    assert any("labels.csv:2: 'gone.jpg' is not in" in text for text in messages)
     assert any("labels are in column 'Finding Labels'; not read: 'Patient Age', 'Width'" in text for text in messages)
     assert any("separated by spaces: 'agriculture clear primary water' is 4 labels" in text for text in messages)
 

@@ -119,6 +119,12 @@ def test_stats_worked_by_hand(config: str, tmp_path: Path, capsys: pytest.Captur
     assert np.ptp(picture) == 255
 
 
+def test_labels_that_are_never_absent_are_named() -> None:
+    targets = np.array([[1, -1, 1], [-1, 0, 1], [1, 1, 1]])
+    text = dataset_stats.report('title', targets, ('cat', 'dog', 'person'))
+    assert 'never absent, present or ignored in all images: cat (training' in text
+
+
 def test_names_that_look_like_mathematics_and_long_ones(config: str, tmp_path: Path) -> None:
     table = tmp_path / 'labels.csv'
     table.write_text(table.read_text().replace('cat', r'\frac{a}{b}$ $').replace('dog', 'dog ' * 100))
