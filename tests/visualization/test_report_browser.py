@@ -183,7 +183,7 @@ def test_one_image_of_one_label(visit, tmp_path: Path) -> None:
     picture = tmp_path / 'one.png'
     cv2.imwrite(str(picture), np.full((8, 300, 3), 90, np.uint8))
     dump = ScoreDump(np.array([[0.75]]), np.array([[0]]), np.array(['one']), np.array([str(picture)]), ('a' * 200,))
-    driver = visit(write_report(dump, tmp_path), 375)
+    driver = visit(write_report(dump, tmp_path, images=tmp_path), 375)
     assert driver.execute_script('return document.documentElement.scrollWidth') <= 375
     assert driver.execute_script('return document.images[0].naturalWidth') == 224
     assert 'no curve to draw' in driver.find_element('id', 'curves').text
