@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from mmengine.config import DictAction
+from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry
 
@@ -127,7 +128,9 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
             if '--debug' in words:
                 raise
             message = explain(error)
-            print(f'{"" if is_main_process() else _rank() + ": "}error: {message}', file=sys.stderr, flush=True)
+            # Before they are connected, all processes make the same mistake.
+            if is_main_process() or is_distributed():
+                print(f'{"" if is_main_process() else _rank() + ": "}error: {message}', file=sys.stderr, flush=True)
             raise CommandError(f'error: {message}') from error
 
     return run

@@ -78,7 +78,7 @@ def test_nothing_to_alternate_is_an_error(tmp_path):
 
 def test_training_by_iteration_is_an_error(tmp_path):
     file = config(tmp_path)
-    file.write_text(file.read_text() + '\ntrain_cfg = dict(by_epoch=False, max_iters=4)\n')
+    file.write_text(file.read_text() + '\ntrain_cfg = dict(by_epoch=False, max_iters=4)\nparam_scheduler = None\n')
     assert 'set train_cfg=dict(by_epoch=True' in run_failing('train.py', file, cwd=tmp_path)
 
 

@@ -141,7 +141,6 @@ def test_two_processes(tiny_config: Path, two_stages: Change, tmp_path: Path) ->
     cfg = Config.fromfile(tiny_config)
     two_stages(cfg)
     cfg.custom_hooks = [dict(type='mlic_mm.DistillStageHook', epoch=2)]
-    cfg.default_hooks.channels_last = None
     cfg.dump(tmp_path / 'distilled.py')
 
     def train_by_two(*options: str) -> list[ToolProcess]:

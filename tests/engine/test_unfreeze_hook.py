@@ -386,7 +386,7 @@ sys.path.insert(0, {folder!r})
 custom_imports = dict(imports=['by_process'], allow_failed_imports=False)
 unfreeze = dict(type='mlic_mm.UnfreezeHook', modules=['backbone'], patience=1, min_delta=0.5)
 custom_hooks = [unfreeze, dict(type='ByProcess')]
-default_hooks.update(channels_last=None, checkpoint=dict(by_epoch=False, interval=1, max_keep_ckpts=-1))
+default_hooks.update(checkpoint=dict(by_epoch=False, interval=1, max_keep_ckpts=-1))
 find_unused_parameters = True
 optim_wrapper['optimizer'] = dict(type='AdamW', lr=0.01, weight_decay=0.5)
 train_dataloader['batch_size'] = 2  # three iterations

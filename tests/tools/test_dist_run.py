@@ -64,6 +64,15 @@ def test_shell_scripts_start_two_processes(trained: Path, single: str) -> None:
     assert 'resuming from w d/epoch_1.pth' in start('dist_train.sh', TEST[0], '2', '--work-dir', 'w d', '--resume')
 
 
+@pytest.mark.slow
+def test_shell_scripts_end_as_one_process_does(trained: Path) -> None:
+    env = {**os.environ, 'PYTHON': sys.executable, 'PORT': free_port(), 'CUDA_VISIBLE_DEVICES': ''}
+    command = [REPO / 'tools/dist_train.sh', TEST[0], '2', '--cfg-options', 'train_cfg.max_epochs=0']
+    done = subprocess.run(command, cwd=trained, env=env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == 'error: data/tiny config.py: train_cfg.max_epochs=0 must be a positive whole number\n'
+
+
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
 def test_shell_scripts_explain_themselves(script: str) -> None:
     done = subprocess.run([REPO / 'tools' / script], capture_output=True, text=True)
