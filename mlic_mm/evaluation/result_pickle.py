@@ -51,7 +51,8 @@ def read_result_pickle(path: str | Path, classes: Sequence[str]) -> ScoreDump:
         scores[row] = _numbers(sample, 'pred_score', len(classes), where)
         if 'gt_score' in sample:
             soft = _numbers(sample, 'gt_score', len(classes), where)
-            targets[row] = soft
+            with np.errstate(invalid='ignore'):  # what does not fit differs afterwards
+                targets[row] = soft
             if not np.array_equal(targets[row], soft):
                 raise ValueError(f'gt_score of {where} must be 1, 0 or -1, got {soft.tolist()}')
         else:
