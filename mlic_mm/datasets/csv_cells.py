@@ -1,5 +1,6 @@
 """What the cells of a user's table mean: flags, and lists of labels in the notations in use."""
 
+import ast
 import json
 import re
 from collections import Counter
@@ -13,7 +14,7 @@ _FLAGS = dict.fromkeys(('1', '1.0', '+1', 'true'), 1) | dict.fromkeys(('0', '0.0
 _FLAGS |= dict.fromkeys(('-1', '-1.0'), -1)
 FLAG_HELP = '1 (present), 0 or blank (absent) or -1 (ignored)'
 # An item of a list that Python or NumPy printed: ['cat', "dog's bed"] or ['cat' 'dog'].
-_QUOTED = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:,|(?=['"]|$))""", re.DOTALL)
+_QUOTED = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?:,|(?=['"]|$))""", re.DOTALL)
 
 
 def read_flag(cell: str) -> int | None:
@@ -78,7 +79,10 @@ def _read_list(cell: str) -> list[str]:
         match = _QUOTED.match(inner, at)
         if match is None:
             raise ValueError(f"{cell[:80]!r} is no list of labels; write ['cat', 'dog'] or cat;dog")
-        items.append(re.sub(r'\\(.)', r'\1', match[1] if match[1] is not None else match[2]).strip())
+        try:
+            items.append(str(ast.literal_eval(match[1])).strip())
+        except (ValueError, SyntaxError):
+            items.append(match[1][1:-1].strip())
         at = match.end()
     return items
 

@@ -125,7 +125,7 @@ class CSVMultiLabel(MultiLabelBase):
         if names is None:
             path, labels = 0, list(range(1, len(first)))
         else:
-            path, labels = find_columns(self.ann_file, names, rows, self.path_column)
+            path, labels = find_columns(self.ann_file, names, rows, self.path_column, self.label_column)
         self._check_paths(rows, path)
         if has_header and self._find_path(rows[0][1][path]) is None:
             where = f'{rows[0][1][path]!r} is not in {self.img_prefix or "."}'
@@ -159,8 +159,6 @@ class CSVMultiLabel(MultiLabelBase):
         """Return the column that holds lists of labels, None where the columns are flags."""
         if self.label_column is not None:
             assert names is not None
-            if self.label_column not in names:
-                raise ValueError(f'{self.ann_file}: no column {self.label_column!r}{hint(self.label_column, names)}')
             return names.index(self.label_column)
         if len(labels) == 1:
             cells = [row[labels[0]] for _, row in rows]

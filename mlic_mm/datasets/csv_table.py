@@ -77,8 +77,11 @@ def read_rows(path: str, delimiter: str) -> list[Row]:
     start = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((start, [cell.strip() for cell in cells]))
+            cells = [cell.strip() for cell in cells]
+            while delimiter == ' ' and cells and not cells[-1]:
+                cells.pop()  # blanks at the end of a line
+            if any(cells):
+                rows.append((start, cells))
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f'{path}:{start}: {error}; check the quotes from this line on') from None
@@ -87,28 +90,34 @@ def read_rows(path: str, delimiter: str) -> list[Row]:
     return rows
 
 
-def find_columns(path: str, names: Sequence[str], rows: Sequence[Row], asked: str | None) -> tuple[int, list[int]]:
+def find_columns(
+    path: str, names: Sequence[str], rows: Sequence[Row], path_column: str | None, label_column: str | None
+) -> tuple[int, list[int]]:
     """Return the column of the paths and those of the labels; the index of a pandas frame is none of them.
 
     Args:
         path (str): The file, for messages.
         names (Sequence[str]): The header.
         rows (Sequence): The others, all as long as the header.
-        asked (str, optional): Name of the column of the paths.
+        path_column (str, optional): Name of the column of the paths.
+        label_column (str, optional): Name of the one column of labels, which is not that of the paths.
 
     Raises:
         ValueError: There is no column of that name, or more than one may be meant.
     """
-    if asked is not None:
-        if asked not in names:
+    for asked in (path_column, label_column):
+        if asked is not None and asked not in names:
             raise ValueError(f'{path}: no column {asked!r}{hint(asked, names)}')
-        column = list(names).index(asked)
+    if path_column is not None:
+        column = list(names).index(path_column)
         return column, [i for i in range(len(names)) if i != column]
-    columns = list(range(len(names)))
+    columns = [i for i, name in enumerate(names) if name != label_column]
     while len(columns) > 2 and plain_name(names[columns[0]]) in _INDEX:
         if not all(cells[columns[0]].isdecimal() for _, cells in rows):
             break
         columns = columns[1:]
+    if not columns:
+        raise ValueError(f'{path}: every column is called {label_column!r}; name the columns of paths and labels')
     column = columns[0]
     if plain_name(names[column]) not in _PATHS:
         # A label may be called "image": flags are no paths.

@@ -1,7 +1,9 @@
 """A user's CSV in every accepted form, every way to get it wrong, and hypothesis for the round trip."""
 
+import contextlib
 import csv
 import io
+import json
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlic_mm.datasets import CSVMultiLabel
+from mlic_mm.datasets.csv_cells import BLANK, read_labels
 
 
 def build(folder: Path, content: str | bytes, **options: object) -> CSVMultiLabel:
@@ -197,6 +200,7 @@ CAT_DOG = {'a.jpg': 'cat dog', 'b.jpg': ''}
         ('cat,dog,filename\n1,1,a.jpg\n0,0,b.jpg\n', {}, CAT_DOG),
         ('id,image,labels\n7,a.jpg,cat dog\n9,b.jpg,dog\n', {}, {'a.jpg': 'cat dog', 'b.jpg': 'dog'}),
         ('age,what,bild\n7,cat|dog,a.jpg\n9,,b.jpg\n', {'path_column': 'bild', 'label_column': 'what'}, CAT_DOG),
+        ('what,bild\ncat|dog,a.jpg\n,b.jpg\n', {'label_column': 'what'}, CAT_DOG),
         ('ID,Age,left,cat,dog\na.jpg,7,x,1,1\nb.jpg,8,y,0,\n', {'metainfo': {'classes': ['cat', 'dog']}}, CAT_DOG),
         ('id,cat,image\na.jpg,1,0\nb.jpg,0,1\n', {}, {'a.jpg': 'cat', 'b.jpg': 'image'}),
         ('path,labels\na.jpg,wild dog\n', {'metainfo': {'classes': ['wild dog', 'dog']}}, {'a.jpg': 'wild dog'}),
@@ -204,7 +208,7 @@ CAT_DOG = {'a.jpg': 'cat dog', 'b.jpg': ''}
         ('path,cat,dog\na.jpg,1,1\nb.jpg,-1,-1\n', {'minus_one': 'absent'}, CAT_DOG),
         ('path,cat\na.jpg,1\nb.jpg,-1\nc.jpg,0\n', {'minus_one': 'absent'}, {**TWO_FLAGS, 'd.jpg': None}),
         ('path,cat\na.jpg,1\nb.jpg,-1\n', {'minus_one': 'ignored'}, {'a.jpg': 'cat', 'b.jpg': '(cat)'}),
-        ('a.jpg  1\nb.jpg -1\n', {'delimiter': ' ', 'minus_one': 'absent', 'metainfo': {'classes': ['cat']}}, None),
+        ('a.jpg  1 \nb.jpg -1\n', {'delimiter': ' ', 'minus_one': 'absent', 'metainfo': {'classes': ['cat']}}, None),
     ],
 )
 def test_tables_as_they_come(tmp_path: Path, content: str, options: dict, expected: dict | None) -> None:
@@ -265,6 +269,30 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         CSVMultiLabel('none.csv', data_root=str(tmp_path))
     with pytest.raises(FileNotFoundError, match='images not found'):
         build(tmp_path, LISTS, data_prefix='images')
+
+
+WORDS = st.text(st.characters(exclude_categories=['Cc', 'Cs']), min_size=1, max_size=9)
+
+
+@given(st.lists(WORDS.filter(lambda text: text == text.strip()), max_size=4, unique=True))
+@settings(max_examples=200, deadline=None)
+def test_printed_lists_are_read_back(labels: list[str]) -> None:
+    for printed in (str(labels), json.dumps(labels), json.dumps(labels, ensure_ascii=False)):
+        assert read_labels(printed, ';') == labels
+    if labels:
+        assert sorted(read_labels(str(set(labels)), ';')) == sorted(labels)
+        assert read_labels(str(np.array(labels)), ';') == labels
+        plain = [label for label in labels if not set(label) & set(';"([{') and label.lower() not in BLANK]
+        assert read_labels(';'.join(plain), ';') == plain
+
+
+@given(st.text(max_size=30), st.sampled_from([None, ';', ' ', '|']))
+@settings(max_examples=300, deadline=None)
+def test_any_cell_is_read_or_named(cell: str, delimiter: str | None) -> None:
+    with contextlib.suppress(ValueError):  # any other exception fails the test
+        labels = read_labels(cell.strip(), delimiter)
+        assert len(set(labels)) == len(labels)
+        assert all(label and label == label.strip() for label in labels)
 
 
 LABELS = ('cat', 'wild dog', 'Ähre', '鳥')
