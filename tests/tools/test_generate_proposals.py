@@ -135,7 +135,7 @@ def test_user_errors_are_one_line(config: Path, tmp_path: Path) -> None:
     words = [str(config), '--out', str(tmp_path / 'out.st')]
     with pytest.raises(SystemExit, match='has no test_dataloader; it has data for: train, val'):
         tool.main([*words, '--split', 'test'])
-    with pytest.raises(SystemExit, match=r'error: patch_generator: .*NoSuchGenerator'):
+    with pytest.raises(SystemExit, match=r'error: .*NoSuchGenerator.*did you mean .*Generator'):
         tool.main([*words, '--generator', 'NoSuchGenerator'])
     with pytest.raises(SystemExit, match=r'error: .*num=0'):
         tool.main([*words, '--num', '0'])
