@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
@@ -16,11 +17,12 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
+from torch import nn
 
 from mlic_mm.apis import AverageViewsHook, view_pipeline
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.launch import LAUNCHERS, TESTING, build_runner, is_main_process, leave_processes, load_config
-from mlic_mm.evaluation import get_protocol, shared_protocol
+from mlic_mm.evaluation import Protocol, get_protocol, shared_protocol
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.utils.checkpoint import check_weights_fit, forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.checks import check_same_classes
@@ -107,6 +109,37 @@ def training_curve(run: Path, report: Path) -> Path | None:
     return joined
 
 
+class Tested(NamedTuple):
+    """What is left of a test, without the runner."""
+
+    model: nn.Module
+    dataset: Any
+    protocol: Protocol
+    figures: dict[str, Any]
+
+
+def test(cfg: Config, args: argparse.Namespace, checkpoint: dict[str, Any] | None) -> Tested:
+    """Test, and check first that the checkpoint has all that the model needs.
+
+    Raises:
+        ValueError: It has not, or there is none.
+    """
+    runner = build_runner(cfg, args.launcher)
+    # From the built metrics: a config may name their type by a class.
+    protocol = shared_protocol(runner.test_evaluator, args.preset)
+    model = bare_model(runner)
+    if checkpoint is not None:
+        check_weights_fit(model, checkpoint, f'checkpoint {args.checkpoint}')
+    elif not isinstance(model, EnsembleClassifier):
+        raise ValueError(f'{args.config}: {type(model).__name__} needs a checkpoint, give it after the config')
+    dataset = runner.test_dataloader.dataset
+    if isinstance(model, EnsembleClassifier) and model.classes and dataset.metainfo.get('classes'):
+        check_same_classes(dataset.metainfo['classes'], model.classes, 'the test data', 'the members of the ensemble')
+    if args.tta is not None:
+        runner.register_hook(AverageViewsHook(cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')))
+    return Tested(model, dataset, protocol, runner.test())
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
@@ -134,41 +167,26 @@ def main(argv: list[str] | None = None) -> None:
     pipeline = cfg.test_dataloader.dataset.get('pipeline')
     if args.tta is not None:
         set_views(cfg, args.tta)
-    runner = build_runner(cfg, args.launcher)
-    # From the built metrics: a config may name their type by a class.
-    protocol = shared_protocol(runner.test_evaluator, args.preset)
-    model = bare_model(runner)
-    if checkpoint is not None:
-        check_weights_fit(model, checkpoint, f'checkpoint {args.checkpoint}')
-    elif not isinstance(model, EnsembleClassifier):
-        raise ValueError(f'{args.config}: {type(model).__name__} needs a checkpoint, give it after the config')
-    if isinstance(model, EnsembleClassifier) and model.classes:
-        classes = runner.test_dataloader.dataset.metainfo.get('classes')
-        if classes:
-            check_same_classes(classes, model.classes, 'the test data', 'the members of the ensemble')
-    if args.tta is not None:
-        runner.register_hook(AverageViewsHook(cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')))
-    figures = runner.test()
+    tested = test(cfg, args, checkpoint)
     leave_processes()
     if args.figures and is_main_process():
         with whole_file(args.figures) as part:
-            part.write_text(json.dumps(figures, indent=2) + '\n')
+            part.write_text(json.dumps(tested.figures, indent=2) + '\n')
 
     if args.report and is_main_process():
         from mlic_mm.evaluation import ScoreDump
         from mlic_mm.visualization import write_report
 
         assert scores is not None
-        dataset = runner.test_dataloader.dataset
         if args.tta is not None:  # class maps look at one view
-            dataset.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
+            tested.dataset.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
         page = write_report(
             ScoreDump.load(scores),
             report,
-            preset=protocol,
+            preset=tested.protocol,
             scalars=training_curve(file.absolute().parent, report) if file else None,
-            model=model,
-            dataset=dataset,
+            model=tested.model,
+            dataset=tested.dataset,
         )
         print(f'report: {page}')
 

@@ -1,5 +1,6 @@
 """What tools/train.py and tools/test.py share: read a config and fit it to the machine it runs on."""
 
+import gc
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -171,6 +172,11 @@ def _connect_cpu_processes(cfg: Config, launcher: str) -> None:
 
 
 def leave_processes() -> None:
-    """Take leave of the other processes; a group that is still open when Python ends may abort it."""
+    """Take leave of the other processes, when the runner is no longer in use.
+
+    The threads of gloo end with the last object that holds their group, such as a wrapped model. Those that are left
+    may abort Python when it ends.
+    """
     if torch.distributed.is_initialized():
+        gc.collect()  # runner, hooks and model refer to each other
         torch.distributed.destroy_process_group()

@@ -126,7 +126,7 @@ def test_members_with_other_labels_than_the_data_are_refused(photos, trained):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['tiny config.py'], 'a ImageClassifier needs a checkpoint'),
+        (['tiny config.py'], 'ImageClassifier needs a checkpoint'),
         (['tiny config.py', 'x.pth', '--tta', 'mirror'], '--tta mirror: a view is flip or a size in pixels'),
     ],
 )
