@@ -23,7 +23,8 @@ def build(folder: Path, content: str | bytes, **options: object) -> CSVMultiLabe
     (folder / 'labels.csv').write_bytes(raw)
     for name in ('a.jpg', 'x.jpg', '0.jpg'):  # a first line that is no header is an image that is there
         (folder / name).touch()
-    return CSVMultiLabel('labels.csv', data_root=str(folder), **options)
+    # Without serialised samples, which collect garbage each time and take most of it.
+    return CSVMultiLabel('labels.csv', data_root=str(folder), **{'serialize_data': False, **options})
 
 
 LISTS = 'a.jpg,dog;cat\nb.jpg,\nc.jpg,cat\n'
@@ -319,7 +320,6 @@ def test_both_layouts_say_the_same(label_sets: list[set[int]], bom: bool, header
                 Path(folder),
                 ('\ufeff' if bom else '') + text.getvalue(),
                 metainfo=dict(classes=LABELS),
-                serialize_data=False,  # it would collect garbage each time
             )
             for text in (lists, columns)
         ]
