@@ -121,9 +121,10 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(128 + signal.SIGPIPE) from None
         except Exception as error:
-            if (stop := find_stop(error)) is not None:
+            stopped_by = find_stop(error)
+            if stopped_by is not None:
                 print('\ninterrupted', file=sys.stderr)
-                raise SystemExit(stop_status(stop)) from None
+                raise SystemExit(stop_status(stopped_by)) from None
             log_to_file(''.join(traceback.format_exception(error)), logging.ERROR)
             if '--debug' in words:
                 raise

@@ -11,6 +11,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.evaluation.image_names import distinct_ids
+from mlic_mm.models.heads import map_channels
+from mlic_mm.models.layers import channels_first
 
 
 class NoFeatureMapError(ValueError):
@@ -87,7 +89,7 @@ def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataS
 
 @torch.no_grad()
 def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Return the backbone's stages, the last one a map ``(N, K, h, w)``.
+    """Return the backbone's stages, the last one a map ``(N, K, h, w)``, also where the backbone has channels last.
 
     Raises:
         NoFeatureMapError: The last one is no map.
@@ -99,7 +101,7 @@ def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
             f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} '
             f'gives {tuple(feats[-1].shape) if isinstance(feats[-1], Tensor) else type(feats[-1]).__name__}'
         )
-    return feats
+    return (*feats[:-1], channels_first(feats[-1], map_channels(model.head)))
 
 
 def displayable(image: Tensor) -> np.ndarray:

@@ -114,3 +114,12 @@ def test_tokens_and_vectors_name_the_option_that_gives_maps(backbone: dict, shap
 def test_another_width_names_both_readings() -> None:
     with pytest.raises(ValueError, match=r'\(N, 16, H, W\), got \(2, 8, 4, 3\): set in_channels .*8, or 3 if channels'):
         build(VIT, 'deep_lift').head((torch.rand(2, 8, 4, 3),))
+
+
+def test_class_maps_of_the_report_take_channels_last() -> None:
+    from mlic_mm.visualization.inputs import backbone_maps
+
+    model = build(dict(type='mmpretrain.TIMMBackbone', features_only=True, **TIMM_SWIN), 'deep_lift').eval()
+    raw = model.extract_feat(IMAGES, stage='backbone')[-1]
+    assert raw.shape == (2, 4, 4, 16)
+    assert torch.equal(backbone_maps(model, IMAGES)[-1], raw.permute(0, 3, 1, 2))

@@ -33,7 +33,7 @@ class ChannelsLastHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Convert the model once; loading a checkpoint later keeps the layout."""
         model = bare_model(runner)
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
         kept = []
         for name, module in model.named_modules():
