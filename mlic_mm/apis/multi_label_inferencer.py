@@ -39,6 +39,8 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         pretrained: Checkpoint. May be left out for an ensemble whose members have theirs.
         device: Where to run; the CPU by default.
         classes: Label names, where neither checkpoint nor config states them.
+        on_error: ``'raise'`` or ``'skip'``, for calls that do not say, see :meth:`preprocess`. Default: what
+            ``LoadImage`` of the pipeline says.
 
     Raises:
         FileNotFoundError: Config or checkpoint is missing.
@@ -54,7 +56,9 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         pretrained: str | Path | None = None,
         device: str | torch.device | None = None,
         classes: Sequence[str] | None = None,
+        on_error: str | None = None,
     ) -> None:
+        self.on_error = _checked(on_error)
         cfg = model if isinstance(model, Config) else read_config(model)
         built, labels = build_classifier(cfg, pretrained)
         if pretrained is None and not isinstance(built, EnsembleClassifier):
@@ -138,7 +142,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             inputs (Iterable): Paths, or what :func:`~mlic_mm.apis.image_inputs.to_bgr` takes.
             batch_size (int): Images in a batch.
             on_error (str): Of a file that is missing or cannot be read: ``'raise'`` stops, ``'skip'`` leaves it out;
-                its result has no labels, and the reason as ``error``. Default: as ``LoadImage`` of the pipeline says.
+                its result has no labels, and the reason as ``error``. Default: that of the inferencer.
         """
         good = (packed for _, packed, _ in self._packed(inputs, on_error) if packed is not None)
         yield from map(default_collate, _batches(good, batch_size))
@@ -146,9 +150,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
     def _packed(self, inputs: Iterable, on_error: str | None = None) -> Iterator[tuple[str | None, dict | None, str]]:
         """Yield path, packed image and problem of each input; an array has no path."""
         load, *steps = self.pipeline.transforms
-        if on_error not in (None, 'raise', 'skip'):
-            raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
-        skip = (on_error or getattr(load, 'on_error', 'raise')) == 'skip'
+        skip = (_checked(on_error) or self.on_error or getattr(load, 'on_error', 'raise')) == 'skip'
         rest = Compose(steps)
         for item in inputs:
             name = item if isinstance(item, str) else None
@@ -215,6 +217,12 @@ class MultiLabelInferencer(ImageClassificationInferencer):
                 )
             results.append(result)
         return results
+
+
+def _checked(on_error: str | None) -> str | None:
+    if on_error not in (None, 'raise', 'skip'):
+        raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+    return on_error
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

@@ -196,6 +196,7 @@ def test_the_cure_that_a_message_names_is_one(model, photos, tmp_path):
     inferencer = MultiLabelInferencer(cfg, model[1])
     found = inferencer([tmp_path / 'cut.jpg', photos[0]])
     assert 'cut.jpg: damaged or cut short' in found[0]['error']
+    assert MultiLabelInferencer(*model, on_error='skip')(tmp_path / 'cut.jpg')[0]['error'] == found[0]['error']
     assert found[1]['pred_scores'].shape == (4,)
     with pytest.raises(ValueError, match=r"cut\.jpg: damaged .*on_error='skip'"):
         inferencer(tmp_path / 'cut.jpg', on_error='raise')
