@@ -37,6 +37,7 @@ from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.config_file import read_config
+from mlic_mm.utils.folder_lock import lock_folder
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,7 +67,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
-        print(cache(args))
+        # Beside the cache, which has no files but its own.
+        with lock_folder(args.out.parent, f'.{args.out.name}.lock', shown=args.out, option='--out'):
+            print(cache(args))
     except KeyboardInterrupt as stop:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
         sys.exit(stop_status(stop))

@@ -34,6 +34,7 @@ from mlic_mm.registry import DATASETS, TASK_UTILS
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.config_types import type_class, type_name
+from mlic_mm.utils.folder_lock import lock_folder
 from mlic_mm.utils.whole_file import check_can_write
 
 NUMS = (100, 500, 1000)
@@ -75,16 +76,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(
             f'{len(images.paths)} images of {images.dataset["type"]}, {generator}, {args.workers} processes', flush=True
         )
-        folder = args.out.with_name(f'{args.out.name}.part')
-        prepare(folder, images, generator, args.force)
-        parts = split_parts(images, folder)
-        generate(parts, images, generator, args.workers)
-        write_proposal_file(args.out, merged(parts), generator.settings, images.dataset)
-        shutil.rmtree(folder)
-        print(report(args.out, images))
+        with lock_folder(args.out.parent, f'.{args.out.name}.lock', shown=args.out, option='--out'):
+            write(args, images, generator)
     except KeyboardInterrupt as stop:
         print('\ninterrupted: the same command goes on from here', file=sys.stderr)
         sys.exit(stop_status(stop))
+
+
+def write(args: argparse.Namespace, images: Images, generator: PatchGenerator) -> None:
+    """Write the parts that are missing, join them and print the figures."""
+    folder = args.out.with_name(f'{args.out.name}.part')
+    prepare(folder, images, generator, args.force)
+    parts = split_parts(images, folder)
+    generate(parts, images, generator, args.workers)
+    write_proposal_file(args.out, merged(parts), generator.settings, images.dataset)
+    shutil.rmtree(folder)
+    print(report(args.out, images))
 
 
 def build_generator(cfg: Config, args: argparse.Namespace) -> PatchGenerator:

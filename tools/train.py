@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         apply_options(cfg, args)
         prepare_training(cfg)
-        alone = lock_folder(cfg.work_dir, '.training.lock', 'training') if is_main_process() else nullcontext()
+        alone = lock_folder(cfg.work_dir, '.training.lock') if is_main_process() else nullcontext()
         with alone:
             train(cfg, args)
     except BaseException as error:

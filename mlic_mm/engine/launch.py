@@ -15,7 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mlic_mm.utils.command_line import is_main_process, unknown_type
 from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
-from mlic_mm.utils.config_types import type_class
+from mlic_mm.utils.config_types import type_class, type_name
 from mlic_mm.utils.whole_file import check_can_write
 
 from .tool_runner import ToolRunner
@@ -37,6 +37,8 @@ TESTING = {
     'test_evaluator': 'what to measure',
 }
 SEEDS = 2**32
+GUARDS = dict(label_check='LabelCheckHook', known_labels='KnownLabelsHook', sync_buffers='SyncBuffersHook')
+"""Hooks without which figures are wrong silently. Configs on other bases get them too; None leaves one out."""
 
 
 def load_config(
@@ -144,7 +146,11 @@ def build_runner(cfg: Config, launcher: str) -> Runner:
             loader.setdefault('pin_memory', torch.cuda.is_available())
     # mmengine drops its own hooks when they are None, and fails on a None of anybody else's.
     builtin = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-    hooks = cfg.get('default_hooks') or {}
+    hooks = dict(cfg.get('default_hooks') or {})
+    others = {type_name(hook.get('type')) for hook in cfg.get('custom_hooks') or [] if isinstance(hook, Mapping)}
+    for name, kind in GUARDS.items():
+        if kind not in others:
+            hooks.setdefault(name, dict(type=f'mlic_mm.{kind}'))
     cfg.default_hooks = ConfigDict({k: hook for k, hook in hooks.items() if hook is not None or k in builtin})
     cfg.launcher = launcher
     if launcher != 'none' and get_device() == 'cpu':

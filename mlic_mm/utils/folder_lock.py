@@ -21,13 +21,16 @@ class FolderInUseError(ValueError):
 
 
 @contextmanager
-def lock_folder(folder: str | Path, name: str, job: str = '', *, wait: bool = False) -> Iterator[int]:
+def lock_folder(
+    folder: str | Path, name: str, *, shown: str | Path = '', option: str = '--work-dir', wait: bool = False
+) -> Iterator[int]:
     """Hold the lock of a folder; the system takes it back when the last process that holds it ends, however it ends.
 
     Args:
         folder: Is made where it is missing.
         name: Of the lock file. It stays, and says which process holds the lock.
-        job: What the folder is used for, for the message.
+        shown: What is in use, for the message; the folder by default.
+        option: Which option names another place, for the message.
         wait: Wait for the other process, instead of failing.
 
     Yields:
@@ -47,8 +50,7 @@ def lock_folder(folder: str | Path, name: str, job: str = '', *, wait: bool = Fa
             except BlockingIOError:
                 holder = os.pread(descriptor, 200, 0).decode(errors='replace').strip() or 'another process'
                 raise FolderInUseError(
-                    f'{folder} is in use: {holder} is at it{f" ({job})" if job else ""}; wait for its end, or give '
-                    'another --work-dir'
+                    f'{shown or folder} is in use: {holder} is at it; wait for its end, or give another {option}'
                 ) from None
             except OSError:
                 pass  # a file system without locks, as some network mounts are: no worse than before

@@ -100,9 +100,10 @@ def test_outputs_are_those_of_the_student(folder: Path) -> None:
 
 def test_size_is_that_of_a_plain_classifier(folder: Path) -> None:
     plain = build(folder / 'plain.py')
-    torch.save(dict(meta=load(folder / 'new/plain.pth')['meta'], state_dict=plain.state_dict()), folder / 'own.pth')
-    sizes = [(folder / name).stat().st_size for name in ('new/plain.pth', 'own.pth', 'student/epoch_1.pth')]
-    assert abs(sizes[0] - sizes[1]) < 2000  # names of the archive
+    # Of the same name, which is part of the file.
+    torch.save(dict(meta=load(folder / 'new/plain.pth')['meta'], state_dict=plain.state_dict()), folder / 'plain.pth')
+    sizes = [(folder / name).stat().st_size for name in ('new/plain.pth', 'plain.pth', 'student/epoch_1.pth')]
+    assert 0 < sizes[1] - sizes[0] < 5000  # versions of the modules, which plain data leave out
     assert sizes[0] < 0.6 * sizes[2]  # which has the momenta as well
     assert 'MiB (of ' in (folder / 'log.txt').read_text()
 
@@ -119,7 +120,7 @@ def test_scores_are_those_of_the_student(folder: Path) -> None:
 def test_files_are_not_overwritten_unasked(folder: Path) -> None:
     (folder / 'there.pth').write_text('mine')
     words = ['student/epoch_1.pth', '--out', 'there.pth']
-    assert 'there.pth exists; --force replaces it' in run_failing('export_student.py', *words, cwd=folder)
+    assert 'there.pth exists and is kept; --force replaces it' in run_failing('export_student.py', *words, cwd=folder)
     assert (folder / 'there.pth').read_text() == 'mine'
     run('export_student.py', *words, '--force', cwd=folder)
     assert load(folder / 'there.pth')['state_dict']

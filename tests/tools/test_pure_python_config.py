@@ -56,6 +56,15 @@ def test_amp(folder: Path) -> None:
     assert "type='mlic_mm.CPUAmpOptimWrapper'" in log.read_text()
 
 
+def test_guards_come_without_our_base(folder: Path) -> None:
+    """A config that inherits nothing from us has the hooks without which figures are wrong silently."""
+    (log,) = folder.glob('w/*/*.log')
+    for hook in ('LabelCheckHook', 'KnownLabelsHook', 'SyncBuffersHook'):
+        assert hook in log.read_text()
+    words = ['--work-dir', 'n', '--cfg-options', 'model.head.num_classes=5', 'model.data_preprocessor.num_classes=5']
+    assert 'is made for 5 labels' in run_failing('train.py', 'pure.py', *words, cwd=folder)
+
+
 def test_preset_and_views(folder: Path) -> None:
     """One metric, with the protocol that was asked for, in the log and in the report."""
     words = ['--preset', 'guo', '--tta', 'flip', '32', '--work-dir', 't']
