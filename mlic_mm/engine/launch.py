@@ -13,9 +13,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS, OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mlic_mm.utils.command_line import is_main_process, unknown_type
+from mlic_mm.utils.command_line import is_main_process
 from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
 from mlic_mm.utils.config_types import type_class, type_name
+from mlic_mm.utils.error_text import unknown_type
 from mlic_mm.utils.whole_file import check_can_write
 
 from .tool_runner import ToolRunner

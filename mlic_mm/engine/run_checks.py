@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mlic_mm.evaluation import MLICMetric, evaluate_scores
-from mlic_mm.utils.command_line import nearest_name
+from mlic_mm.utils.error_text import nearest_name
 
 __all__ = ['check_monitors', 'require_epochs', 'require_unused_parameters']
 

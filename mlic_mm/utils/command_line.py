@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import difflib
 import functools
-import inspect
 import logging
 import os
 import signal
@@ -18,7 +17,8 @@ from typing import Any, NoReturn, TypeVar
 from mmengine.config import DictAction
 from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
-from mmengine.registry import Registry
+
+from .error_text import explain
 
 __all__ = [
     'CommandError',
@@ -26,19 +26,13 @@ __all__ = [
     'ConfigOptions',
     'StopSignal',
     'command',
-    'explain',
     'find_stop',
     'is_main_process',
     'log_to_file',
-    'nearest_name',
     'stop_status',
-    'unknown_type',
 ]
 
 T = TypeVar('T')
-LONGEST = 1500
-# Whose message says what is wrong, without the name of the exception and the line of the code.
-PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
 
 
 class CommandError(SystemExit):
@@ -152,78 +146,6 @@ def stop_status(stop: KeyboardInterrupt) -> int:
 def is_main_process() -> bool:
     """Whether this is rank 0, also before the processes are connected."""
     return _rank() == 'process 0'
-
-
-def explain(error: BaseException) -> str:
-    """Say in one line what went wrong, with the nearest names where a name is unknown."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if 'Original Traceback' in text:  # of a loader's worker: the worker's own message is the last line
-        text = text.strip().splitlines()[-1]
-    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f'{error.filename}: {error.strerror}'
-    elif isinstance(error, MemoryError):
-        text = f'out of memory; take smaller batches or images {text}'
-    else:
-        text = _of_a_part(error, text)
-    line = '; '.join(part.strip() for part in text.splitlines() if part.strip())
-    return line if len(line) <= LONGEST else f'{line[: LONGEST - 2]} …'
-
-
-def _of_a_part(error: BaseException, text: str) -> str:
-    """Name the part of the config that could not be built, and what was meant by an unknown type or argument."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    builders = [frame for frame in frames if frame.f_code.co_name == 'build_from_cfg' and 'registry' in frame.f_locals]
-    place = builders[-1].f_locals if builders else {}
-    registry, kind, built = place.get('registry'), place.get('obj_type'), place.get('obj_cls')
-    if isinstance(registry, Registry) and isinstance(error, KeyError) and isinstance(kind, str) and built is None:
-        return unknown_type(kind, registry)
-    if 'must contain the key "type"' in text and isinstance(place.get('cfg'), dict):
-        return f'a part of the config has no `type`: dict({", ".join(f"{key}=…" for key in place["cfg"])})'
-    if isinstance(error, TypeError) and 'unexpected keyword argument' in text and callable(built):
-        wrong = text.rpartition('argument ')[2].strip("'")
-        with contextlib.suppress(TypeError, ValueError):
-            known = [name for name in inspect.signature(built).parameters if name not in ('self', 'args', 'kwargs')]
-            meant = nearest_name(wrong, known) or f'; it takes {", ".join(known)}'
-            return f'{built.__name__} has no argument {wrong!r}{meant}'
-    if isinstance(error, KeyError) and ' ' not in text:
-        text = f'no key {text!r} in the config or the data{_place(error)}'
-    elif not isinstance(error, PLAIN) or not text:
-        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
-        text += _place(error)
-    name = getattr(built, '__name__', None)
-    # Errors of our own name what they are about; those of other packages often not.
-    own = str(getattr(frames[-1] if frames else None, 'f_globals', {}).get('__name__', '')).startswith('mlic_mm')
-    return text if own or not name or name in text or name.endswith('Runner') else f'{name} cannot be built: {text}'
-
-
-def unknown_type(kind: str, registry: Registry) -> str:
-    """Say that a registry does not know a name, and which it may be meant for."""
-    names = [name for name in dict.fromkeys(_names(registry)) if name != kind]
-    meant = nearest_name(kind, names, 3) or '; check its spelling and custom_imports'
-    return f'type={kind!r}: there is no such {registry.name}{meant}'
-
-
-def nearest_name(name: str, known: Sequence[str], most: int = 1) -> str:
-    """Return ``, did you mean …?`` with the nearest of the known names; an empty text where none is near."""
-    lower = {other.lower(): other for other in reversed(known)}
-    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, most, 0.6)]
-    return f', did you mean {" or ".join(map(repr, near))}?' if near else ''
-
-
-def _names(registry: Registry) -> Iterator[str]:
-    """All names that a registry finds, as a config writes them."""
-    top: Registry = registry
-    while top.parent is not None:
-        top = top.parent
-    for part in (registry, top, *top.children.values()):
-        for name in part.module_dict:
-            yield name
-            yield f'{part.scope}.{name}'
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f' ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}; --debug shows more)' if frames else ''
 
 
 def log_to_file(text: str, level: int = logging.INFO) -> None:

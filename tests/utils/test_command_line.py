@@ -10,7 +10,8 @@ import pytest
 from mmengine.config import Config
 
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, explain
+from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.error_text import explain
 
 
 def fail_with(error: BaseException):
