@@ -148,23 +148,24 @@ def set_aside_earlier_run(cfg: Config) -> None:
 
 
 def how_to_go_on(cfg: Config | None, argv: list[str]) -> str:
-    """Say how to continue a training that a signal stopped."""
+    """Say how to continue a training that a signal stopped; without a config it had not begun."""
+    if cfg is None:
+        return '\ninterrupted before the training began: start again with the same command'
     words = [sys.executable, *argv]
     if '--resume' in words:
         at = words.index('--resume')
         del words[at : at + 2 if at + 1 < len(words) and not words[at + 1].startswith('-') else at + 1]
-    saved = find_resumable(cfg.work_dir)[0] if cfg is not None else None
+    saved, _ = find_resumable(cfg.work_dir)
     if saved is None:
         return '\ninterrupted before the first checkpoint: nothing to resume, start again with the same command'
     command = shlex.join([*words, '--resume'])
-    if cfg is not None and cfg.get('launcher', 'none') != 'none':
+    if cfg.get('launcher', 'none') != 'none':
         command = 'the same command with --resume'
     return f'\ninterrupted; {saved.name} is saved. To continue:\n  {command}'
 
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
-    """Train, alone in the work directory."""
-    settle_start(cfg, args.resume)
+    """Build all of a training and run it."""
     resolve_pretrained(cfg)
     runner = build_runner(cfg, args.launcher)
     check_monitors(runner)
@@ -176,7 +177,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg: Config | None = None
+    begun: Config | None = None
     try:
         forbid_code_in_checkpoints()
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -184,13 +185,15 @@ def main(argv: list[str] | None = None) -> int:
         prepare_training(cfg)
         alone = lock_folder(cfg.work_dir, '.training.lock') if is_main_process() else nullcontext()
         with alone:
+            settle_start(cfg, args.resume)
+            begun = cfg  # from here on, what lies in the work directory is of this training
             train(cfg, args)
     except BaseException as error:
         stop = find_stop(error)
         if stop is None:
             raise
         if is_main_process():
-            print(how_to_go_on(cfg, sys.argv if argv is None else [__file__, *argv]), flush=True)
+            print(how_to_go_on(begun, sys.argv if argv is None else [__file__, *argv]), flush=True)
         return stop_status(stop)
     leave_processes()
     return 0
