@@ -18,6 +18,8 @@ FOR_THE_FILE = (
     'Distributed training is not used, all SyncBatchNorm',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
+    'paramwise_options -- ',
+    'backbone feature_info[',
 )
 """How messages begin that no user acts on."""
 
