@@ -38,6 +38,7 @@ from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
 from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.folder_lock import lock_folder
+from mlic_mm.utils.whole_file import check_can_write
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,6 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
+        check_can_write(args.out / 'index.json')
         # Beside the cache, which has no files but its own.
         with lock_folder(args.out.parent, f'.{args.out.name}.lock', shown=args.out, option='--out'):
             print(cache(args))

@@ -3,6 +3,7 @@
 Writes to ``work_dirs/demo``; an earlier demo there is set aside by tools/train.py, never overwritten.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ SCORES = re.compile(r'\b(mAP|CF1|OF1): ([\d.]+)')
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     begin = time.monotonic()
     cfg = Config.fromfile(REPO / CONFIG)
     graph = Path(cfg.model.head.label_graph.graph)

@@ -14,7 +14,7 @@ from torch.distributed.run import main
 if __name__ == '__main__':
     for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ.setdefault(name, '1')  # as torch and mmengine do, with warnings
-    logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)  # the commands speak for themselves
     try:
         main()
     except ChildFailedError as error:

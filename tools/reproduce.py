@@ -61,6 +61,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.seeds < 1 or args.gpus < 1:
         parser.error('--seeds and --gpus must be at least 1')
+    if args.which and args.target != 'list':
+        parser.error(f'{args.which} is not asked for: give rows by --rows {args.which}')
     if args.resamples < 100:
         parser.error('--resamples must be at least 100')
     return args

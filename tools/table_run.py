@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.utils.checkpoint import find_resumable
 from mlic_mm.utils.command_line import StopSignal
+from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
 from mlic_mm.utils.paper_tables import Paper, Recipe, Row, Table
 from mlic_mm.utils.whole_file import whole_file
@@ -89,7 +90,7 @@ class Run:
             share_batch(given, gpus)
         cfg = self._handed_over(given, options)
         if self.state != 'open':
-            changed = differences(Config.fromfile(self.config), cfg)
+            changed = differences(read_config(self.config), cfg)
             if changed and self.state == 'done':
                 print(f'note: {self.name} was done with another config than now: {changed}')
             elif changed:

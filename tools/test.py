@@ -148,6 +148,8 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, TESTING)
     if not cfg.test_evaluator:
         raise ValueError(f'{args.config}: test_evaluator is empty, so nothing would be measured')
+    if args.out and args.out.exists():
+        raise FileExistsError(f'{args.out} exists and is kept: give another name, or move it away')
     for path in filter(None, (args.out, args.figures)):
         check_can_write(path)
     file = local_file(args.checkpoint) if args.checkpoint else None

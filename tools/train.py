@@ -4,7 +4,6 @@ import argparse
 import os
 import shlex
 import sys
-import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from mlic_mm.engine.launch import (
 )
 from mlic_mm.engine.resume_check import compare_with_checkpoint
 from mlic_mm.engine.run_checks import check_monitors
+from mlic_mm.engine.tool_runner import SetAsideHook
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, find_stop, stop_status
 from mlic_mm.utils.folder_lock import lock_folder
@@ -67,7 +67,8 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+        if not (isinstance(base, int) and base > 0):
             raise ValueError(
                 f'--auto-scale-lr: {args.config} does not say for which batch size its learning rate was chosen; '
                 'add auto_scale_lr = dict(base_batch_size=32)'
@@ -75,14 +76,18 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
 
 
-def settle_start(cfg: Config, resume: str | None) -> None:
-    """Decide what the run starts from: a checkpoint of its own, ``load_from``, or nothing."""
+def settle_start(cfg: Config, resume: str | None) -> list[Path]:
+    """Decide what the run starts from: a checkpoint of its own, ``load_from``, or nothing.
+
+    Returns:
+        Files of an earlier run that has to make way.
+    """
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
     cfg.resume = False
     if resume is None:
-        set_aside_earlier_run(cfg)
-    elif resume == 'auto':
+        return earlier_run(cfg)
+    if resume == 'auto':
         checkpoint, damage = find_resumable(cfg.work_dir)
         if is_main_process():
             for line in damage:
@@ -91,17 +96,16 @@ def settle_start(cfg: Config, resume: str | None) -> None:
             print(
                 f'resuming from {checkpoint}' if checkpoint else f'no {none}checkpoint in {cfg.work_dir}: starting anew'
             )
-        if checkpoint:
-            cfg.resume, cfg.load_from = True, str(checkpoint)
-        else:
-            set_aside_earlier_run(cfg)
-    else:
-        if '://' not in resume and 'optimizer' not in load_checkpoint(resume, mmap=True):
-            raise ValueError(
-                f'checkpoint {resume} holds weights alone, no state of a training; to start a training from its '
-                f'weights, give --cfg-options load_from={resume}'
-            )
-        cfg.resume, cfg.load_from = True, resume
+        if checkpoint is None:
+            return earlier_run(cfg)
+        resume = str(checkpoint)
+    elif '://' not in resume and 'optimizer' not in load_checkpoint(resume, mmap=True):
+        raise ValueError(
+            f'checkpoint {resume} holds weights alone, no state of a training; to start a training from its weights, '
+            f'give --cfg-options load_from={resume}'
+        )
+    cfg.resume, cfg.load_from = True, resume
+    return []
 
 
 def name_what_holds(runner: Runner) -> None:
@@ -113,7 +117,8 @@ def name_what_holds(runner: Runner) -> None:
     if not runner._resume or '://' in str(runner._load_from):
         return
     source = f'checkpoint {runner._load_from}'
-    found = compare_with_checkpoint(runner.cfg.pretty_text, load_checkpoint(runner._load_from, mmap=True), source)
+    checkpoint = load_checkpoint(runner._load_from, mmap=True)
+    found = compare_with_checkpoint(runner.cfg.pretty_text, checkpoint, source)
     for difference in found[:MOST_SETTINGS]:
         runner.logger.warning(f'resuming: {difference}')
     if len(found) > MOST_SETTINGS:
@@ -123,28 +128,25 @@ def name_what_holds(runner: Runner) -> None:
         if difference.kept and difference.checkpoint != 'nothing':
             with suppress(ValueError):
                 runner.cfg.merge_from_dict({difference.key: difference.value})
-    if found and is_main_process():
-        runner.dump_config()
+    done, length = checkpoint['meta'].get('epoch'), runner.cfg.train_cfg.get('max_epochs')
+    if isinstance(done, int) and isinstance(length, int) and done >= length:
+        runner.logger.warning(f'{source} has {done} of {length} epochs: nothing is left to train')
 
 
-def set_aside_earlier_run(cfg: Config) -> None:
-    """Move checkpoints and logs of an earlier run out of the way, since the new one writes the same names."""
+def earlier_run(cfg: Config) -> list[Path]:
+    """Checkpoints and logs of an earlier run, which are to be moved out of the way: the new one writes the same names.
+
+    Raises:
+        ValueError: One of them is what the new run starts from.
+    """
     work_dir = Path(cfg.work_dir).absolute()
     checkpoints = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
-    if not checkpoints:
-        return
-    if cfg.get('load_from') and Path(cfg.load_from).absolute() in checkpoints:
+    if checkpoints and cfg.get('load_from') and Path(cfg.load_from).absolute() in checkpoints:
         raise ValueError(
             f'load_from={cfg.load_from!r} lies in the work dir that this run writes to; '
             'give another --work-dir, or --resume to continue that run'
         )
-    if is_main_process():
-        folder = work_dir / time.strftime('earlier_%Y%m%d_%H%M%S')
-        folder.mkdir()
-        logs = [path.parent for path in work_dir.glob('*/vis_data')]
-        for path in [*checkpoints, *logs, *work_dir.glob(Path(cfg.filename).name)]:
-            os.replace(path, folder / path.name)
-        print(f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)')
+    return [*checkpoints, *(path.parent for path in work_dir.glob('*/vis_data'))] if checkpoints else []
 
 
 def how_to_go_on(cfg: Config | None, argv: list[str]) -> str:
@@ -164,12 +166,13 @@ def how_to_go_on(cfg: Config | None, argv: list[str]) -> str:
     return f'\ninterrupted; {saved.name} is saved. To continue:\n  {command}'
 
 
-def train(cfg: Config, args: argparse.Namespace) -> None:
+def train(cfg: Config, args: argparse.Namespace, earlier: list[Path]) -> None:
     """Build all of a training and run it."""
     resolve_pretrained(cfg)
     runner = build_runner(cfg, args.launcher)
     check_monitors(runner)
     name_what_holds(runner)
+    runner.register_hook(SetAsideHook(earlier, Path(cfg.filename).name))
     runner.train()
 
 
@@ -177,7 +180,8 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    begun: Config | None = None
+    settled: Config | None = None
+    earlier: list[Path] = []
     try:
         forbid_code_in_checkpoints()
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -185,15 +189,18 @@ def main(argv: list[str] | None = None) -> int:
         prepare_training(cfg)
         alone = lock_folder(cfg.work_dir, '.training.lock') if is_main_process() else nullcontext()
         with alone:
-            settle_start(cfg, args.resume)
-            begun = cfg  # from here on, what lies in the work directory is of this training
-            train(cfg, args)
+            earlier = settle_start(cfg, args.resume)
+            settled = cfg
+            train(cfg, args, earlier)
     except BaseException as error:
         stop = find_stop(error)
         if stop is None:
             raise
         if is_main_process():
-            print(how_to_go_on(begun, sys.argv if argv is None else [__file__, *argv]), flush=True)
+            # While an earlier run is not moved, what lies in the work directory is not of this one.
+            print(
+                how_to_go_on(None if earlier else settled, sys.argv if argv is None else [__file__, *argv]), flush=True
+            )
         return stop_status(stop)
     leave_processes()
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.registry import init_default_scope
 
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.config_file import read_config
+from mlic_mm.utils.config_file import read_config, require_keys
 
 SPLITS = ('train', 'val', 'test')
 
@@ -28,6 +28,7 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
     if loader is None:
         there = [name for name in SPLITS if cfg.get(f'{name}_dataloader') is not None]
         raise ValueError(f'{config} has no {split}_dataloader; it has data for: {", ".join(there) or "nothing"}')
+    require_keys(cfg, {f'{split}_dataloader': 'the data'})
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = DATASETS.build(loader.dataset)
     if not dataset.metainfo.get('classes'):

@@ -11,12 +11,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS, OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mlic_mm.utils.command_line import is_main_process
 from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
 from mlic_mm.utils.config_types import type_class, type_name
-from mlic_mm.utils.error_text import unknown_type
+from mlic_mm.utils.error_text import nearest_name, unknown_type
 from mlic_mm.utils.whole_file import check_can_write
 
 from .tool_runner import ToolRunner
@@ -94,12 +94,16 @@ def prepare_training(cfg: Config) -> None:
     if len(set(validation.values())) > 1:
         missing = next(key for key, there in validation.items() if not there)
         raise ConfigError(f'{cfg.filename} has no {missing}: give all of {", ".join(validation)}, or none (=None)')
+    for key in ('optim_wrapper.optimizer', 'default_hooks'):
+        part = cfg.optim_wrapper.get('optimizer') if '.' in key else cfg.get(key)
+        if part is not None and not isinstance(part, Mapping):
+            raise ConfigError(f'{cfg.filename}: {key} must be a dict(…), it is {part!r}')
     optimizer = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:
         raise ConfigError(f'{cfg.filename}: optim_wrapper.optimizer: {unknown_type(optimizer, OPTIMIZERS)}')
-    for key in ('max_epochs', 'max_iters', 'val_interval'):
+    for key in ('max_epochs', 'max_iters', 'val_interval', 'val_begin'):
         value = cfg.train_cfg.get(key)
-        if value is not None and not (isinstance(value, int) and value > 0):
+        if value is not None and (isinstance(value, bool) or not (isinstance(value, int) and value > 0)):
             raise ConfigError(f'{cfg.filename}: train_cfg.{key}={value!r} must be a positive whole number')
     kind = cfg.train_cfg.get(
         'type', 'EpochBasedTrainLoop' if cfg.train_cfg.get('by_epoch', True) else 'IterBasedTrainLoop'
@@ -107,10 +111,16 @@ def prepare_training(cfg: Config) -> None:
     loop = type_class(LOOPS, kind)
     by_iteration = inspect.isclass(loop) and issubclass(loop, IterBasedTrainLoop)
     length = 'max_iters' if by_iteration else 'max_epochs'
-    if cfg.train_cfg.get(length) is None and kind in ('EpochBasedTrainLoop', 'IterBasedTrainLoop'):
+    if cfg.train_cfg.get(length) is None and loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
         raise ConfigError(
             f'{cfg.filename}: train_cfg has no {length}, the length of the training: set train_cfg.{length}'
         )
+    if inspect.isclass(loop) and loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
+        known = [name for name in inspect.signature(loop).parameters if name not in ('runner', 'dataloader')]
+        for key in cfg.train_cfg:
+            if key not in (*known, 'type', 'by_epoch'):
+                meant = nearest_name(key, known) or f'; it takes {", ".join(known)}'
+                raise ConfigError(f'{cfg.filename}: {loop.__name__} (train_cfg) has no argument {key!r}{meant}')
     if not by_iteration:
         return
     schedules = cfg.get('param_scheduler') or []
@@ -121,6 +131,11 @@ def prepare_training(cfg: Config) -> None:
                 'iterations has none, so it would never step: set its by_epoch=False, and its lengths in iterations'
             )
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if saving is not None and saving.get('by_epoch'):
+        raise ConfigError(
+            f'{cfg.filename}: default_hooks.checkpoint.by_epoch=True, but a training by iterations has no epochs: '
+            'leave it out'
+        )
     if saving is not None and 'by_epoch' not in saving:
         # An interval of epochs would never come.
         saving.update(by_epoch=False, interval=min(cfg.train_cfg.get('val_interval', 1000), cfg.train_cfg.max_iters))

@@ -78,7 +78,8 @@ def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: 
             raise ValueError(
                 f'{source} was saved with other schedules ({key} was {was}, is {now}): the state does not fit; {START}'
             )
-        kept = key.startswith('param_scheduler') or part == 'optim_wrapper.optimizer'
+        # Rates are scaled before those of the checkpoint take their place.
+        kept = key.startswith(('param_scheduler', 'auto_scale_lr')) or part == 'optim_wrapper.optimizer'
         found.append(Difference(key, was, now, kept))
     return found
 

@@ -61,6 +61,8 @@ def check_monitors(runner: Runner) -> None:
     """
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook):
+            if not isinstance(hook.interval, int):
+                raise ValueError(f'{type(hook).__name__}: interval={hook.interval!r} must be a whole number')
             known = list(inspect.signature(runner.save_checkpoint).parameters)
             for name in hook.args or {}:
                 if name not in known:

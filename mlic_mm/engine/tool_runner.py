@@ -1,15 +1,20 @@
 """The runner of our commands."""
 
+import itertools
 import logging
+import os
+import time
+from pathlib import Path
 from typing import Any
 
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mlic_mm.utils.command_line import log_to_file
-from mlic_mm.utils.import_noise import HELD_BACK
+from mlic_mm.utils.import_noise import HELD_BACK, hold_back_noise
 
-__all__ = ['ToolRunner']
+__all__ = ['SetAsideHook', 'ToolRunner']
 
 FOR_THE_FILE = (
     'Config:\n',
@@ -40,6 +45,64 @@ class ToolRunner(Runner):
         while HELD_BACK:
             log_to_file(f'while importing: {HELD_BACK.pop(0)}')
         return logger
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint without naming the kind of its storage."""
+        with hold_back_noise():
+            return super().load_checkpoint(*args, **kwargs)
+
+    def dump_config(self) -> None:
+        """Wait: a run that cannot be built leaves the config of an earlier one in the work directory."""
+
+    def write_config(self) -> None:
+        """Write the config into the work directory."""
+        super().dump_config()
+
+    def test(self) -> dict[str, float]:
+        """Test."""
+        self.write_config()
+        return super().test()
+
+
+class SetAsideHook(Hook):
+    """Move files of an earlier run out of the way, when all of the new run is built and checked.
+
+    Args:
+        files: What to move, as it was before the new run was built. Empty when it is moved.
+        config: Name of the config in the work directory, which is moved as well and then written anew.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, files: list[Path], config: str) -> None:
+        self.files = files
+        self.config = config
+
+    def before_train(self, runner: Runner) -> None:
+        """Move, once."""
+        if not runner.rank:
+            work_dir = Path(runner.work_dir)
+            if self.files:
+                folder = _new_folder(work_dir / time.strftime('earlier_%Y%m%d_%H%M%S'))
+                for path in [*self.files, *work_dir.glob(self.config)]:
+                    os.replace(path, folder / path.name)
+                runner.logger.info(
+                    f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)'
+                )
+            if isinstance(runner, ToolRunner):
+                runner.write_config()
+        self.files.clear()
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make a folder of this name, or of this name and a number."""
+    for number in itertools.count(2):
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            folder = folder.with_name(f'{"_".join(folder.name.split("_")[:3])}_{number}')
+    raise AssertionError
 
 
 def _for_the_screen(record: logging.LogRecord) -> bool:

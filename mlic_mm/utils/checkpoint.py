@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
 
 WEIGHTS = ('model', 'model_state_dict', 'module', 'net', 'network', 'weights', 'params', 'ema', 'model_ema')
 """Under which names other programs keep the weights."""
+DENSE = 'save the weights as ordinary dense tensors of the type that the model has'
 
 
 class CheckpointError(ValueError):
@@ -77,6 +79,8 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     if path.suffix == '.safetensors':
         return {'state_dict': _read_safetensors(path)}
     zipped = zipfile.is_zipfile(path)
+    if zipped and not mmap:
+        _check_sums(path)
     if not zipped and (path.stat().st_size == 0 or path.read_bytes()[:2] == b'PK'):
         raise DamagedCheckpointError(_damaged(path, f'is cut short at {path.stat().st_size:,} bytes'))
     try:
@@ -130,18 +134,40 @@ def check_weights_fit(model: nn.Module, checkpoint: Mapping[str, Any], source: s
             cure = f'it has no head, as weights to start a training from have none (load_from, init_cfg): {cure}'
         raise CheckpointError(f'{lacks}; {cure}')
     for key, value in own.items():
+        other = found.get(key)
         # What is empty, such as ratios yet to be counted, takes any shape.
-        if key in found and found[key].shape != value.shape and value.numel():
+        if other is None or not value.numel():
+            continue
+        if other.shape != value.shape:
             raise CheckpointError(
-                f'{source} has {key} of shape {tuple(found[key].shape)}, the model of the config has '
-                f'{tuple(value.shape)}: {cure}'
+                f'{source} has {key} of shape {tuple(other.shape)}, the model of the config has {tuple(value.shape)}: '
+                f'{cure}'
             )
+        if other.layout != torch.strided or other.is_meta:
+            raise CheckpointError(f'{source} has {key} as {"no numbers" if other.is_meta else other.layout}: {DENSE}')
+        if other.is_floating_point() != value.is_floating_point() or other.is_complex() != value.is_complex():
+            raise CheckpointError(f'{source} has {key} as {other.dtype}, the model as {value.dtype}: {DENSE}')
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the content of a file of ``torch.save`` with its checksums, which torch does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, zlib.error) as error:
+        raise DamagedCheckpointError(_damaged(path, f'cannot be read ({error})')) from None
+    if wrong is not None:
+        raise DamagedCheckpointError(_damaged(path, f'does not have the checksum that it was saved with ({wrong})'))
 
 
 def plain_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the weights of a checkpoint by their names, without what wrappers for several processes put before."""
     weights = checkpoint.get('state_dict', {})
-    return {key.removeprefix('module.'): value for key, value in weights.items() if isinstance(value, Tensor)}
+    return {
+        key.removeprefix('module.'): value
+        for key, value in weights.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
 
 
 def _foreign_prefix(own: Iterable[str], found: Mapping[str, Tensor]) -> str:
@@ -195,13 +221,21 @@ def find_resumable(work_dir: str | Path) -> tuple[Path | None, list[str]]:
     for path in _resumable_names(Path(work_dir)):
         try:
             checkpoint = load_checkpoint(path, mmap=True)
-        except DamagedCheckpointError as error:
+        except UnsafeCheckpointError:
+            raise
+        except (CheckpointError, FileNotFoundError) as error:
             damage.append(str(error))
             continue
-        if 'optimizer' in checkpoint and 'iter' in checkpoint.get('meta', {}):
-            progress[path] = checkpoint['meta']['iter']
-    if progress:
-        return max(progress, key=lambda path: progress[path]), damage
+        meta = checkpoint.get('meta')
+        if 'optimizer' in checkpoint and isinstance(meta, dict) and isinstance(meta.get('iter'), int):
+            progress[path] = meta['iter']
+    for path in sorted(progress, key=lambda path: progress[path], reverse=True):
+        try:
+            if zipfile.is_zipfile(path):
+                _check_sums(path)
+            return path, damage
+        except DamagedCheckpointError as error:
+            damage.append(str(error))
     return None, damage
 
 

@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import functools
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -84,7 +85,9 @@ class ConfigOptions(DictAction):
                 parser.error(f'{option_string} {word}: write KEY=VALUE, such as optim_wrapper.optimizer.lr=0.01')
             try:
                 super().__call__(parser, argparse.Namespace(**{self.dest: {}}), [word], option_string)
-            except (ValueError, AssertionError, RecursionError) as error:
+            except RecursionError:
+                parser.error(f'{option_string} {word}: write one setting a word, such as {key}.type=… {key}.size=…')
+            except (ValueError, AssertionError) as error:
                 parser.error(f'{option_string} {word}: {error or "cannot be read"}')
         super().__call__(parser, namespace, values, option_string)
 
@@ -172,6 +175,10 @@ def _stop_signals() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if os.getpid() == own:
+            # Loader workers print a traceback when nobody listens any more, and torch raises an error when they end.
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            for child in multiprocessing.active_children():
+                child.kill()
             raise StopSignal(number)
         signal.signal(number, signal.SIG_DFL)  # a process forked from this one ends at once
         os.kill(os.getpid(), number)

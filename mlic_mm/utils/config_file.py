@@ -1,11 +1,16 @@
 """Read config files, and say in one line what is wrong with a bad one."""
 
+import logging
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.utils import import_modules_from_strings
+
+from .import_noise import HELD_BACK
 
 __all__ = ['ConfigError', 'read_config', 'require_keys']
 
@@ -37,16 +42,22 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise ConfigError(
             f'config {path} must end in {", ".join(SUFFIXES)}; give the config file that trains the model'
         )
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(_keep_for_the_file)
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is a program, and fails in as many ways
         raise ConfigError(_reason(file, error)) from error
+    finally:
+        logger.removeFilter(_keep_for_the_file)
     try:
         cfg.merge_from_dict(dict(options or {}))
     except Exception as error:
         raise ConfigError(
             f'{", ".join(map(str, options or ()))} does not fit into config {path}: {_text(error)}'
         ) from error
+    if any(key.split('.')[0] == 'custom_imports' for key in options or ()):  # mmengine imported those of the file
+        import_modules_from_strings(**cfg.custom_imports)
     return cfg
 
 
@@ -70,6 +81,14 @@ def require_keys(cfg: Config, keys: Mapping[str, str]) -> None:
             raise ConfigError(f'{cfg.filename or "the config"}: `{key}` must be a dict(…), it is {cfg[key]!r}')
         if key.endswith('_dataloader') and not isinstance(cfg[key].get('dataset'), Mapping):
             raise ConfigError(f'{cfg.filename or "the config"}: `{key}.dataset` must be a dict(type=…)')
+
+
+def _keep_for_the_file(record: logging.LogRecord) -> bool:
+    """Hold back what mmengine says of each environment variable, once for each config that is read."""
+    if not str(record.msg).startswith('Using env variable'):
+        return True
+    HELD_BACK.append(str(record.msg))
+    return False
 
 
 def _reason(file: Path, error: Exception) -> str:

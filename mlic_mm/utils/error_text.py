@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import inspect
 import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,12 @@ __all__ = ['explain', 'nearest_name', 'unknown_type']
 LONGEST = 1500
 # Whose message says what is wrong, without the name of the exception and the line of the code.
 PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
+
+CURES = {
+    'Expected more than 1 value per channel': 'a batch has one image; set train_dataloader.drop_last=True',
+    'environment variable RANK expected': '--launcher pytorch is for tools/dist_train.sh and tools/dist_test.sh',
+}
+"""What to do about messages of other packages."""
 
 
 def explain(error: BaseException) -> str:
@@ -27,6 +34,8 @@ def explain(error: BaseException) -> str:
         text = f'out of memory; take smaller batches or images {text}'
     else:
         text = _of_a_part(error, text)
+    text = re.sub(r' in <[\w.]*?(\w+) object at 0x[0-9a-f]+>', r' (\1)', text)  # mmengine names a hook so
+    text += next((f': {cure}' for sign, cure in CURES.items() if sign in text), '')
     line = '; '.join(part.strip() for part in text.splitlines() if part.strip())
     return line if len(line) <= LONGEST else f'{line[: LONGEST - 2]} …'
 
@@ -55,7 +64,11 @@ def _of_a_part(error: BaseException, text: str) -> str:
     name = getattr(built, '__name__', None)
     # Errors of our own name what they are about; those of other packages often not.
     own = str(getattr(frames[-1] if frames else None, 'f_globals', {}).get('__name__', '')).startswith('mlic_mm')
-    return text if own or not name or name in text or name.endswith('Runner') else f'{name} cannot be built: {text}'
+    if own or (name and name in text):
+        return text
+    if name and not name.endswith('Runner'):
+        return f'{name} cannot be built: {text}'
+    return text if isinstance(error, OSError) or 'line ' in text else text + _place(error)
 
 
 def unknown_type(kind: str, registry: Registry) -> str:

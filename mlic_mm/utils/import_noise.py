@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 __all__ = ['HELD_BACK', 'hold_back_noise']
 
-NOISE = re.compile('Could not import OneDL|MultiScaleDeformableAttention')
+NOISE = re.compile('Could not import OneDL|MultiScaleDeformableAttention|^Loads checkpoint by point backend')
 HELD_BACK: list[str] = []
 """Lines that were held back; the log file of a run gets them."""
 

@@ -27,9 +27,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix='.', suffix='.part', ignore_cleanup_errors=True) as own:
         part = Path(own, path.name)
-        yield part
-        with part.open('rb') as written:
-            os.fsync(written.fileno())  # else a power cut may leave the new name without its content
+        try:
+            yield part
+            with part.open('rb') as written:
+                os.fsync(written.fileno())  # else a power cut may leave the new name without its content
+        except OSError as error:
+            if error.errno is not None and error.filename is None:  # a full disk, for one, does not say which file
+                error.filename = str(path)
+            raise
         os.replace(part, path)
 
 

@@ -110,6 +110,13 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
         checkpoint['state_dict'][key] = own[key].clone()
         if averages is not None:
             averages[f'module.{key}'] = own[key].clone()
+    others = [key for key in checkpoint['state_dict'] if key.removeprefix('module.') not in own]
+    if others:
+        runner.logger.info(f'{source}: {len(others)} of its tensors are not of the model, such as {others[0]}')
+    for key in others:  # mmengine would list them all
+        del checkpoint['state_dict'][key]
+        if averages is not None:
+            averages.pop(f'module.{key}', None)
 
 
 def _check_number(runner: Runner, head: nn.Module, source: str, classes: tuple[str, ...]) -> None:
