@@ -140,6 +140,17 @@ def test_truncated_newest_falls_back_to_the_one_before(config: Path, trained: Pa
     assert 'epoch_2.pth' in output
 
 
+def test_a_start_that_fails_leaves_the_earlier_run(config: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / 'full', tmp_path / 'w')
+    (tmp_path / 'w/.training.lock').unlink()
+    before = {path.relative_to(tmp_path): path.read_bytes() for path in (tmp_path / 'w').rglob('*') if path.is_file()}
+    wrong = ['optim_wrapper.optimizer.lr=-1', 'model.head.num_classes=5', 'train_dataloader.collate_fn.type=no']
+    for option in wrong:
+        run_failing('train.py', config, '--work-dir', 'w', '--cfg-options', option, cwd=tmp_path)
+    assert all((tmp_path / path).read_bytes() == content for path, content in before.items())
+    assert 'resuming from w/epoch_3.pth' in run('train.py', config, '--work-dir', 'w', '--resume', cwd=tmp_path)
+
+
 @pytest.mark.parametrize('way', ['resume', 'resume-auto', 'load_from', 'init_cfg', 'test'])
 def test_checkpoint_with_code_is_refused(way: str, config: Path, trained: Path, tmp_path: Path) -> None:
     checkpoint = torch.load(trained / 'full/epoch_3.pth', weights_only=False)

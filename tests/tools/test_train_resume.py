@@ -127,6 +127,21 @@ def test_changed_settings_are_named(trained: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_copied_run_deletes_nothing_of_the_first(trained: Path, tmp_path: Path) -> None:
+    """Checkpoints carry the path of the best one, which is deleted when there is a better one."""
+    for name in ('first', 'copy'):
+        shutil.copytree(trained / 'full', tmp_path / name)
+    checkpoint = torch.load(tmp_path / 'copy/epoch_3.pth', weights_only=False)
+    info = checkpoint['message_hub']['runtime_info']
+    (best,) = (path.name for path in (tmp_path / 'first').glob('best_*.pth'))
+    info |= dict(best_ckpt=str(tmp_path / 'first' / best), best_score=0.0)  # anything is better
+    torch.save(checkpoint, tmp_path / 'copy/epoch_3.pth')
+    words = ('--work-dir', 'copy', '--resume', '--cfg-options', 'train_cfg.max_epochs=4')
+    run('train.py', trained / 'data/tiny config.py', *words, cwd=tmp_path)
+    assert (tmp_path / 'first' / best).is_file()
+    assert [path.name for path in (tmp_path / 'copy').glob('best_*.pth')] == ['best_mAP_epoch_4.pth']
+
+
 def test_averaged_weights_go_on_to_other_labels(tmp_path: Path) -> None:
     config = write_config(tmp_path / 'data', extra="custom_hooks = [dict(type='EMAHook', momentum=0.1)]\n")
     one = ['train_cfg.max_epochs=1']

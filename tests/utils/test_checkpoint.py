@@ -20,6 +20,7 @@ from mlic_mm.utils.checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
     UnsafeCheckpointError,
+    check_weights_fit,
     find_resumable,
     load_checkpoint,
 )
@@ -183,3 +184,68 @@ def test_where_nothing_is_whole_there_is_nothing_to_resume(tmp_path: Path) -> No
     found, (damage,) = find_resumable(tmp_path)
     assert found is None
     assert 'epoch_1.pth is cut short at 2 bytes' in damage
+
+
+class Tiny(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(3)
+        self.layer = torch.nn.Linear(3, 2)
+
+
+def weights(**change: object) -> dict:
+    return {'state_dict': {**Tiny().state_dict(), **change}}
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'layer.weight': torch.zeros(2, 4)}, r'layer\.weight of shape \(2, 4\), the model of the config has \(2, 3\)'),
+        ({'layer.weight': torch.zeros(2, 3).to_sparse()}, r'layer\.weight as torch\.sparse_coo: save .* dense'),
+        ({'layer.weight': torch.zeros(2, 3, device='meta')}, r'layer\.weight as no numbers'),
+        (
+            {'layer.weight': torch.zeros(2, 3, dtype=torch.int8)},
+            r'layer\.weight as torch\.int8, the model as torch\.float32',
+        ),
+        ({'layer.weight': torch.zeros(2, 3, dtype=torch.cfloat)}, r'layer\.weight as torch\.complex64'),
+        ({'layer.weight': 3}, r'lacks 1 of the 7 tensors of the model, the first is layer\.weight'),
+    ],
+)
+def test_weights_that_would_not_be_copied(change: dict, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        check_weights_fit(Tiny(), weights(**change), 'checkpoint c.pth')
+
+
+def test_weights_that_fit() -> None:
+    half = {key: value.half() for key, value in Tiny().state_dict().items() if value.is_floating_point()}
+    old = weights(**half)
+    del old['state_dict']['norm.num_batches_tracked']  # as before PyTorch 0.4.1
+    old['state_dict'][7] = torch.zeros(1)
+    check_weights_fit(Tiny(), old, 'checkpoint c.pth')
+    wrapped = {'state_dict': {f'module.{key}': value for key, value in weights()['state_dict'].items()}}
+    check_weights_fit(Tiny(), wrapped, 'checkpoint c.pth')
+
+
+def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
+    """torch itself does not look at the sums that it writes."""
+    for number in (1, 2):
+        whole = {'state_dict': {'a': torch.zeros(1000)}, 'optimizer': {}, 'meta': {'iter': number}}
+        torch.save(whole, tmp_path / f'epoch_{number}.pth')
+    data = bytearray((tmp_path / 'epoch_2.pth').read_bytes())
+    data[data.index(bytes(2000)) + 1000] ^= 1
+    (tmp_path / 'epoch_2.pth').write_bytes(data)
+    assert torch.load(tmp_path / 'epoch_2.pth')['state_dict']['a'].abs().sum() > 0
+    with pytest.raises(DamagedCheckpointError, match=r'epoch_2\.pth does not have the checksum that it was saved with'):
+        load_checkpoint(tmp_path / 'epoch_2.pth')
+    found, (damage,) = find_resumable(tmp_path)
+    assert found == tmp_path / 'epoch_1.pth'
+    assert 'epoch_2.pth does not have the checksum' in damage
+
+
+def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    torch.save([1], tmp_path / 'epoch_3.pth')
+    torch.save({'optimizer': {}, 'meta': 5}, tmp_path / 'epoch_4.pth')
+    (tmp_path / 'epoch_5.pth').mkdir()
+    found, damage = find_resumable(tmp_path)
+    assert found is None
+    assert len(damage) == 2

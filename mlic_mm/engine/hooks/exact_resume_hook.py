@@ -1,7 +1,8 @@
+from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import IterableDataset
 
@@ -19,6 +20,7 @@ class ExactResumeHook(Hook):
     - the order of images where no seed was configured, since the sampler is built before the checkpoint is read;
     - checkpoints inside an epoch: the rest of the epoch follows, not the epoch again;
     - gradients accumulated but not yet applied (in one process);
+    - a run that was copied or moved deletes nothing of the place that it comes from;
     - a validation that was cut off or not yet saved, so that best score, early stopping and plateau schedules agree.
     """
 
@@ -31,6 +33,7 @@ class ExactResumeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         if runner._resume:
             self._resumed = checkpoint.get('exact_resume', {})
+            _stay_in_work_dir(runner, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         wrapper = runner.optim_wrapper
@@ -76,6 +79,20 @@ class ExactResumeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         # One number more than samples have in their key, so that no step shares a seed with a sample.
         seed_everything(derive_seed(runner.seed, runner.rank, runner.iter, 0, 1))
+
+
+def _stay_in_work_dir(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Let the best checkpoint be the one in this work directory.
+
+    CheckpointHook deletes the best one when it has a better one, by a path that the checkpoint carries. Of a run that
+    was copied or moved, this path leads to the other run.
+    """
+    if any(isinstance(hook, CheckpointHook) and hook.out_dir for hook in runner.hooks):
+        return  # all checkpoints lie in another place
+    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    for key, value in info.items():
+        if key.startswith(('best_ckpt', 'last_ckpt')) and isinstance(value, str) and '://' not in value:
+            info[key] = str(Path(runner.work_dir, Path(value).name))
 
 
 def _validation_was_due(runner: Runner) -> bool:
