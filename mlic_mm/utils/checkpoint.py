@@ -23,6 +23,7 @@ __all__ = [
     'forbid_code_in_checkpoints',
     'load_checkpoint',
     'plain_names',
+    'stated_classes',
 ]
 
 WEIGHTS = ('model', 'model_state_dict', 'module', 'net', 'network', 'weights', 'params', 'ema', 'model_ema')
@@ -147,6 +148,22 @@ def check_weights_fit(model: nn.Module, checkpoint: Mapping[str, Any], source: s
             raise CheckpointError(f'{source} has {key} as {"no numbers" if other.is_meta else other.layout}: {DENSE}')
         if other.is_floating_point() != value.is_floating_point() or other.is_complex() != value.is_complex():
             raise CheckpointError(f'{source} has {key} as {other.dtype}, the model as {value.dtype}: {DENSE}')
+
+
+def stated_classes(checkpoint: Mapping[str, Any], source: str) -> tuple[str, ...] | None:
+    """Return the label names that a checkpoint states, None where it states none.
+
+    Raises:
+        CheckpointError: What it states are no names.
+    """
+    meta = checkpoint.get('meta')
+    stated = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+    classes = stated.get('classes') if isinstance(stated, Mapping) else None
+    if classes is None:
+        return None
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise CheckpointError(f'{source}: meta.dataset_meta.classes is {str(classes)[:80]}, not a list of label names')
+    return tuple(classes) or None
 
 
 def _check_sums(path: Path) -> None:

@@ -23,6 +23,7 @@ from mlic_mm.utils.checkpoint import (
     check_weights_fit,
     find_resumable,
     load_checkpoint,
+    stated_classes,
 )
 from mlic_mm.utils.torch_data import read_torch_data
 
@@ -240,6 +241,20 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
     found, (damage,) = find_resumable(tmp_path)
     assert found == tmp_path / 'epoch_1.pth'
     assert 'epoch_2.pth does not have the checksum' in damage
+
+
+@pytest.mark.parametrize('meta', [None, 5, {}, {'dataset_meta': 5}, {'dataset_meta': {'classes': None}}])
+def test_label_names_that_are_not_stated(meta: Any) -> None:
+    assert stated_classes(dict(meta=meta), 'c.pth') is None
+
+
+def test_label_names() -> None:
+    assert stated_classes(dict(meta=dict(dataset_meta=dict(classes=['a', 'b']))), 'c.pth') == ('a', 'b')
+    for wrong in (5, 'ab', [1, 2]):
+        with pytest.raises(
+            CheckpointError, match=r'c\.pth: meta\.dataset_meta\.classes is .*, not a list of label names'
+        ):
+            stated_classes(dict(meta=dict(dataset_meta=dict(classes=wrong))), 'c.pth')
 
 
 def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:

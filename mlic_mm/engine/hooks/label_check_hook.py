@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
-from mlic_mm.utils.checkpoint import check_weights_fit, plain_names
+from mlic_mm.utils.checkpoint import check_weights_fit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_same_classes
 
 
@@ -51,7 +51,7 @@ class LabelCheckHook(Hook):
         if loop is runner._train_loop and not runner._resume:
             _name_what_starts_anew(runner, checkpoint, source)
             return
-        found = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
+        found = stated_classes(checkpoint, source)
         name, classes = _classes_of(loop.dataloader)
         if found and classes:
             check_same_classes(classes, found, name, source)

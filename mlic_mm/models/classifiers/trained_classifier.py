@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mlic_mm.utils.checkpoint import check_weights_fit, load_checkpoint, plain_names
+from mlic_mm.utils.checkpoint import check_weights_fit, load_checkpoint, plain_names, stated_classes
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.config_types import type_class
 
@@ -84,9 +84,8 @@ def load_weights(model: BaseModel, checkpoint: str | Path) -> Labels:
             logger='current',
             level=30,
         )
-    meta = loaded.get('meta')
-    classes = ((meta.get('dataset_meta') or {}).get('classes')) if isinstance(meta, dict) else None
-    return {f'checkpoint {checkpoint}': tuple(classes)} if classes else {}
+    classes = stated_classes(loaded, f'checkpoint {checkpoint}')
+    return {f'checkpoint {checkpoint}': classes} if classes else {}
 
 
 def _labels_of_data(cfg: Mapping[str, Any]) -> Labels:
