@@ -24,7 +24,8 @@ from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.launch import LAUNCHERS, TESTING, build_runner, is_main_process, leave_processes, load_config
 from mlic_mm.evaluation import Protocol, get_protocol, shared_protocol
 from mlic_mm.models import EnsembleClassifier
-from mlic_mm.utils.checkpoint import check_weights_fit, forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.utils.checkpoint_weights import check_weights_fit
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.pretrained import resolve_pretrained

@@ -20,11 +20,10 @@ from mlic_mm.utils.checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
     UnsafeCheckpointError,
-    check_weights_fit,
     find_resumable,
     load_checkpoint,
-    stated_classes,
 )
+from mlic_mm.utils.checkpoint_weights import check_weights_fit, stated_classes
 from mlic_mm.utils.torch_data import read_torch_data
 
 

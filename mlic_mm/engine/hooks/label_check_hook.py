@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
-from mlic_mm.utils.checkpoint import check_weights_fit, plain_names, stated_classes
+from mlic_mm.utils.checkpoint_weights import check_weights_fit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_same_classes
 
 

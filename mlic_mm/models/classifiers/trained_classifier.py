@@ -9,7 +9,8 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mlic_mm.utils.checkpoint import check_weights_fit, load_checkpoint, plain_names, stated_classes
+from mlic_mm.utils.checkpoint import load_checkpoint
+from mlic_mm.utils.checkpoint_weights import check_weights_fit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.config_types import type_class
 
