@@ -11,7 +11,13 @@ from typing import Any
 
 MOST_NESTED = 100
 MOST_IN_KEY, MOST_LONG_KEYS = 100, 10_000
-"""Parts of a key of a dictionary, or of what is called: they are hashed and printed. Keys that have parts at all."""
+"""Parts of a key of a dictionary, or of what is called: they are hashed and printed. Parts of all keys that have parts.
+
+Python looks for a key among all those of the same hash. Of text the hash is secret; of floats, large numbers and tuples
+a file can choose any number with one hash, and 10,000 of them take a second.
+"""
+_SMALL = 2**24
+"""Whole numbers below have hashes that differ, and so many of them are not harmful."""
 MOST_BITS = 8192
 """Of a whole number."""
 _PER_BYTE, _FREE = 64, 10_000
@@ -57,10 +63,12 @@ class _Value:
         self.bytes += sum(part.bytes for part in parts)
 
 
-_LEAF, _NUMBER, _LATIN1, _MARK = (_Value([]) for _ in range(4))
-# Functions that torch lets a file call, and that do much for a small argument.
-_ENCODE, _RESERVE = _Value([]), _Value([])
-_SHARED = {_LEAF, _NUMBER, _LATIN1, _MARK, _ENCODE, _RESERVE}
+_LEAF, _NUMBER, _LARGE, _LATIN1, _MARK = (_Value([]) for _ in range(5))  # large numbers and floats
+# Functions that torch lets a file call, and that do much for a small argument, or hash what is in it.
+_ENCODE, _RESERVE, _SET, _DICT = (_Value([]) for _ in range(4))
+_SHARED = {_LEAF, _NUMBER, _LARGE, _LATIN1, _MARK, _ENCODE, _RESERVE, _SET, _DICT}
+_TEXTS = {'latin1': _LATIN1, 'latin-1': _LATIN1}
+_TEXTS |= {'set': _SET, 'frozenset': _SET, 'Counter': _SET, 'dict': _DICT, 'OrderedDict': _DICT}
 _FUNCTIONS = {
     '_codecs encode': _ENCODE,
     'builtins bytearray': _RESERVE,
@@ -111,7 +119,7 @@ def _run(operations: Iterable[tuple[Any, Any, int | None]]) -> tuple[_Value, int
     """Return the value of a pickle, and its bytes."""
     stack: list[_Value] = []
     memo: dict[int, _Value] = {}
-    work = copied = long_keys = 0
+    work = copied = long_names = in_keys = 0
     start: int | None = None
 
     def since_mark() -> list[_Value]:
@@ -124,11 +132,18 @@ def _run(operations: Iterable[tuple[Any, Any, int | None]]) -> tuple[_Value, int
         del stack[at:]
         return parts
 
-    def key(value: _Value) -> None:
-        nonlocal long_keys
-        long_keys += bool(value.parts)
-        if value.count > MOST_IN_KEY or long_keys > MOST_LONG_KEYS:
+    def name_of(value: _Value) -> None:
+        nonlocal long_names
+        long_names += bool(value.parts)
+        if value.count > MOST_IN_KEY or long_names > MOST_LONG_KEYS:
             raise PickleBombError(f'a key or a name has more than {MOST_IN_KEY} parts, or too many have parts')
+
+    def key(value: _Value) -> None:
+        nonlocal in_keys
+        name_of(value)
+        in_keys += value.count if value.parts or value is _LARGE else 0
+        if in_keys > MOST_LONG_KEYS:
+            raise PickleBombError('too many keys are tuples, floats or large numbers')
 
     for opcode, argument, at in operations:
         name = opcode.name
@@ -179,22 +194,30 @@ def _run(operations: Iterable[tuple[Any, Any, int | None]]) -> tuple[_Value, int
                 stack[-1].add(parts)
             else:
                 function, given = stack.pop(), parts[-1].parts
-                key(function)
+                name_of(function)
+                for item in (item for part in given for item in part.parts) if function in (_SET, _DICT) else ():
+                    for part in [item] if function is _SET else item.parts[:1]:  # of pairs of key and value
+                        key(part)
                 if function is _ENCODE and given[1:] != [_LATIN1]:
                     raise PickleBombError('bytes are written in an unknown way')
-                if function is _RESERVE and _NUMBER in given:
+                if function is _RESERVE and (_NUMBER in given or _LARGE in given):
                     raise PickleBombError('it creates an array in an unknown way')
                 stack.append(_Value(parts))
         elif name in ('STACK_GLOBAL', 'BINPERSID'):
-            for _ in range(2 if name == 'STACK_GLOBAL' else 1):
-                key(stack.pop())
-            stack.append(_LEAF)
+            found = [stack.pop() for _ in range(2 if name == 'STACK_GLOBAL' else 1)]
+            for part in found:
+                name_of(part)
+            stack.append(found[0] if found[0] in (_SET, _DICT) else _LEAF)
         else:  # numbers, text, names
             size = len(argument) if isinstance(argument, (str, bytes, bytearray)) else 0
             if isinstance(argument, int) and argument.bit_length() > MOST_BITS:
                 raise PickleBombError(f'a number has more than {MOST_BITS} bits')
-            leaf = _NUMBER if type(argument) is int else _LATIN1 if argument in ('latin1', 'latin-1') else _LEAF
-            if name == 'GLOBAL':
-                leaf = _FUNCTIONS.get(argument, _LEAF)
+            leaf = _LEAF
+            if type(argument) in (int, float):
+                leaf = _NUMBER if type(argument) is int and abs(argument) < _SMALL else _LARGE
+            elif name == 'GLOBAL':
+                leaf = _FUNCTIONS.get(argument) or _TEXTS.get(argument.rpartition(' ')[2], _LEAF)
+            elif isinstance(argument, str):
+                leaf = _TEXTS.get(argument, _LEAF)
             stack.append(_Value([], size) if size > 64 else leaf)
     raise ValueError('it has no end')

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import struct
 import time
 import zipfile
 from functools import partial
@@ -95,7 +96,14 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
 
 
 REMEMBERED = b'q\x01h\x01h\x01\x86'  # (x, x) of the x on top
+LARGE = b''.join(b'\x8a\x0a' + (k * (2**61 - 1)).to_bytes(10, 'little') for k in range(1, 12_000))  # all of one hash
 BOMBS = {
+    'one hash of keys': b'}(' + b''.join(b'G%sN' % struct.pack('>d', k * 2.0**61) for k in range(1, 12_000)) + b'u.',
+    'one hash in a set': b'cbuiltins\nset\n](' + LARGE + b'e\x85R.',
+    'one hash in pairs': b'ccollections\nOrderedDict\n]('
+    + LARGE.replace(b'\x8a\x0a', b'N\x86\x8a\x0a')[2:]
+    + b'N\x86e\x85R.',
+    'one hash in a counter': b'\x8c\x0bcollections\x8c\x07Counter\x93](' + LARGE + b'e\x85R.',
     'hash': b'}K\x01' + REMEMBERED * 60 + b'K\x01s.',
     'hash of a set': b'cbuiltins\nset\n](K\x01' + REMEMBERED * 60 + b'e\x85R.',
     'hash of a storage': b'(X\x07\x00\x00\x00storageK\x01' + REMEMBERED * 60 + b'tQ.',
@@ -142,6 +150,14 @@ def test_any_cut_is_noticed(tmp_path: Path, part: float, zipped: bool) -> None:
     path.write_bytes(data[: int(part * len(data))])
     # The format before torch 1.6 may end inside a name, which then is an unknown one: refused, if for another reason.
     with pytest.raises(DamagedCheckpointError if zipped else CheckpointError, match=r'epoch_2\.pth'):
+        load_checkpoint(path)
+
+
+def test_a_length_beyond_the_file_is_damage(tmp_path: Path) -> None:
+    """Not a lack of memory."""
+    path = tmp_path / 'last.pth'
+    path.write_bytes(b'\x80\x04\x8e' + (1 << 60).to_bytes(8, 'little') + b'.')
+    with pytest.raises(DamagedCheckpointError, match=r'checkpoint .*last\.pth cannot be read'):
         load_checkpoint(path)
 
 

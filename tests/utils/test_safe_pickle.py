@@ -270,7 +270,9 @@ def test_copying_one_buffer_many_times_is_refused(tmp_path):
         load_pickle(write(tmp_path / 'bomb.pkl', data))
 
 
-NESTED, SHARED, KEY = (
+P61 = 2**61 - 1
+MANY, NESTED, SHARED, KEY = (
+    'too many keys are tuples, floats or large numbers',
     'nested more than 100 deep',
     'uses its parts again and again',
     'a key or a name has more than 100 parts',
@@ -285,7 +287,16 @@ BOMBS = [
     (b'(K\x01' + DOUBLED * 60 + b'K\x01d.', KEY),
     (b'}K\x01' + REMEMBERED * 60 + b'K\x01s.', KEY),
     (b'})' + b'\x85' * 1_000_000 + b'K\x01s.', NESTED),  # a hash that the machine's stack is too small for
-    (b'}(' + b''.join(b'J%s\x85N' % struct.pack('<i', k) for k in range(12_000)) + b'u.', 'too many have parts'),
+    (b'}(' + b''.join(b'J%s\x85N' % struct.pack('<i', k) for k in range(12_000)) + b'u.', 'too many keys'),
+    # Keys of one hash, among which each new one is looked for.
+    (
+        b'}('
+        + b''.join(b'\x8a\x0a%sN' % (k * P61).to_bytes(10, 'little', signed=True) for k in range(1, 60_000))
+        + b'u.',
+        MANY,
+    ),
+    (b'}(' + b''.join(b'G%sN' % struct.pack('>d', k * 2.0**61) for k in range(1, 60_000)) + b'u.', MANY),
+    (b'}(' + b''.join(b'(%sG%stN' % (b'K\x01' * 90, struct.pack('>d', k)) for k in range(300)) + b'u.', MANY),
     (b'cnumpy\ndtype\nK\x01' + DOUBLED * 22 + b'\x85R.', 'more arguments than'),  # a message of gigabytes
     (b'cnumpy\ndtype\nK\x01' + DOUBLED * 8 + b'\x85R.', r'dtype \(\(\(\.\.\.\), \(\.\.\.\)\), .* are not allowed'),
     (b'K\x01' + DOUBLED * 60 + b'.', SHARED),
