@@ -69,10 +69,10 @@ def _fetch(address: str, file: Path, digits: str) -> None:
     with os.fdopen(descriptor, 'r+b') as stream:
         try:
             resumed = bool(digits) and part.stat().st_size > 0
-            _receive_all(address, stream, resumable=bool(digits))
+            _receive_all(address, stream, digits)
             if resumed and not _has_sum(stream, digits):  # of two files, or damaged before
                 stream.truncate(0)
-                _receive_all(address, stream, resumable=True)
+                _receive_all(address, stream, digits)
             if not _has_sum(stream, digits):
                 stream.truncate(0)
                 raise DownloadError(f'its SHA-256 is not the one that its name promises, {digits}')
@@ -89,32 +89,39 @@ def _has_sum(stream: BinaryIO, digits: str) -> bool:
     return not digits or sha256_of(stream).startswith(digits)
 
 
-def _receive_all(address: str, stream: BinaryIO, resumable: bool) -> None:
+def _receive_all(address: str, stream: BinaryIO, digits: str) -> None:
     """Receive until the end; where a connection breaks, go on from there as long as it brings something."""
     while True:
-        start = stream.seek(0, os.SEEK_END) if resumable else 0
+        start = stream.seek(0, os.SEEK_END) if digits else 0
         try:
-            return _receive(address, stream, start)
+            if _receive(address, stream, start) or _has_sum(stream, digits):
+                return
+            raise ConnectionError(f'the connection ended after {stream.tell()} bytes, whose SHA-256 is not {digits}')
         except (OSError, HTTPException) as error:
-            if not resumable or isinstance(error, HTTPError) or stream.seek(0, os.SEEK_END) <= start:
+            if not digits or isinstance(error, HTTPError) or stream.seek(0, os.SEEK_END) <= start:
                 raise
 
 
-def _receive(address: str, stream: BinaryIO, start: int) -> None:
+def _receive(address: str, stream: BinaryIO, start: int) -> bool:
+    """Receive until the connection ends, and return whether the server has said that this is all."""
     headers = {'User-Agent': 'torch.hub'} | ({'Range': f'bytes={start}-'} if start else {})
     try:
         response: Any = urlopen(Request(address, headers=headers), timeout=TIMEOUT_S)
     except HTTPError as error:
         if error.code == 416 and start:  # nothing is left to send; the sum tells whether that is right
-            return
+            return True
         raise
     with response:
+        encoding = response.headers['Content-Encoding'] or 'identity'
+        if encoding != 'identity' or response.headers.get_content_type() == 'text/html':
+            what = 'a web page' if encoding == 'identity' else f'a packed file ({encoding})'
+            raise DownloadError(f'the server sends {what} in place of the file')
         if response.status != 206 or not str(response.headers['Content-Range']).startswith(f'bytes {start}-'):
             start = 0  # the server sends all of it
         stream.seek(start)
         stream.truncate()
-        length = response.headers['Content-Length']
-        total = start + int(length) if length else None
+        length = str(response.headers['Content-Length'])
+        total = start + int(length) if length.isascii() and length.isdigit() else None
         print(f'{"going on with" if start else "downloading"} {address}', file=sys.stderr)
         with tqdm(total=total, unit='B', unit_scale=True, unit_divisor=1024, disable=not sys.stderr.isatty()) as bar:
             bar.update(start)
@@ -124,3 +131,6 @@ def _receive(address: str, stream: BinaryIO, start: int) -> None:
         # http.client takes a connection that is cut for the end.
         if total is not None and stream.tell() < total:
             raise ConnectionError(f'the connection was cut after {stream.tell()} of {total} bytes')
+        if not stream.tell():
+            raise DownloadError('the server sent an empty file')
+    return total is not None

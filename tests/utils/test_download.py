@@ -17,13 +17,24 @@ DIGITS = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content`` (None: 404), with ``ranges`` or without, and cuts each connection after ``cuts`` bytes."""
+    """Serves ``content`` (None: 404), with ``ranges`` or without, and cuts each connection after ``cuts`` bytes.
 
-    def __init__(self, content: bytes | None, *, ranges: bool = True, cuts: list[int] | None = None) -> None:
+    ``headers`` are sent besides, or in place of the server's own; of None they are left out.
+    """
+
+    def __init__(
+        self,
+        content: bytes | None,
+        *,
+        ranges: bool = True,
+        cuts: list[int] | None = None,
+        headers: dict[str, str | None] | None = None,
+    ) -> None:
         super().__init__(('127.0.0.1', 0), Handler)
         self.content = content
         self.ranges = ranges
         self.cuts = list(cuts or [])
+        self.headers = headers or {}
         self.asked: list[str | None] = []
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -50,7 +61,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
         else:
             self.send_response(200)
-        self.send_header('Content-Length', str(len(content) - start))
+        for name, value in ({'Content-Length': str(len(content) - start)} | self.server.headers).items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
         end = start + self.server.cuts.pop(0) if self.server.cuts else len(content)
         self.wfile.write(content[start:end])
@@ -159,6 +172,53 @@ def test_without_a_sum_nothing_is_resumed(serve: Serve, file: Path) -> None:
     download([server.url], file)
     assert server.asked == [None, None]
     assert file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ('content', 'headers', 'reason'),
+    [
+        (b'', {}, 'the server sent an empty file'),
+        (b'', {'Content-Length': None}, 'the server sent an empty file'),
+        (b'<p>Log in</p>', {'Content-Type': 'text/html; charset=utf-8'}, 'a web page in place of the file'),
+        (CONTENT, {'Content-Encoding': 'gzip'}, r'a packed file \(gzip\) in place of the file'),
+    ],
+)
+@pytest.mark.parametrize('digits', ['', DIGITS])
+def test_what_is_not_the_file_leaves_all_as_it_was(
+    serve: Serve, file: Path, content: bytes, headers: dict, reason: str, digits: str
+) -> None:
+    wrong = serve(content, headers=headers)
+    with pytest.raises(DownloadError, match=rf'^{wrong.url}: .*{reason}$'):
+        download([wrong.url], file, digits)
+    assert visible(file.parent) == []
+    download([wrong.url, serve(CONTENT).url], file, digits)
+    assert file.read_bytes() == CONTENT
+
+
+def test_a_login_page_does_not_cost_what_came_before(serve: Serve, file: Path) -> None:
+    file.parent.mkdir()
+    file.with_name(f'{file.name}.part').write_bytes(CONTENT[:700])
+    second = serve(CONTENT)
+    download([serve(b'<p>', ranges=False, headers={'Content-Type': 'text/html'}).url, second.url], file, DIGITS)
+    assert second.asked == ['bytes=700-']
+
+
+@pytest.mark.parametrize('length', [None, 'abc', '-5', '²'.encode().decode('latin-1')])
+@pytest.mark.parametrize('ranges', [True, False])
+def test_a_length_that_is_not_known(serve: Serve, file: Path, length: str | None, ranges: bool) -> None:
+    """A cut shows in the sum alone; what came is gone on with, by the next call where need be."""
+    headers = {'Content-Length': length}
+    download([serve(CONTENT, headers=headers).url], file)
+    assert file.read_bytes() == CONTENT
+    file.unlink()
+    server = serve(CONTENT, headers=headers, ranges=ranges, cuts=[700, 0] if ranges else [700, 700])
+    with pytest.raises(DownloadError, match=rf'^{server.url}: the connection ended after 700 bytes'):
+        download([server.url], file, DIGITS)
+    assert visible(file.parent) == [f'{file.name}.part']
+    download([server.url], file, DIGITS)
+    assert server.asked == [None, 'bytes=700-', 'bytes=700-']
+    assert file.read_bytes() == CONTENT
+    assert visible(file.parent) == [file.name]
 
 
 def test_two_processes_fetch_once(serve: Serve, file: Path) -> None:
