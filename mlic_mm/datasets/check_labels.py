@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .from_config import target_row
+from .labels import empty_error
 
 
 def check_training_labels(dataset: Any) -> None:
@@ -16,8 +17,9 @@ def check_training_labels(dataset: Any) -> None:
         dataset (Any): With ``metainfo['classes']`` and ``get_data_info``, wrappers too; one without is not checked.
 
     Raises:
-        ValueError: No label is present in any image, or a label has −1 (ignored) and never 0 (absent): without a known
-            negative a model learns to answer "present" always. Not where the data set says ``minus_one='ignored'``.
+        ValueError: There is no image, no label is present in any, or a label has −1 (ignored) and never 0 (absent):
+            without a known negative a model learns to answer "present" always. The last not where the data set says
+            ``minus_one='ignored'``.
     """
     _check(dataset, 'training', every_label=True)
 
@@ -26,16 +28,18 @@ def check_validation_labels(dataset: Any) -> None:
     """Check the labels of a validation set.
 
     Raises:
-        ValueError: No label is present in any image, so that there is no average precision and no best epoch; or −1
-            (ignored) is all that there is beside 1: any model would have a perfect score.
+        ValueError: There is no image, or no label is present in any, so that there is no average precision and no best
+            epoch; or −1 (ignored) is all that there is beside 1: any model would have a perfect score.
     """
     _check(dataset, 'validation', every_label=False)
 
 
 def _check(dataset: Any, kind: str, every_label: bool) -> None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    if not classes or not hasattr(dataset, 'get_data_info') or not len(dataset):
+    if not classes or not hasattr(dataset, 'get_data_info'):
         return
+    if not len(dataset):
+        raise empty_error(dataset)
     seen = dict.fromkeys((1, 0, -1), np.zeros(len(classes), bool))
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

@@ -26,14 +26,16 @@ class COCOMultiLabel(MultiLabelBase):
         data_root (str): Root folder.
         data_prefix (str | dict): Image folder, relative to ``data_root``.
         with_boxes (bool): Add ``instances``: a dict per object with ``bbox`` [x1, y1, x2, y2] in pixels of the file,
-            clipped to the image, ``bbox_label`` and ``ignore_flag`` (1 for crowds). Boxes without area are left out.
+            clipped to the image, ``bbox_label`` and ``ignore_flag`` (1 for crowds). Boxes without area in the image
+            are left out.
         drop_empty (bool): Drop images that have none of the classes. Defaults to False.
         class_order (str): ``'id'`` or ``'alphabetical'``; only without ``metainfo['classes']``.
         **kwargs: Of mmpretrain's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: JSON or image folder is missing; the message shows the layout.
-        ValueError: The JSON is malformed, is not an instances file, or a class is unknown or doubled.
+        ValueError: The JSON is malformed, is not an instances file, a class is unknown or doubled, or one
+            image has two ids and different labels.
     """
 
     LAYOUT = (
@@ -74,8 +76,16 @@ class COCOMultiLabel(MultiLabelBase):
             if label_of[annotation['category_id']] is not None:
                 objects_of[annotation['image_id']].append(annotation)
         data_list = []
+        first: dict[str, tuple[int | str, set]] = {}
         for image in content['images']:
             image_id, objects = image['id'], objects_of[image['id']]
+            labels = {label_of[a['category_id']] for a in objects}
+            other_id, other_labels = first.setdefault(os.path.normpath(image['file_name']), (image_id, labels))
+            if labels != other_labels:
+                raise ValueError(
+                    f'{self.ann_file}: images {other_id!r} and {image_id!r} are both {image["file_name"]!r} and have '
+                    'different labels; merge the two'
+                )
             if not objects and self.drop_empty:
                 continue
             boxes = None
@@ -86,7 +96,7 @@ class COCOMultiLabel(MultiLabelBase):
                 self.make_info(
                     img_path=os.path.join(self.img_prefix, image['file_name']),
                     img_id=f'{image_id:012d}' if isinstance(image_id, int) else image_id,
-                    labels=[label_of[a['category_id']] for a in objects],
+                    labels=labels,
                     instances=boxes,
                 )
             )
@@ -158,14 +168,17 @@ def _box(annotation: dict, image: dict, label: int, path: str) -> dict | None:
         width, height = float(image['width']), float(image['height'])
         if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS):
             raise ValueError
+        if not all(abs(value) <= MOST_PIXELS for value in (x, y, w, h)) or min(w, h) < 0:
+            raise ValueError
         crowd = {0: 0, 1: 1}[annotation.get('iscrowd', 0)]
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(
             f'{path}: annotation {show(annotation.get("id"))} has bbox {show(annotation.get("bbox"))} in an image of '
             f'{show(image.get("width"))} × {show(image.get("height"))} and iscrowd '
-            f'{show(annotation.get("iscrowd", 0))}; with_boxes needs [x, y, width, height], the size, and 0 or 1'
+            f'{show(annotation.get("iscrowd", 0))}; with_boxes needs [x, y, width, height] in pixels, none of '
+            'them NaN, width and height not below 0, the size, and 0 or 1'
         ) from None
     x1, y1, x2, y2 = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
-    if not (x2 > x1 and y2 > y1):  # also true for NaN
+    if not (x2 > x1 and y2 > y1):
         return None
     return dict(bbox=[x1, y1, x2, y2], bbox_label=label, ignore_flag=crowd)

@@ -8,9 +8,27 @@ from mmengine.logging import print_log
 
 from mlic_mm.registry import DATASETS
 
-from .csv_cells import BLANK, FLAG_HELP, are_flags, find_delimiter, read_flag, read_labels
-from .csv_table import Row, find_columns, is_header, is_image_name, is_list_name, plain_name, read_rows
-from .labels import hint, select_classes, unique_classes
+from .csv_cells import (
+    BLANK,
+    FLAG_HELP,
+    are_flags,
+    are_nearly_flags,
+    are_rows_of_flags,
+    find_delimiter,
+    read_flag,
+    read_labels,
+)
+from .csv_table import (
+    Row,
+    find_columns,
+    is_bookkeeping,
+    is_header,
+    is_image_name,
+    is_list_name,
+    plain_name,
+    read_rows,
+)
+from .labels import clean_name, hint, select_classes, unique_classes
 from .multi_label_base import MultiLabelBase
 
 
@@ -26,7 +44,8 @@ class CSVMultiLabel(MultiLabelBase):
     ``file``, ``filename``, ``id`` … or, for lists, ``labels``, ``tags``, ``classes``, ``Finding Labels`` … Else it is
     an image, and its file must be there. Under a header a column of flags is a label, also where it is the only one.
     Where a column has other cells, the one with a usual name holds lists, and the others are left out. The index that
-    pandas writes is passed over. A path may lack its ending (``id,labels``) where such an image is there.
+    pandas writes is passed over, and so are columns such as ``split`` and ``is_train``, unless the classes name them. A
+    path may lack its ending (``id,labels``) where such an image is there.
 
     Classes: ``metainfo=dict(classes=…)``, else the header's columns in their order, else the labels found in
     alphabetical order. Training and test files should share one explicit list. In the second layout the list may name a
@@ -84,8 +103,8 @@ class CSVMultiLabel(MultiLabelBase):
         self.header = header if path_column is None and label_column is None else True
         self.delimiter = delimiter
         self.label_delimiter = label_delimiter
-        self.path_column = path_column
-        self.label_column = label_column
+        self.path_column = None if path_column is None else clean_name(path_column)
+        self.label_column = None if label_column is None else clean_name(label_column)
         self.minus_one = minus_one
         self._folders: dict[str, dict[str, list[str]]] = {}
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs)
@@ -106,7 +125,7 @@ class CSVMultiLabel(MultiLabelBase):
                 f'{self.ann_file}:1: one column, expected a path and labels separated by {self.delimiter!r}; {cure}'
             )
         has_header = self.header if self.header is not None else is_header(first)
-        names = first if has_header else None
+        names = [clean_name(name) for name in first] if has_header else None
         if self.header is None and not (has_header or self._may_be_image(first[0])):
             raise ValueError(
                 f'{self.ann_file}:1: {first[0]!r} is no image in {self.img_prefix or "."} and no usual name of a '
@@ -132,7 +151,12 @@ class CSVMultiLabel(MultiLabelBase):
             message = f'{self.ann_file}:{rows[0][0]}: {where}; to load images, correct data_root and data_prefix'
             print_log(message, 'current', level=30)
         asked = self._metainfo.get('classes')
-        asked = None if asked is None else unique_classes(asked, 'metainfo')
+        asked = None if asked is None else tuple(map(clean_name, unique_classes(asked, 'metainfo')))
+        for _, cells in rows:
+            if not ''.join(cells).isascii():
+                cells[:] = [cell if i == path else clean_name(cell) for i, cell in enumerate(cells)]  # files keep names
+        if names is not None and self.label_column is None:
+            labels = self._without_bookkeeping(names, labels, asked)
         column = self._list_column(rows, names, labels, asked)
         if column is None:
             data_list = self._from_columns(rows, names, path, labels, asked)
@@ -153,6 +177,21 @@ class CSVMultiLabel(MultiLabelBase):
                 )
             seen[cells[column]] = line
 
+    def _without_bookkeeping(self, names: list[str], labels: list[int], asked: Sequence[str] | None) -> list[int]:
+        left_out = [i for i in labels if is_bookkeeping(names[i]) and names[i] not in (asked or ())]
+        shown = ', '.join(repr(names[i]) for i in left_out)
+        if left_out == labels:
+            if asked is None:
+                raise ValueError(
+                    f'{self.ann_file}: there is no column of labels, only {shown}; add one, or set label_column or '
+                    "metainfo['classes'] if this is one"
+                )
+            return labels
+        if left_out:
+            message = f"{self.ann_file}: not read as labels: {shown}; if they are, name them in metainfo['classes']"
+            print_log(message, 'current')
+        return [i for i in labels if i not in left_out]
+
     def _list_column(
         self, rows: list[Row], names: list[str] | None, labels: list[int], asked: Sequence[str] | None
     ) -> int | None:
@@ -162,9 +201,13 @@ class CSVMultiLabel(MultiLabelBase):
             return names.index(self.label_column)
         if len(labels) == 1:
             cells = [row[labels[0]] for _, row in rows]
-            if not are_flags(cells) or (
-                asked is not None and {c for c in cells if c.lower() not in BLANK} <= set(asked)
-            ):
+            found = {cell for cell in cells if cell.lower() not in BLANK}
+            if asked is not None and found <= set(asked):
+                return labels[0]
+            if not are_flags(cells):
+                said = (names is not None and is_list_name(names[labels[0]])) or found & set(asked or ())
+                if not said and are_nearly_flags(cells):
+                    raise self._nearly_flags(rows, names, labels[0])
                 return labels[0]
             if names is None and (asked is None or len(asked) != 1):
                 raise ValueError(
@@ -184,9 +227,27 @@ class CSVMultiLabel(MultiLabelBase):
         print_log(f'{self.ann_file}: the labels are in column {names[lists[0]]!r}; not read: {rest}', 'current')
         return lists[0]
 
+    def _nearly_flags(self, rows: list[Row], names: list[str] | None, column: int) -> ValueError:
+        strange = [(line, row[column]) for line, row in rows if read_flag(row[column]) is None]
+        where, flags = 'the second column', f'write {FLAG_HELP} below a header such as path,cat'
+        lists = 'give the file the header path,labels'
+        if names is not None:
+            where, flags = f'column {names[column]!r}', f'write {FLAG_HELP}'
+            lists = f'set label_column={names[column]!r}'
+        return ValueError(
+            f'{self.ann_file}:{strange[0][0]}: {strange[0][1]!r} in {where}, which has only numbers and words such as '
+            f'yes and no; {flags}. If these are names of labels, {lists}'
+        )
+
     def _from_lists(
         self, rows: list[Row], names: list[str] | None, path: int, column: int, asked: tuple[str, ...] | None
     ) -> list[dict]:
+        line, cell = next(((n, row[column]) for n, row in rows if row[column].lower() not in BLANK), (0, ''))
+        if are_rows_of_flags([cells[column] for _, cells in rows]) and not {'0', '1'} <= {*(asked or ())}:
+            raise ValueError(
+                f'{self.ann_file}:{line}: {cell[:80]!r} is a row of flags in one cell; write one column a label, with '
+                'its name in the header: path,cat,dog'
+            )
         delimiter = self.label_delimiter
         if delimiter is None:
             name = plain_name(names[column]) if names else ''

@@ -24,6 +24,10 @@ _LISTS = frozenset({
     'category', 'categories', 'finding', 'findings', 'findinglabels', 'attribute', 'attributes', 'attributeids',
     'target', 'targets', 'annotation', 'annotations', 'concepts', 'keywords', 'genre', 'genres',
 })
+_BOOKKEEPING = frozenset({
+    'split', 'subset', 'partition', 'fold', 'kfold', 'group', 'istrain', 'istraining', 'isval', 'isvalid',
+    'isvalidation', 'istest',
+})
 # fmt: on
 _INDEX = ('', 'unnamed0', 'unnamed01', 'index', 'level0')
 
@@ -36,6 +40,11 @@ def plain_name(name: str) -> str:
 def is_list_name(name: str) -> bool:
     """Whether a column of this name usually holds lists of labels."""
     return plain_name(name) in _LISTS
+
+
+def is_bookkeeping(name: str) -> bool:
+    """Whether a column of this name usually says which images are for training and which for testing."""
+    return plain_name(name) in _BOOKKEEPING
 
 
 def is_image_name(cell: str) -> bool:

@@ -9,6 +9,8 @@ from mmengine.registry import init_default_scope
 from mlic_mm.registry import DATASETS
 from mlic_mm.utils.config_file import read_config, require_keys
 
+from .labels import empty_error
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -30,7 +32,16 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
         raise ValueError(f'{config} has no {split}_dataloader; it has data for: {", ".join(there) or "nothing"}')
     require_keys(cfg, {f'{split}_dataloader': 'the data'})
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset = DATASETS.build(loader.dataset)
+    try:
+        dataset = DATASETS.build(loader.dataset)
+    except ValueError as error:
+        if 'need at least one array' not in str(error):
+            raise
+        # mmengine's BaseDataset joins the samples, and there is none.
+        kind = loader.dataset.get('type')
+        raise ValueError(
+            f'{config}: {split}_dataloader.dataset ({kind}) is empty; check its annotations and options'
+        ) from None
     if not dataset.metainfo.get('classes'):
         raise ValueError(f'{config}: {type(dataset).__name__} names no classes; set its metainfo=dict(classes=…)')
     return dataset
@@ -40,7 +51,7 @@ def target_rows(dataset: Any) -> np.ndarray:
     """Return the labels of all samples of a data set, int8 ``(N, C)`` with 1, 0 and −1."""
     num_classes = len(dataset.metainfo['classes'])
     if not len(dataset):
-        raise ValueError(f'{type(dataset).__name__} has no image; check its annotations and options')
+        raise empty_error(dataset)
     return np.stack([target_row(dataset.get_data_info(i), num_classes) for i in range(len(dataset))])
 
 

@@ -1,7 +1,27 @@
 """Checks on label names shared by the data sets."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
+
+_ZERO_WIDTH = dict.fromkeys((*range(0x200B, 0x2010), 0x2060, 0xFEFF))
+
+
+def clean_name(name: str) -> str:
+    """Return a name in Unicode's NFC and without characters of no width, so that what looks the same is the same."""
+    return name if name.isascii() else unicodedata.normalize('NFC', name.translate(_ZERO_WIDTH)).strip()
+
+
+def has_control(name: str) -> bool:
+    """Whether a name has a control character, such as NUL or the end of a line."""
+    return not name.isprintable() and any(unicodedata.category(char) == 'Cc' for char in name)
+
+
+def empty_error(dataset: object) -> ValueError:
+    """Return the error of a data set without images."""
+    return ValueError(
+        f'{type(dataset).__name__} is empty: it has no image; check its annotations and options (indices …)'
+    )
 
 
 def unique_classes(names: object, source: str) -> tuple[str, ...]:
@@ -13,7 +33,7 @@ def unique_classes(names: object, source: str) -> tuple[str, ...]:
 
     Raises:
         TypeError: ``names`` is not a sequence of strings.
-        ValueError: It is empty, or a name is blank or appears twice.
+        ValueError: It is empty, or a name is blank, appears twice or has control characters.
     """
     if isinstance(names, str):
         raise TypeError(f'{source}: classes={names!r} is neither a list of names nor a file with one name a line')
@@ -25,9 +45,12 @@ def unique_classes(names: object, source: str) -> tuple[str, ...]:
     for index, name in enumerate(names):
         if not name.strip():
             raise ValueError(f'{source}: class {index} is blank; give every class a name')
-        if name in first:
-            raise ValueError(f'{source}: class {name!r} appears twice (index {first[name]} and {index}); keep one')
-        first[name] = index
+        if has_control(name):
+            raise ValueError(f'{source}: class {index}, {name[:80]!r}, has a control character; remove it')
+        plain = clean_name(name)
+        if plain in first:
+            raise ValueError(f'{source}: class {name!r} appears twice (index {first[plain]} and {index}); keep one')
+        first[plain] = index
     return tuple(names)
 
 

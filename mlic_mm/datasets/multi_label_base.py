@@ -9,6 +9,8 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.datasets import MultiLabelDataset
 
+from .from_config import target_rows
+from .labels import empty_error
 from .missing_images import find_in_folders, report_missing
 from .transforms.load_image import LoadImage
 
@@ -50,7 +52,12 @@ class MultiLabelBase(MultiLabelDataset):
 
     def targets(self) -> np.ndarray:
         """Return the labels of all images, int8 ``(N, C)``: 1 present, 0 absent, −1 ignored."""
-        return np.stack([self.get_data_info(i)['gt_score'] for i in range(len(self))]).astype(np.int8)
+        return target_rows(self)
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        if not self.data_list:
+            raise empty_error(self)
+        return super()._serialize_data()
 
     def filter_data(self) -> list[dict]:
         """Read all images where the loader's options ask for it, and leave the unreadable ones out.

@@ -147,6 +147,10 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             raise ValueError(f'{path}: not valid XML ({error}); restore it from the official archive') from None
         except (LookupError, ValueError) as error:
             raise ValueError(f'{path}: its encoding cannot be read ({error}); save it as UTF-8') from None
+        if root.tag != 'annotation':
+            raise ValueError(
+                f'{path}: its root is <{root.tag[:80]}>, that of VOC is <annotation>; restore the file or write it anew'
+            )
         sure: set[int] = set()
         difficult: set[int] = set()
         instances = []

@@ -7,6 +7,7 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 
 from mlic_mm.datasets import CSVMultiLabel
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
+from mlic_mm.datasets.from_config import target_rows
 
 
 def build(folder: Path, rows: str, **options: object) -> CSVMultiLabel:
@@ -48,6 +49,14 @@ def test_what_is_refused(tmp_path: Path, rows: str, training: str, validation: s
                 continue
             with pytest.raises(ValueError, match=message.replace('all 3', r'all \d').replace('the 2', r'the \d')):
                 check(dataset)
+
+
+@pytest.mark.parametrize('serialize', [True, False])
+def test_an_empty_data_set_is_called_so(tmp_path: Path, serialize: bool) -> None:
+    options = dict(indices=0, serialize_data=serialize)
+    for use in (CSVMultiLabel.targets, target_rows, check_training_labels, check_validation_labels):
+        with pytest.raises(ValueError, match='CSVMultiLabel is empty: it has no image; check'):
+            use(build(tmp_path, '1,0 0,1', **options))
 
 
 def test_what_was_said_counts(tmp_path: Path) -> None:

@@ -154,12 +154,33 @@ def test_wrong_size_of_an_image(tmp_path: Path, change: dict) -> None:
         build(tmp_path, broken('images', 0, **change), with_boxes=True)
 
 
-@pytest.mark.parametrize('box', [[1, 2, 3], 'abc', [1, 2, None, 4]])
+@pytest.mark.parametrize(
+    'box',
+    [
+        [1, 2, 3],
+        'abc',
+        [1, 2, None, 4],
+        [1, 2, -3, 4],
+        [1, 2, 3, -4],
+        [1, 2, float('nan'), 4],
+        [float('-inf'), 2, 3, 4],
+        [1, 2, 1e300, 4],
+    ],
+)
 def test_wrong_box(tmp_path: Path, box: object) -> None:
     content = broken('annotations', 0, bbox=box)
     assert len(build(tmp_path, content)) == 3  # not asked for, not looked at
     with pytest.raises(ValueError, match=r'x\.json: annotation 1 has bbox'):
         build(tmp_path, content, with_boxes=True)
+
+
+def test_an_image_under_two_ids_has_one_set_of_labels(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"x\.json: images 7 and 3 are both '\./a\.png' and have different labels; merge"
+    ):
+        build(tmp_path, broken('images', 1, file_name='./a.png'))
+    content = broken('images', 1, file_name='a.png')
+    assert len(build(tmp_path, content, metainfo=dict(classes=['eel']))) == 3  # both have none
 
 
 def test_missing_parts_show_the_layout(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def test_wrong_options(tmp_path: Path, options: dict, message: str) -> None:
         ('<?xml version="1.0" encoding="klingon"?>' + xml(('dog', 0, BOX)), 'encoding cannot be read.*as UTF-8'),
         ('<?xml version="1.0" encoding="utf-7"?>' + xml(('dog', 0, BOX)), 'encoding cannot be read'),
         (xml(('', 0, BOX)), "unknown label ''"),
+        ('<html><object/></html>', 'its root is <html>, that of VOC is <annotation>; restore'),
+        ('<annotations/>', 'its root is <annotations>'),
     ],
 )
 def test_wrong_annotation_names_the_file(tmp_path: Path, content: str, message: str) -> None:

@@ -185,6 +185,14 @@ def test_user_errors_are_one_line(config: str, tmp_path: Path) -> None:
         dataset_stats.main([config, '--split', 'val'])
     with pytest.raises(SystemExit, match=r'(?s)error: .*nowhere.* not found'):
         browse_dataset.main([config, '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path / "nowhere"}'])
+    for kind, where in (('mlic_mm.CSVMultiLabel', ''), ('MultiLabelDataset', r'train_dataloader\.dataset \(')):
+        words = [f'train_dataloader.dataset.type={kind}', 'train_dataloader.dataset.indices=0']
+        (tmp_path / 'one.json').write_text(
+            json.dumps(dict(metainfo=dict(classes=['cat']), data_list=[dict(img_path='a.png', gt_label=[0])]))
+        )
+        words += ['train_dataloader.dataset.ann_file=one.json'] * bool(where)
+        with pytest.raises(SystemExit, match=rf'error: .*{where}{kind.removeprefix("mlic_mm.")}\)? is empty'):
+            dataset_stats.main([config, '--cfg-options', *words])
     for module, words in ((browse_dataset, ['--out', 'a.txt']), (browse_dataset, ['--number', '0'])):
         with pytest.raises(SystemExit):
             module.main([config, *words])
