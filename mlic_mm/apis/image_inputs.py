@@ -47,7 +47,8 @@ def to_bgr(image: Any) -> np.ndarray:
 
     Gray becomes three equal channels, transparency is laid on white and 16-bit samples keep their high byte, as for
     files. Channels of arrays, and of tensors ``(H, W, C)``, are in the order of OpenCV: BGR or BGRA. Those of tensors
-    ``(C, H, W)`` and images of Pillow are RGB or RGBA.
+    ``(C, H, W)`` and images of Pillow are RGB or RGBA. Whole numbers count from 0 to 255 also where none is above 1, as
+    in a mask: such an image is black. Floats from 0 to 1 are refused, but where all are 0.
 
     Raises:
         TypeError: It is no array, tensor or image of Pillow.
@@ -56,7 +57,8 @@ def to_bgr(image: Any) -> np.ndarray:
     if isinstance(image, Image.Image):
         return pil_to_bgr('the image', image)
     if isinstance(image, torch.Tensor):
-        array = image.detach().cpu().numpy()
+        image = image.detach().cpu()
+        array = (image.float() if image.is_floating_point() else image).numpy()  # NumPy has no bfloat16
         if array.ndim == 3 and len(array) in (1, 3, 4):
             # RGB to BGR, and where there is an alpha channel it stays the last.
             array = array.transpose(1, 2, 0)[..., [2, 1, 0, 3][: len(array)] if len(array) > 1 else [0]]
@@ -84,7 +86,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in 'iuf':
         raise ValueError(f'an image of {array.dtype}; give uint8, from 0 to 255')
     low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == 'f' and 0 <= low <= high <= 1:
+    if array.dtype.kind == 'f' and 0 <= low <= high <= 1 and high > 0:  # 0 is black in both ranges
         raise ValueError(
             f'an image of {array.dtype} from {low:.3g} to {high:.3g} would be black, since 255 is white here; give '
             '(image * 255).round() as uint8'

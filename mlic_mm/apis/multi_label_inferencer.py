@@ -1,8 +1,10 @@
 """Labels of image files, from Python."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +17,10 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
-from mlic_mm.datasets.transforms import BadImageError, LoadImage
+from mlic_mm.datasets.transforms import LoadImage
 from mlic_mm.models.classifiers import EnsembleClassifier
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
+from mlic_mm.utils.checks import check_head_labels
 from mlic_mm.utils.config_file import read_config
 
 from .image_inputs import list_inputs, to_bgr
@@ -44,7 +47,9 @@ class MultiLabelInferencer(ImageClassificationInferencer):
 
     Raises:
         FileNotFoundError: Config or checkpoint is missing.
-        ValueError: The checkpoint does not fit, none is given, or the config has no test pipeline.
+        ValueError: The checkpoint does not fit, none is given, the config has no test pipeline, or the label names are
+            not as many as the labels that the model scores, or not all different.
+        TypeError: ``classes`` are no names.
     """
 
     preprocess_kwargs: ClassVar[set] = {'on_error'}
@@ -64,7 +69,9 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         if pretrained is None and not isinstance(built, EnsembleClassifier):
             raise ValueError(f'no checkpoint for {cfg.filename or "the model"}: its scores would be random')
         if classes is not None:
-            labels['argument classes'] = tuple(classes)
+            labels['argument classes'] = _label_names(classes)
+        for source, names in labels.items():
+            check_head_labels(getattr(built, 'head', None), names, source)
         built._config = cfg
         super().__init__(built, pretrained=False, device=device, classes=common_labels(labels))
 
@@ -110,6 +117,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         images = list_inputs(inputs)
         if for_picture:
             images = list(images)
+        _check_threshold(for_result.get('threshold', 0.5))
         samples: list[DataSample] = []
         names: list[str | None] = []
         failed: dict[int, str] = {}
@@ -119,10 +127,10 @@ class MultiLabelInferencer(ImageClassificationInferencer):
                 if packed is None:
                     failed[len(names)] = reason
                 else:
-                    good.append(packed)
+                    good.append((name or f'image {len(names)}', packed))
                 names.append(name)
             if good:
-                samples += self.forward(default_collate(good), **for_model)
+                samples += self.forward(_stacked(good), **for_model)
         if for_picture:
             pictured = [i for k, i in enumerate(images) if k not in failed]
             self.visualize([i if isinstance(i, str) else to_bgr(i) for i in pictured], samples, **for_picture)
@@ -141,11 +149,13 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         Args:
             inputs (Iterable): Paths, or what :func:`~mlic_mm.apis.image_inputs.to_bgr` takes.
             batch_size (int): Images in a batch.
-            on_error (str): Of a file that is missing or cannot be read: ``'raise'`` stops, ``'skip'`` leaves it out;
-                its result has no labels, and the reason as ``error``. Default: that of the inferencer.
+            on_error (str): Of a file that is missing or cannot be read, or an array that is no image: ``'raise'``
+                stops, ``'skip'`` leaves it out; its result has no labels, and the reason as ``error``. Default: that
+                of the inferencer.
         """
-        good = (packed for _, packed, _ in self._packed(inputs, on_error) if packed is not None)
-        yield from map(default_collate, _batches(good, batch_size))
+        packed = self._packed(inputs, on_error)
+        good = ((name or 'an array', data) for name, data, _ in packed if data is not None)
+        yield from map(_stacked, _batches(good, batch_size))
 
     def _packed(self, inputs: Iterable, on_error: str | None = None) -> Iterator[tuple[str | None, dict | None, str]]:
         """Yield path, packed image and problem of each input; an array has no path."""
@@ -161,7 +171,8 @@ class MultiLabelInferencer(ImageClassificationInferencer):
                 else:
                     loaded = self._load(name)
             except Exception as error:  # loaders of other packages meet damaged files with any
-                if not skip or isinstance(error, TypeError) or (name is None and not isinstance(error, BadImageError)):
+                # What is no image at all is a mistake in the call.
+                if not skip or isinstance(error, TypeError):
                     raise
                 print_log(f'no result for {error}', 'current', level=30)
                 yield name, None, str(error)
@@ -191,7 +202,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         return_datasamples: bool = False,
         threshold: float = 0.5,
     ) -> list[dict] | list[DataSample]:
-        """Labels whose score is above ``threshold``, best first.
+        """Labels whose score is above ``threshold``, a number, best first.
 
         Returns:
             For each image ``pred_scores`` ``(C,)`` float32 of all labels, ``pred_labels`` the indices of those above,
@@ -199,11 +210,16 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             also ``pred_boxes``, float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the image, with ``pred_box_scores``
             and ``pred_box_labels`` ``(K,)``, best first; the threshold is not for them.
         """
+        _check_threshold(threshold)
         if return_datasamples:
             return preds
         results = []
         for sample in preds:
             scores = sample.pred_score.float().cpu().numpy()
+            if self.classes is not None and len(self.classes) != len(scores):  # of a head that did not tell before
+                raise ValueError(
+                    f'the model scores {len(scores)} labels and has {len(self.classes)} names: give others by classes='
+                )
             above = [int(label) for label in np.argsort(-scores, kind='stable') if scores[label] > threshold]
             result = dict(pred_scores=scores, pred_labels=above)
             if self.classes is not None:
@@ -219,10 +235,39 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         return results
 
 
+def _label_names(classes: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise TypeError(f'classes={classes!r} are no label names: give a list, such as ["cat", "dog"]')
+    if twice := [name for name, count in Counter(classes).items() if count > 1]:
+        raise ValueError(f'classes has {twice[0]!r} more than once: give each label its own name')
+    return tuple(classes)
+
+
 def _checked(on_error: str | None) -> str | None:
     if on_error not in (None, 'raise', 'skip'):
         raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
     return on_error
+
+
+def _check_threshold(threshold: float) -> None:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or threshold != threshold:
+        raise ValueError(f'threshold={threshold!r} must be a number, such as 0.5')
+
+
+def _stacked(batch: list[tuple[str, dict]]) -> dict:
+    """Return a batch of packed images.
+
+    Raises:
+        ValueError: They differ in size.
+    """
+    first, *others = [(name, tuple(packed['inputs'].shape)) for name, packed in batch]
+    for name, shape in others:
+        if shape != first[1]:
+            raise ValueError(
+                f'{first[0]} and {name} cannot be in one batch, after the pipeline they are {first[1]} and {shape}: '
+                'take batch_size=1, or put a Resize to one size into the test pipeline'
+            )
+    return default_collate([packed for _, packed in batch])
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

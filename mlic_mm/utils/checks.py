@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from torch import nn
+
 
 def check_same_classes(expected: Sequence[str], found: Sequence[str], expected_from: str, found_from: str) -> None:
     """Refuse label names that differ in number, spelling or order.
@@ -57,3 +59,38 @@ def check_same_names(expected: Sequence[str], found: Sequence[str], expected_fro
             raise ValueError(
                 f'label {lacking!r} is {where} {source}, {other} holds other names; use the same label list'
             )
+
+
+def check_head_labels(head: nn.Module | None, classes: Sequence[str], source: str) -> bool:
+    """Refuse label names that are more or fewer than a head scores.
+
+    Args:
+        head (nn.Module | None): Of a classifier.
+        classes (Sequence[str]): Label names.
+        source (str): Where they come from, for the message.
+
+    Returns:
+        bool: Whether the head tells how many labels it scores.
+
+    Raises:
+        ValueError: Another number.
+    """
+    number, where = getattr(head, 'num_classes', None), 'num_classes'
+    if number is None:
+        # Heads of other packages keep no number. One that scores labels by a layer has a layer of that many outputs.
+        outputs = {
+            name: getattr(layer, 'out_features', None) or getattr(layer, 'out_channels', None)
+            for name, layer in (head.named_modules() if head is not None else ())
+            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd)
+        }
+        if not outputs or len(classes) in outputs.values():
+            return bool(outputs)
+        where, number = list(outputs.items())[-1]
+    if number != len(classes):
+        names = f', {classes[0]!r} … {classes[-1]!r}' if classes else ''
+        raise ValueError(
+            f'model.head ({type(head).__name__}) is made for {number} labels ({where}), but {source} has '
+            f'{len(classes)}{names}: set model.head.num_classes={len(classes)}, or use the data and names that this '
+            'head is for'
+        )
+    return True

@@ -1,5 +1,6 @@
 """Scores of image files, from Python: real photographs through a single model and an ensemble."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def test_whatever_holds_an_image_gives_the_same(model, photos):
         [torch.from_numpy(image) for image in bgr],
         [image.astype(np.uint16) * 257 for image in bgr],
         [image.astype(np.float32) for image in bgr],
+        [image.astype(np.int64) for image in bgr],
+        [torch.from_numpy(image).bfloat16() for image in bgr],  # whole numbers up to 256 are exact
         opaque,
         (image for image in bgr),
         (path for path in photos[:2]),
@@ -118,6 +121,10 @@ def test_whatever_holds_an_image_gives_the_same(model, photos):
     white, black = np.full((9, 9, 3), 255, np.uint8), np.zeros((9, 9, 3), np.uint8)
     found = [result['pred_scores'] for result in inferencer([clear, white, black])]
     np.testing.assert_array_equal(found[0], found[1])
+    # 0 is black whatever the range; whole numbers are of the range to 255.
+    dark = [black.astype(np.float32), torch.zeros(3, 9, 9), np.eye(9, dtype=np.int32)]
+    for result, image in zip(inferencer(dark), [black, black, np.eye(9, dtype=np.uint8)], strict=True):
+        np.testing.assert_array_equal(result['pred_scores'], inferencer(image)[0]['pred_scores'])
     assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
@@ -138,8 +145,16 @@ def test_whatever_holds_an_image_gives_the_same(model, photos):
     ],
 )
 def test_what_is_no_image_is_refused(model, image, error, message):
+    inferencer = MultiLabelInferencer(*model)
     with pytest.raises(error, match=message):
-        MultiLabelInferencer(*model)(image, on_error='skip')
+        inferencer(image)
+    if error is TypeError:
+        with pytest.raises(error, match=message):
+            inferencer(image, on_error='skip')
+    else:
+        found = inferencer([np.zeros((9, 9, 3), np.uint8), image], on_error='skip')
+        assert [result['pred_scores'] is None for result in found] == [False, True]
+        assert re.search(message, found[1]['error'])
 
 
 def test_stray_files_of_a_folder_are_passed_over(model, photos, tmp_path):
@@ -186,6 +201,24 @@ def test_files_that_cannot_be_read(model, photos, tmp_path, loader):
         inferencer(photos[0], on_error='drop')
     with pytest.raises(ValueError, match='batch_size=0 must be at least 1'):
         inferencer(photos[0], batch_size=0)
+    for threshold in ('x', np.nan, None, True, [0.5] * 4):
+        with pytest.raises(ValueError, match=r'threshold=.* must be a number'):
+            inferencer(photos[0], threshold=threshold)
+
+
+def test_images_that_the_pipeline_leaves_of_different_sizes(model, photos):
+    cfg = Config.fromfile(model[0])
+    del cfg.test_dataloader.dataset.pipeline[1]
+    inferencer = MultiLabelInferencer(cfg, model[1])
+    small = np.zeros((8, 9, 3), np.uint8)
+    assert len(inferencer([photos[0], small])) == 2
+    message = (
+        rf'{photos[0].name} and image 1 cannot be in one batch, .* and \(3, 8, 9\): take batch_size=1, or put a Resize'
+    )
+    with pytest.raises(ValueError, match=message):
+        inferencer([photos[0], small], batch_size=2)
+    with pytest.raises(ValueError, match='and an array cannot be in one batch'):
+        list(inferencer.preprocess([str(photos[0]), small], batch_size=2))
 
 
 def test_the_cure_that_a_message_names_is_one(model, photos, tmp_path):
@@ -222,9 +255,33 @@ def test_mmpretrains_own_inferencer_takes_an_ensemble(ensemble, photos):
     np.testing.assert_allclose(found['pred_scores'], ours, rtol=0, atol=1e-6)
 
 
-def test_other_labels_are_refused(model, photos):
-    with pytest.raises(ValueError, match=r"index 1: argument classes has 'dog'.*net\.pth has 'cat'"):
-        MultiLabelInferencer(*model, classes=('bird', 'dog', 'cat', 'sofa'))
+@pytest.mark.parametrize(
+    ('classes', 'error', 'message'),
+    [
+        (('bird', 'dog', 'cat', 'sofa'), ValueError, r"index 1: argument classes has 'dog'.*net\.pth has 'cat'"),
+        (('bird', 'cat', 'dog'), ValueError, r'is made for 4 labels .* argument classes has 3.*num_classes=3'),
+        ([], ValueError, 'argument classes has 0: set'),
+        (['a'] * 4, ValueError, "classes has 'a' more than once"),
+        ('abcd', TypeError, "classes='abcd' are no label names: give a list"),
+        (range(4), TypeError, 'are no label names'),
+    ],
+)
+def test_other_labels_are_refused(model, classes, error, message):
+    with pytest.raises(error, match=message):
+        MultiLabelInferencer(*model, classes=classes)
+
+
+@pytest.mark.parametrize('classes', [CLASSES[:3], (*CLASSES, 'car')])
+def test_other_numbers_of_names_than_scores_are_refused(model, photos, tmp_path, classes):
+    """Of a checkpoint, and where the head does not tell its number before it scores."""
+    loaded = torch.load(model[1])
+    torch.save(dict(loaded, meta=dict(dataset_meta=dict(classes=classes))), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=rf'is made for 4 labels .*other\.pth has {len(classes)}'):
+        MultiLabelInferencer(model[0], tmp_path / 'other.pth')
+    inferencer = MultiLabelInferencer(*model)
+    inferencer.classes = classes
+    with pytest.raises(ValueError, match=rf'scores 4 labels and has {len(classes)} names'):
+        inferencer(photos[0])
 
 
 def test_what_is_missing_is_named(model, tmp_path):

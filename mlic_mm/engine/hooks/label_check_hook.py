@@ -3,14 +3,13 @@ from typing import Any
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
-from torch import nn
 from torch.utils.data import DataLoader
 
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
 from mlic_mm.utils.checkpoint_weights import check_weights_fit, plain_names, stated_classes
-from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 
 @HOOKS.register_module()
@@ -84,7 +83,10 @@ class LabelCheckHook(Hook):
         graph = getattr(getattr(head, 'label_graph', None), 'classes', None)
         if graph:
             check_same_classes(reference[1], graph, reference[0], 'label graph of the model (model.head.label_graph)')
-        _check_number(runner, head, *reference)
+        if not check_head_labels(head, reference[1], reference[0]):
+            runner.logger.warning(
+                f'{type(head).__name__} has neither num_classes nor a layer: its labels are not checked'
+            )
 
 
 def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: str) -> None:
@@ -117,31 +119,6 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
         del checkpoint['state_dict'][key]
         if averages is not None:
             averages.pop(f'module.{key}', None)
-
-
-def _check_number(runner: Runner, head: nn.Module, source: str, classes: tuple[str, ...]) -> None:
-    number, where = getattr(head, 'num_classes', None), 'num_classes'
-    if number is None:
-        # Heads of other packages keep no number. One that scores labels by a layer has a layer of that many outputs.
-        outputs = {
-            name: getattr(layer, 'out_features', None) or getattr(layer, 'out_channels', None)
-            for name, layer in head.named_modules()
-            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd)
-        }
-        if not outputs:
-            runner.logger.warning(
-                f'{type(head).__name__} has neither num_classes nor a layer: its labels are not checked'
-            )
-            return
-        if len(classes) in outputs.values():
-            return
-        where, number = list(outputs.items())[-1]
-    if number != len(classes):
-        raise ValueError(
-            f'model.head ({type(head).__name__}) is made for {number} labels ({where}), but {source} has '
-            f'{len(classes)}, {classes[0]!r} … {classes[-1]!r}: set model.head.num_classes={len(classes)}, '
-            'or use the data that this head is for'
-        )
 
 
 def _classes_of(loader: DataLoader) -> tuple[str, tuple[str, ...] | None]:
