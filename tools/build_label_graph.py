@@ -29,8 +29,10 @@ from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
 from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.embeddings import label_embeddings
+from mlic_mm.utils.error_text import nearest_name
 from mlic_mm.utils.label_graph import LabelGraphData
 from mlic_mm.utils.label_graph_pickle import embeddings_from_pickle, graph_from_pickle
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.whole_file import check_can_write
 
 
@@ -108,11 +110,20 @@ def build(args: argparse.Namespace) -> None:
             graph = graph.reordered(counted.classes)
             warn_of_wrong_order(graph, counted, args.from_pickle)
     assert graph is not None
+    check_aliases(args.alias, graph.classes)
     if args.word_vectors:
         vectors = embeddings(args, graph.classes, rows)
         graph = replace(graph, embeddings=centered(vectors) if args.center else vectors)
     graph.save(out)
     print(summary(graph, out, what))
+
+
+def check_aliases(aliases: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse words for a label that there is not."""
+    for name, _, words in (alias.partition('=') for alias in aliases):
+        if name not in classes:
+            known = nearest_name(name, classes) or f'; the labels are {", ".join(classes[:10])}'
+            raise ValueError(f'--alias {name}={words}: there is no label {name!r}{known}')
 
 
 def centered(vectors: np.ndarray) -> np.ndarray:
@@ -269,14 +280,14 @@ def summary(graph: LabelGraphData, out: Path, what: str) -> str:
     rows, cols = graph.cooccurrence.nonzero()
     chance = graph.cooccurrence.data / graph.counts[rows]
     for k in np.lexsort((-graph.cooccurrence.data, -chance))[:5]:  # of equally certain ones the most frequent
-        pair = f'{graph.classes[rows[k]]} → {graph.classes[cols[k]]}'
+        pair = plain_text(f'{graph.classes[rows[k]]} → {graph.classes[cols[k]]}')
         lines.append(f'  {pair}: {chance[k]:.2f} ({graph.cooccurrence.data[k]} of {graph.counts[rows[k]]})')
     return '\n'.join(lines)
 
 
 def listed(what: str, names: list[str], most: int = 10) -> str:
     more = f', … and {len(names) - most} more' if len(names) > most else ''
-    return f'{what}: {len(names)}' + (f' ({", ".join(names[:most])}{more})' if names else '')
+    return f'{what}: {len(names)}' + (f' ({", ".join(map(plain_text, names[:most]))}{more})' if names else '')
 
 
 if __name__ == '__main__':

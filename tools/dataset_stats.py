@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
 from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 MOST = 80
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         check_can_write(args.out, args.force)
     dataset = dataset_from_config(args.config, args.split, args.cfg_options)
-    classes = tuple(dataset.metainfo['classes'])
+    classes = tuple(map(plain_text, dataset.metainfo['classes']))
     targets = target_rows(dataset)
     title = f'{type(dataset).__name__} ({args.split}): {len(targets)} images, {len(classes)} labels'
     print(report(title, targets, classes))

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its
 
 from mlic_mm.evaluation import Protocol, ScoreFiles, average_precision, evaluate_scores, select_members
 from mlic_mm.evaluation.functional import bootstrap_interval
+from mlic_mm.evaluation.functional.bootstrap import MIN_RESAMPLES
 from mlic_mm.evaluation.functional.figures import mean_of_known
 from mlic_mm.evaluation.image_names import different_files
 from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
@@ -30,8 +31,8 @@ from mlic_mm.evaluation.score_dump import check_npz_name
 from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
 from mlic_mm.utils.checks import check_same_names
 from mlic_mm.utils.command_line import CommandParser, command
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.whole_file import check_can_write, whole_file
-from mlic_mm.visualization.class_gains import plain_text
 
 PLOTS = ('.svg', '.png', '.pdf')
 MOST_COMPARED = 8
@@ -64,6 +65,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f'--plot {args.plot} must end in {", ".join(PLOTS)}')
     if args.tune and len(args.tune) != len(args.dumps):
         parser.error(f'--tune needs one held-out dump per model: {len(args.tune)} for {len(args.dumps)}')
+    if args.resamples is not None and args.resamples != 0 and args.resamples < MIN_RESAMPLES:
+        parser.error(f'--resamples {args.resamples}: take at least {MIN_RESAMPLES}, or 0 for no interval')
     args.figures = args.figures or (['mAP'] if args.mode == 'rank' else ['mAP', 'CF1', 'OF1'])
     return args
 
@@ -146,13 +149,14 @@ def tune(args: argparse.Namespace, members: ScoreFiles, protocol: Protocol) -> l
     if apart.any():
         first = int(apart.argmax())
         print(
-            f'note: {apart.sum()} ids, such as {names[first]}, are in {args.dumps[0]} and in {args.tune[0]} with other '
-            f'paths ({test.image_paths[rows[first]]}, {val.image_paths[other[first]]}): taken for other images'
+            f'note: {apart.sum()} ids, such as {plain_text(names[first])}, are in {args.dumps[0]} and in '
+            f'{args.tune[0]} with other paths ({plain_text(test.image_paths[rows[first]])}, '
+            f'{plain_text(val.image_paths[other[first]])}): taken for other images'
         )
     shared = names[~apart]
     if len(shared):
         raise ValueError(
-            f'{args.tune[0]} is not held out: {len(shared)} of its images, such as {shared[0]}, are in '
+            f'{args.tune[0]} is not held out: {len(shared)} of its images, such as {plain_text(shared[0])}, are in '
             f'{args.dumps[0]} as well; tune on other images than those that the figures are reported on'
         )
 

@@ -8,6 +8,9 @@ from typing import IO
 
 import numpy as np
 
+from mlic_mm.utils.pickle_bounds import show
+from mlic_mm.utils.plain_text import check_text
+
 MOST_PER_BYTE, ALWAYS_FREE = 100, 2**28
 """What is read may take 256 MiB, or this many times the size of the file where that is more."""
 
@@ -71,7 +74,9 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> n
                 filled += read
         if filled < size or file.read(1):  # reading to the end also checks the sum
             raise ValueError(f'{name} ends after {filled} of {size} bytes')
-    return np.ndarray(shape, dtype, data, order='F' if fortran else 'C')
+    array: np.ndarray = np.ndarray(shape, dtype, data, order='F' if fortran else 'C')
+    check_text(array, name)
+    return array
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -80,7 +85,10 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f'version {version} of the .npy format is not known here')
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # NumPy quotes the whole header
+        raise ValueError(f'the header of an array cannot be read: {show(str(error))}') from error
     if any(size < 0 for size in shape):
         raise ValueError(f'shape {shape} is negative')
     return shape, fortran, dtype, file.tell()

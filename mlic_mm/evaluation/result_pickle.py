@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.safe_pickle import load_pickle
 
 from .npz_reader import check_memory
@@ -47,7 +48,7 @@ def read_result_pickle(path: str | Path, classes: Sequence[str]) -> ScoreDump:
     scores = np.empty((len(samples), len(classes)), np.float32)
     targets = np.zeros(scores.shape, np.int8)
     for row, sample in enumerate(samples):
-        where = f'image {ids[row]} of {path}'
+        where = f'image {plain_text(ids[row])} of {path}'
         scores[row] = _numbers(sample, 'pred_score', len(classes), where)
         if 'gt_score' in sample:
             soft = _numbers(sample, 'gt_score', len(classes), where)

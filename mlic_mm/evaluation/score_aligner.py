@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mlic_mm.utils.checks import check_same_names
+from mlic_mm.utils.plain_text import plain_text
 
 from .score_dump import ScoreDump
 
@@ -61,10 +62,11 @@ class ScoreAligner:
             scores, targets = scores[rows], targets[rows]
         if not np.array_equal(targets, self.reference.targets):
             row, column = np.argwhere(targets != self.reference.targets)[0]
+            image, label = plain_text(self.reference.image_ids[row]), self.reference.classes[column]
             raise ValueError(
-                f'{name} and {self.name} disagree about the labels of the same images: image '
-                f'{self.reference.image_ids[row]} has {self.reference.classes[column]!r} = {targets[row, column]} in '
-                f'the former and {self.reference.targets[row, column]} in the latter; use dumps of one test set'
+                f'{name} and {self.name} disagree about the labels of the same images: image {image} has {label!r} = '
+                f'{targets[row, column]} in the former and {self.reference.targets[row, column]} in the latter; use '
+                'dumps of one test set'
             )
         return scores
 
@@ -75,7 +77,7 @@ class ScoreAligner:
             extra = np.setdiff1d(dump.image_ids, wanted, assume_unique=True)
             lacking = np.setdiff1d(wanted, dump.image_ids, assume_unique=True)
             found = [
-                f'{what} {len(ids)} image{"s" if len(ids) > 1 else ""} ({ids[0]}{", …" if len(ids) > 1 else ""})'
+                f'{what} {len(ids)} image{"s" * (len(ids) > 1)} ({plain_text(ids[0])}{", …" * (len(ids) > 1)})'
                 for what, ids in (('lacks', lacking), ('has besides', extra))
                 if len(ids)
             ]

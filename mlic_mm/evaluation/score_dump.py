@@ -9,6 +9,7 @@ import numpy as np
 
 from mlic_mm.utils.whole_file import whole_file
 
+from .functional.matrices import as_array
 from .image_names import distinct_ids
 from .npz_reader import read_npz
 
@@ -43,7 +44,7 @@ class ScoreDump:
         if targets.size and not (whole and targets.min() >= -1 and targets.max() <= 1):
             raise ValueError('targets hold values other than 1 (present), 0 (absent) and -1 (ignored)')
         for name, value in (
-            ('scores', np.asarray(self.scores, dtype=np.float32)),
+            ('scores', as_array(self.scores, 'scores').astype(np.float32, copy=False)),
             ('targets', targets.astype(np.int8, copy=False)),
             ('image_ids', np.asarray(self.image_ids, dtype=np.str_)),
             ('image_paths', np.asarray(self.image_paths, dtype=np.str_)),

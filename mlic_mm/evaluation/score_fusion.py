@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlic_mm.utils.plain_text import plain_text
+
 MODES = ('mean', 'rank', 'geometric')
 """See :func:`fuse_scores`."""
 
@@ -99,7 +101,7 @@ def check_scores(
         why = 'a geometric mean needs probabilities from 0 to 1, not logits; dump probabilities or take mode rank'
     if wrong is not None:
         row, column = np.argwhere(wrong)[0]
-        image = row if image_ids is None else image_ids[row]
+        image = row if image_ids is None else plain_text(image_ids[row])
         label = column if classes is None else repr(classes[column])
         raise ValueError(
             f'{name}: the score of image {image}, class {label} is {scores[row, column]} '

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from .plain_text import plain_text
 from .word_vectors import WordVectors, open_word_vectors
 
 # VOC writes these two words as one, and word vectors know only the parts.
@@ -63,7 +64,7 @@ def label_embeddings(
     if missing and (on_missing == 'error' or not found):
         raise ValueError(_missing_message(missing, vectors, any_found=bool(found)))
     if missing:
-        listed = ', '.join(f'{word!r} ({name})' for name, word in missing)
+        listed = ', '.join(f'{word!r} ({plain_text(name)})' for name, word in missing)
         print_log(f'random vectors stand for words that {vectors.name} lacks: {listed}', 'current', logging.WARNING)
         scale = np.std(np.stack(list(found.values())))
         dim = len(next(iter(found.values())))
@@ -144,7 +145,7 @@ def _missing_message(missing: list[tuple[str, str]], vectors: WordVectors, any_f
     message = f'word {word!r} of label {label!r} is not in {vectors.name}'
     near = vectors.nearest(word)
     if near:
-        message += f' (nearest: {", ".join(near)})'
+        message += f' (nearest: {", ".join(map(plain_text, near))})'
     if len(missing) > 1:
         message += f', nor are {len(missing) - 1} more: {", ".join(repr(word) for _, word in missing[1:6])}'
         message += ', …' if len(missing) > 6 else ''

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.registry import Registry
 
+from .plain_text import plain_text
+
 __all__ = ['explain', 'nearest_name', 'unknown_type']
 
 LONGEST = 1500
@@ -36,7 +38,7 @@ def explain(error: BaseException) -> str:
         text = _of_a_part(error, text)
     text = re.sub(r' in <[\w.]*?(\w+) object at 0x[0-9a-f]+>', r' (\1)', text)  # mmengine names a hook so
     text += next((f': {cure}' for sign, cure in CURES.items() if sign in text), '')
-    line = '; '.join(part.strip() for part in text.splitlines() if part.strip())
+    line = plain_text('; '.join(part.strip() for part in text.splitlines() if part.strip()))
     return line if len(line) <= LONGEST else f'{line[: LONGEST - 2]} …'
 
 

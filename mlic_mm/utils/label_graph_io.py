@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .label_graph import LabelGraphData
+from .pickle_bounds import show
+from .plain_text import check_text
 from .whole_file import whole_file
 
 FORMAT = 'mlic_mm.label_graph/1'
@@ -83,6 +85,7 @@ def _from_fields(fields: dict[str, np.ndarray]) -> LabelGraphData:
     classes, pairs, pair_counts = fields['classes'], fields['pairs'], fields['pair_counts']
     if classes.dtype.kind != 'U' or classes.ndim != 1:
         raise ValueError(f'classes must be a list of names, got {classes.dtype} of shape {classes.shape}')
+    check_text(classes, 'classes')
     if pairs.dtype.kind != 'i' or pairs.ndim != 2 or len(pairs) != 2 or pair_counts.shape != pairs.shape[1:]:
         raise ValueError(
             f'pairs {pairs.dtype} {pairs.shape} and pair_counts {pair_counts.shape} must be integers (2, P) and (P,)'
@@ -114,7 +117,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             fields = {key: file[key] for key in (*_KEYS, 'embeddings') if key in file}
     except Exception as error:  # damage surfaces as almost any error of zipfile, its decoders and NumPy
-        raise ValueError(f'it is damaged ({error})') from error
+        raise ValueError(f'it is damaged ({show(str(error))})') from error
     if wrong := [key for key, value in fields.items() if not isinstance(value, np.ndarray)]:
         raise ValueError(f'its {wrong[0]} is no array')
     return fields

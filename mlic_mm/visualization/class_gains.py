@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlic_mm.evaluation.functional import Protocol, bootstrap_interval, evaluate_scores
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
@@ -74,11 +75,6 @@ def class_gains(
     order = [int(i) for i in np.argsort(-support, kind='stable') if support[i]]
     low, high = bootstrap_interval(lambda rows: gain(rows)[order], len(targets), num_resamples)
     return ClassGains(tuple(classes[i] for i in order), support[order], gain(slice(None))[order], low, high)
-
-
-def plain_text(name: str) -> str:
-    """Replace what cannot be printed, such as a line break or half of a character: a plot as SVG cannot hold it."""
-    return ''.join(letter if letter.isprintable() else '\ufffd' for letter in name)
 
 
 def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, points') -> None:

@@ -1,12 +1,15 @@
 """What all pages share: templates, and a write that is whole or not at all."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.whole_file import whole_file
 
+_CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 TEMPLATES = Path(__file__).parent / 'templates'
 
 
@@ -23,6 +26,10 @@ def template_environment(**options: Any) -> jinja2.Environment:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing; a file of that name is replaced, its folder made."""
+    """Write a file, all of it or nothing; a file of that name is replaced, its folder made.
+
+    Control characters, which names from files may hold and HTML may not, are written as escapes.
+    """
+    text = _CONTROL.sub(lambda match: plain_text(match[0]), text)
     with whole_file(path) as part:
         part.write_text(text, encoding='utf-8', errors='replace')  # names from files may hold half of a character

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
-from mlic_mm.evaluation import PRESETS, evaluate_scores, tune_threshold
+from mlic_mm.evaluation import PRESETS, ScoreDump, evaluate_scores, paired_bootstrap, tune_threshold
 
 # Four images, four classes. Class 2 has no positives, class 3 is never above 0.5.
 SCORES = np.array(
@@ -376,12 +376,16 @@ def test_percentages_without_warnings_and_inputs_untouched(data: tuple[np.ndarra
     np.testing.assert_array_equal(targets, copies[1])
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64, torch.float32])
+@pytest.mark.parametrize('dtype', [torch.float8_e5m2, torch.float16, torch.bfloat16, torch.float64, torch.float32])
 def test_tensors_of_any_type(dtype: torch.dtype) -> None:
     scores = torch.from_numpy(SCORES).to(dtype).requires_grad_()
     expected = evaluate_scores(scores.detach().float().numpy(), TARGETS)
     assert evaluate_scores(scores, torch.from_numpy(TARGETS).bool()) == expected
     assert evaluate_scores(scores, torch.from_numpy(TARGETS).to(torch.uint8)) == expected
+    compared = paired_bootstrap([scores], [scores], torch.from_numpy(TARGETS), ['mAP'], num_resamples=100)
+    assert compared['mAP'].a == pytest.approx(expected['mAP'])
+    dump = ScoreDump(scores, TARGETS, [''] * len(SCORES), [''] * len(SCORES), 'abcd')
+    np.testing.assert_array_equal(dump.scores, scores.detach().float().numpy())
 
 
 @pytest.mark.parametrize(
@@ -429,7 +433,8 @@ def test_refuses_bad_options(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    'options', [{'preset': 3}, {'threshold': True}, {'threshold': {}}, {'topk': 2.5}, {'topk': True}]
+    'options',
+    [{'preset': 3}, *({'threshold': value} for value in (True, {}, [], [[1], [2, 3]])), {'topk': 2.5}, {'topk': True}],
 )
 def test_refuses_wrong_types(options: dict) -> None:
     with pytest.raises(TypeError):

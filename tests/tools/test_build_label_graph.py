@@ -161,6 +161,25 @@ def test_ignored_targets_count_as_absent(tool, work):
     assert graph.cooccurrence.toarray().tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
 
 
+def test_names_that_would_steer_the_terminal(tool, work, capsys):
+    names = ['\x1b[2Jdog', 'cat', 'phone\x07']
+    tool.main([config(work, DATASET.format(ann=annotate(work / 'train.json', [[0, 1]], names))), '--out', 'g.npz'])
+    text = capsys.readouterr().out
+    assert r'labels never seen: 1 (phone\x07)' in text
+    assert r'\x1b[2Jdog → cat: 1.00' in text
+    assert LabelGraphData.load('g.npz').classes == tuple(names)
+
+
+@pytest.mark.parametrize('more', [[], ['--word-vectors', 'vectors.txt']])
+@pytest.mark.parametrize(
+    ('alias', 'cure'), [('Dogs', ", did you mean 'dog'"), ('foo', '; the labels are dog, cat, cell phone')]
+)
+def test_alias_of_no_label(tool, work, more, alias, cure):
+    with pytest.raises(SystemExit, match=f"--alias {alias}=bar: there is no label '{alias}'{cure}"):
+        tool.main([config(work), '--out', 'g.npz', '--alias', f'{alias}=bar', *more])
+    assert not Path('g.npz').exists()
+
+
 def test_unknown_word_alias_and_random(tool, work, capsys):
     path = config(work, DATASET.format(ann=annotate(work / 'train.json', LABELS, ['dog', 'cat', 'pheasant'])))
     arguments = [path, '--out', 'g.npz', '--word-vectors', 'vectors.txt']

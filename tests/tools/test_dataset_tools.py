@@ -125,6 +125,20 @@ def test_labels_that_are_never_absent_are_named() -> None:
     assert 'never absent, present or ignored in all images: cat (training' in text
 
 
+def test_names_that_would_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Of a data set of another package."""
+    samples = [dict(img_path='a.jpg', gt_label=[0]), dict(img_path='b.jpg', gt_label=[])]
+    content = dict(metainfo=dict(classes=['\x1b[2Jcat', 'G\x07']), data_list=samples)
+    (tmp_path / 'train.json').write_text(json.dumps(content))
+    dataset = dict(type='mmpretrain.MultiLabelDataset', ann_file=str(tmp_path / 'train.json'), pipeline=[])
+    (tmp_path / 'config.py').write_text(f'train_dataloader = dict(dataset={dataset})')
+    dataset_stats.main([str(tmp_path / 'config.py')])
+    text = capsys.readouterr().out
+    assert r'\x1b[2Jcat' in text
+    assert r'never present: G\x07' in text
+    assert all(letter == '\n' or letter.isprintable() for letter in text)
+
+
 def test_names_that_look_like_mathematics_and_long_ones(config: str, tmp_path: Path) -> None:
     table = tmp_path / 'labels.csv'
     table.write_text(table.read_text().replace('cat', r'\frac{a}{b}$ $').replace('dog', 'dog ' * 100))

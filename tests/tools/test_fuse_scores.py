@@ -40,9 +40,9 @@ def dumps(tmp_path: Path) -> list[str]:
 
 def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
     with pytest.raises(SystemExit) as caught:
-        tool.main([*words, '--resamples', '0'])
+        tool.main(['--resamples', '0', *words])
     assert caught.value.code not in (0, None)
-    return f'{caught.value.code}{capsys.readouterr().err}'
+    return f'{caught.value.code}{caught.value}{capsys.readouterr().err}'
 
 
 def test_prints_models_and_fusion_side_by_side(dumps: list[str], capsys: pytest.CaptureFixture) -> None:
@@ -150,6 +150,7 @@ def test_orders_of_images_and_classes_may_differ(dumps: list[str], tmp_path: Pat
         (dict(classes=('cat', 'dog', 'bird', 'bird')), "bad.npz holds class 'bird' twice"),
         (dict(targets=1 - TARGETS), 'disagree about the labels of the same images: image 000'),
         (dict(scores=np.where(np.arange(240).reshape(60, 4) == 42, np.nan, 0.5)), "image 010, class 'bird' is nan"),
+        (dict(image_ids=np.array([*IDS[:-1], '\x1b[2J'])), r'has besides 1 image (\x1b[2J)'),
         (dict(logits=True), 'bad.npz scores outside [0, 1]'),
     ],
 )  # fmt: skip
@@ -186,6 +187,9 @@ def test_one_sample_missing_is_named(dumps: list[str], tmp_path: Path, capsys: p
         (['--figures', 'XX'], "unknown figure 'XX'; preset mlgcn gives mAP"),
         (['--figures', 'XX', '--protocol', 'topk=1'], "unknown figure 'XX'; preset mlgcn, topk=1 gives mAP"),
         (['--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
+        (['--protocol', 'threshold=nan'], "threshold='nan' is neither a number"),
+        (['--resamples', '20'], '--resamples 20: take at least 100, or 0'),
+        (['--resamples', '-1'], '--resamples -1: take at least 100, or 0'),
         (['--protocol', 'topk'], 'write OPTION=VALUE'),
         (['--tune', 'a.npz'], '--tune needs one held-out dump per model: 1 for 3'),
         (['--classes', 'names.txt'], '--classes names the classes of pickles'),
@@ -248,8 +252,8 @@ def test_names_that_no_plot_can_hold(tmp_path: Path) -> None:
     for plot in ('fuse.svg', 'compare.svg'):
         text = (tmp_path / plot).read_text(encoding='utf-8')
         assert ElementTree.fromstring(text).tag.endswith('svg')
-        assert 'bell\ufffd' in text
-        assert 'half\ufffd' in text
+        assert 'bell\\x07' in text
+        assert 'half\\ud800' in text
 
 
 def test_unreadable_class_names_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -178,8 +178,11 @@ def test_ids_that_repeat_show_their_own_images(tmp_path: Path) -> None:
 
 
 def test_half_a_character_in_a_name(tmp_path: Path, make_dump) -> None:
-    dump = make_dump(4, ('a\ud800', 'b$\\frac{a}$\n', 'c\u202e😀'))
-    assert Page(write_report(dump, tmp_path)).has('c\u202e😀')
+    dump = make_dump(4, ('a\ud800', 'b$\\frac{a}$\n', 'c\u202e😀', 'd\x00\x1b[2J\x9b'))
+    page = Page(write_report(dump, tmp_path, title='\x1b]0;owned\x07'))
+    assert page.has('c\u202e😀')
+    assert page.has(r'd\x00\x1b[2J\x9b')
+    assert not re.search('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]', page.source)
 
 
 def test_nothing_comes_from_elsewhere(tmp_path: Path, make_dump) -> None:

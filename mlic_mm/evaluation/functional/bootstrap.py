@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .evaluate import evaluate_scores
+from .matrices import as_array
 from .protocol import Protocol, get_protocol
+
+MIN_RESAMPLES = 100
 
 
 class Comparison(NamedTuple):
@@ -54,8 +57,8 @@ def paired_bootstrap(
     """
     if not scores_a or not scores_b:
         raise ValueError('paired_bootstrap needs at least one run of either model')
-    runs = [np.asarray(run) for run in (*scores_a, *scores_b)]
-    targets, protocol = np.asarray(targets), get_protocol(preset, **overrides)
+    runs = [as_array(run, 'scores') for run in (*scores_a, *scores_b)]
+    targets, protocol = as_array(targets, 'targets'), get_protocol(preset, **overrides)
     known = evaluate_scores(runs[0], targets, protocol)
     unknown = [name for name in figures if name not in known]
     if unknown:
@@ -115,8 +118,8 @@ def bootstrap_draws(
     Raises:
         ValueError: Too few resamples.
     """
-    if num_resamples < 100:
-        raise ValueError(f'num_resamples={num_resamples} must be at least 100')
+    if num_resamples < MIN_RESAMPLES:
+        raise ValueError(f'num_resamples={num_resamples} must be at least {MIN_RESAMPLES}')
     rng = np.random.default_rng(seed)
     return np.stack([figures(rng.integers(0, num_images, num_images)) for _ in range(num_resamples)])
 

@@ -23,7 +23,7 @@ def as_matrices(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
         TypeError: Not numbers.
         ValueError: Wrong shapes, N or C of 0, NaN scores, targets outside {−1, 0, 1}: says which and where.
     """
-    scores, targets = _as_array(scores, 'scores'), _as_array(targets, 'targets')
+    scores, targets = as_array(scores, 'scores'), as_array(targets, 'targets')
     for name, matrix in (('scores', scores), ('targets', targets)):
         if matrix.ndim != 2:
             raise ValueError(
@@ -82,10 +82,15 @@ class ClassMajor:
         return np.sort(every), np.sort(scores[self.positive[index]])
 
 
-def _as_array(values: Any, name: str) -> np.ndarray:
+def as_array(values: Any, name: str) -> np.ndarray:
+    """Return numbers of a tensor or array as an array; those of types that NumPy lacks, such as bfloat16, as float32.
+
+    Raises:
+        TypeError: Not numbers.
+    """
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
-        if values.dtype in (torch.bfloat16, torch.float16):
+        if values.is_floating_point() and values.dtype != torch.float64:
             values = values.float()
     array = np.asarray(values)
     if array.dtype.kind not in 'fiub':

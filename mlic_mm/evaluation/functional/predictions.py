@@ -16,9 +16,11 @@ def above_threshold(scores: np.ndarray, threshold: float | Sequence[float]) -> n
         ndarray: ``(C, N)`` bool.
 
     Raises:
-        ValueError: The number of thresholds is not C.
+        ValueError: The number of thresholds is not C, or one is NaN.
     """
     limits = np.asarray(threshold, dtype=scores.dtype)  # compared in the type of the scores: 0.8 is not above 0.8
+    if np.isnan(limits).any():
+        raise ValueError(f'threshold={threshold!r} is not a number')
     if limits.ndim and len(limits) != len(scores):
         raise ValueError(f'threshold has {len(limits)} values for {len(scores)} classes')
     return scores > (limits[:, None] if limits.ndim else limits)

@@ -98,8 +98,11 @@ class Protocol:
             if value != 'tuned':
                 raise ValueError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
         elif value is not None:
-            numbers = np.atleast_1d(np.asarray(value)) if not isinstance(value, bool) else np.array(None)
-            if numbers.dtype.kind not in 'fiu' or numbers.ndim != 1:
+            try:
+                numbers = np.atleast_1d(np.asarray(value)) if not isinstance(value, bool) else np.array(None)
+            except (TypeError, ValueError):  # rows of different lengths, tensors of types that NumPy lacks
+                numbers = np.array(None)
+            if numbers.dtype.kind not in 'fiu' or numbers.ndim != 1 or not numbers.size:
                 raise TypeError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
             if not np.isfinite(numbers).all():
                 raise ValueError(f'threshold={value!r} is not finite')

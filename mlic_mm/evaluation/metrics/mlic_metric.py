@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mlic_mm.registry import METRICS
+from mlic_mm.utils.plain_text import plain_text
 
 from ..functional import Protocol, evaluate_scores, get_protocol
 from .collected_scores import SampleKey, name_sample
@@ -57,7 +58,8 @@ class MLICMetric(ScoreMetric):
         figures = evaluate_scores(scores, targets, self.protocol, per_class=True, classes=classes)
         per_class = figures['per_class'] if self.per_class else figures.pop('per_class')
         self._say(f'{self.prefix or type(self).__name__}: protocol {self.protocol.title}')
-        lacking = [f'{n} ({why})' for n, why in zip(per_class['names'], per_class['no_AUROC'], strict=True) if why]
+        both = zip(per_class['names'], per_class['no_AUROC'], strict=True)
+        lacking = [f'{plain_text(name)} ({why})' for name, why in both if why]
         if lacking:
             more = f' and {len(lacking) - 10} more' if len(lacking) > 10 else ''
             kept = len(per_class['names']) - len(lacking)
