@@ -14,6 +14,8 @@ import numpy as np
 
 from mlic_mm.utils.plain_text import plain_text
 
+from .functional.matrices import as_array
+
 MODES = ('mean', 'rank', 'geometric')
 """See :func:`fuse_scores`."""
 
@@ -90,7 +92,7 @@ def check_scores(
     """
     if mode not in MODES:
         raise ValueError(f'unknown mode {mode!r}: choose from {", ".join(MODES)}')
-    scores = np.asarray(scores)
+    scores = as_array(scores, f'scores of {name}')
     if scores.ndim != 2:
         raise ValueError(f'scores of {name} must have shape (N, C), got {scores.shape}')
     wrong, why = None, ''

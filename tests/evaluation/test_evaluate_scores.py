@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
-from mlic_mm.evaluation import PRESETS, ScoreDump, evaluate_scores, paired_bootstrap, tune_threshold
+from mlic_mm.evaluation import PRESETS, ScoreDump, evaluate_scores, fuse_scores, paired_bootstrap, tune_threshold
 
 # Four images, four classes. Class 2 has no positives, class 3 is never above 0.5.
 SCORES = np.array(
@@ -382,6 +382,11 @@ def test_tensors_of_any_type(dtype: torch.dtype) -> None:
     expected = evaluate_scores(scores.detach().float().numpy(), TARGETS)
     assert evaluate_scores(scores, torch.from_numpy(TARGETS).bool()) == expected
     assert evaluate_scores(scores, torch.from_numpy(TARGETS).to(torch.uint8)) == expected
+    assert evaluate_scores(list(scores), TARGETS) == expected
+    if dtype == torch.bfloat16:
+        array = scores.detach().float().numpy().astype(pytest.importorskip('ml_dtypes').bfloat16)
+        assert evaluate_scores(array, TARGETS) == expected
+    np.testing.assert_array_equal(fuse_scores([scores, scores]), scores.detach().float().numpy())
     compared = paired_bootstrap([scores], [scores], torch.from_numpy(TARGETS), ['mAP'], num_resamples=100)
     assert compared['mAP'].a == pytest.approx(expected['mAP'])
     dump = ScoreDump(scores, TARGETS, [''] * len(SCORES), [''] * len(SCORES), 'abcd')

@@ -88,11 +88,15 @@ def as_array(values: Any, name: str) -> np.ndarray:
     Raises:
         TypeError: Not numbers.
     """
+    if isinstance(values, (list, tuple)) and values and all(isinstance(row, torch.Tensor) for row in values):
+        values = torch.stack(tuple(values))
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
+        values = values.detach().cpu().to_dense()
         if values.is_floating_point() and values.dtype != torch.float64:
             values = values.float()
     array = np.asarray(values)
+    if array.dtype.name == 'bfloat16':  # of the package ml_dtypes
+        array = array.astype(np.float32)
     if array.dtype.kind not in 'fiub':
         raise TypeError(
             f'{name} must be numbers in a tensor or array (N, C), got {type(values).__name__} of {array.dtype}'
