@@ -202,8 +202,8 @@ class Run:
                     raise
         if code:
             lines = self.log.read_text(errors='replace').strip().splitlines()
-            last = next((line for line in reversed(lines) if 'error: ' in line), lines[-1])
-            raise ValueError(f'{self.name} failed with exit status {code}: {last.strip()}; all output: {self.log}')
+            last = next((line for line in reversed(lines) if 'error: ' in line), lines[-1]).removeprefix('error: ')
+            raise ValueError(f'{self.name} failed with exit status {code}: {last}; all output: {self.log}')
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[bool]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.paper_tables import Recipe, Row, Table
 
 paper = dict(
@@ -96,7 +97,7 @@ def published(text: str) -> dict[str, dict[str, float]]:
 
 
 def read(config: str) -> Config:
-    return Config.fromfile(Path(__file__).parents[1] / config)
+    return read_config(Path(__file__).parents[1] / config)
 
 
 def hinton(data: str) -> dict:

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.config_types import type_name
 
 from .checkpoint import load_checkpoint
@@ -36,7 +37,7 @@ def build_detector(config: str | Path | Mapping[str, Any], user: str) -> tuple[n
         whole = copy.deepcopy(dict(config))
         cfg = Config(whole if 'model' in whole else dict(model=whole))
     elif Path(config).is_file():
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
     else:
         raise FileNotFoundError(f'{user}: config {config} not found; name the config file of a detector')
     if not (cfg.get('model') or {}).get('type'):

@@ -15,6 +15,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .config_file import read_config
+
 __all__ = ['Paper', 'Recipe', 'Row', 'Table', 'load_papers']
 
 DATA = ('full', 'mini')
@@ -187,7 +189,7 @@ class Paper:
 
         Nothing is validated on the way, since that would be on the test images: no best epoch is chosen.
         """
-        cfg = Config.fromfile(self.configs / recipe.config)
+        cfg = read_config(self.configs / recipe.config)
         cfg.merge_from_dict(dict(recipe.options))
         cfg.merge_from_dict(dict(options or {}))
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
