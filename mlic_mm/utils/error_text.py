@@ -7,6 +7,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmengine.registry import Registry
 
@@ -15,6 +16,9 @@ from .plain_text import plain_text
 __all__ = ['explain', 'nearest_name', 'unknown_type']
 
 LONGEST = 1500
+_PACKAGE = Path(__file__).resolve().parents[1]
+OWN = (f'{_PACKAGE}{os.sep}', f'{_PACKAGE.parent / "tools"}{os.sep}')
+"""How the paths of our own code begin."""
 # Whose message says what is wrong, without the name of the exception and the line of the code.
 PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
 
@@ -65,7 +69,7 @@ def _of_a_part(error: BaseException, text: str) -> str:
         text += _place(error)
     name = getattr(built, '__name__', None)
     # Errors of our own name what they are about; those of other packages often not.
-    own = str(getattr(frames[-1] if frames else None, 'f_globals', {}).get('__name__', '')).startswith('mlic_mm')
+    own = bool(frames) and frames[-1].f_code.co_filename.startswith(OWN)
     if own or (name and name in text):
         return text
     if name and not name.endswith('Runner'):
