@@ -3,9 +3,17 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
+
+if __name__ == '__main__':  # the imports below take seconds
+    EARLY = '\ninterrupted before the training began: start again with the same command\n'
+    stops = [number for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if (number := getattr(signal, name, None)) is not None]
+    stops = [number for number in stops if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)]
+    stop_early = lambda number, _: (os.write(1, EARLY.encode()), os._exit(128 + number))  # noqa: E731
+    before = {number: signal.signal(number, stop_early) for number in stops}
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 import mlic_mm  # noqa: F401  (first, since it says what to install where something is missing)
@@ -207,4 +215,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+    for number, handler in before.items():
+        signal.signal(number, handler)
     sys.exit(main())

@@ -1,5 +1,6 @@
 """tools/train.py in processes of its own: options, interruption, and what a work dir may hold."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,21 @@ def test_other_signals_say_how_to_go_on_too(config: Path, tmp_path: Path, number
     assert process.signal_at('Epoch(train) [2][1/3]', number) == 128 + number
     assert process.output.rstrip().endswith('num_workers=1 --resume')
     assert 'Traceback' not in process.output
+
+
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='Linux tells which signals a process handles')
+def test_a_signal_during_the_imports(tmp_path: Path) -> None:
+    """They take seconds, in which nothing of the package is there to say anything."""
+    process = subprocess.Popen(
+        [sys.executable, REPO / 'tools/train.py', 'x.py'], cwd=tmp_path, stdout=-1, stderr=-2, text=True
+    )
+    status = Path(f'/proc/{process.pid}/status')
+    while not int(re.search(r'SigCgt:\s*(\w+)', status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1:  # type: ignore[index]
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert output == '\ninterrupted before the training began: start again with the same command\n'
 
 
 def test_a_signal_before_the_training(config: Path, trained: Path, tmp_path: Path) -> None:
