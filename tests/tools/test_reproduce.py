@@ -356,9 +356,7 @@ def test_a_folder_that_nothing_names(handover):
 
 def test_a_failing_teacher_ends_its_student(handover):
     # The reason is the one line of the command that failed.
-    with pytest.raises(
-        ValueError, match=r'mine/1/first seed 0 failed with exit status 2: .*; all output: .*log\.txt'
-    ):
+    with pytest.raises(ValueError, match=r'mine/1/first seed 0 failed with exit status 2: .*; all output: .*log\.txt'):
         handover('student').bring({'model.head.in_channels': 7}, 1)
     assert handover('student').state == 'open'
 
