@@ -32,7 +32,7 @@ from mlic_mm.engine.launch import (
     prepare_training,
     use_amp,
 )
-from mlic_mm.engine.resume_check import compare_with_checkpoint
+from mlic_mm.engine.resume_check import UnreadableSettingsError, compare_with_checkpoint
 from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.engine.tool_runner import SetAsideHook
 from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
@@ -126,7 +126,11 @@ def name_what_holds(runner: Runner) -> None:
         return
     source = f'checkpoint {runner._load_from}'
     checkpoint = load_checkpoint(runner._load_from, mmap=True)
-    found = compare_with_checkpoint(runner.cfg.pretty_text, checkpoint, source)
+    try:
+        found = compare_with_checkpoint(runner.cfg.pretty_text, checkpoint, source)
+    except UnreadableSettingsError as error:  # no reason to refuse a checkpoint that is whole
+        runner.logger.warning(f'{source}: its settings are not compared with those of the config, {error}')
+        found = []
     for difference in found[:MOST_SETTINGS]:
         runner.logger.warning(f'resuming: {difference}')
     if len(found) > MOST_SETTINGS:

@@ -94,8 +94,8 @@ def prepare_training(cfg: Config) -> None:
     if len(set(validation.values())) > 1:
         missing = next(key for key, there in validation.items() if not there)
         raise ConfigError(f'{cfg.filename} has no {missing}: give all of {", ".join(validation)}, or none (=None)')
-    for key in ('optim_wrapper.optimizer', 'default_hooks'):
-        part = cfg.optim_wrapper.get('optimizer') if '.' in key else cfg.get(key)
+    parts = {'optim_wrapper.optimizer': cfg.optim_wrapper.get('optimizer'), 'default_hooks': cfg.get('default_hooks')}
+    for key, part in parts.items():
         if part is not None and not isinstance(part, Mapping):
             raise ConfigError(f'{cfg.filename}: {key} must be a dict(…), it is {part!r}')
     optimizer = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
@@ -115,7 +115,7 @@ def prepare_training(cfg: Config) -> None:
         raise ConfigError(
             f'{cfg.filename}: train_cfg has no {length}, the length of the training: set train_cfg.{length}'
         )
-    if inspect.isclass(loop) and loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
+    if loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
         known = [name for name in inspect.signature(loop).parameters if name not in ('runner', 'dataloader')]
         for key in cfg.train_cfg:
             if key not in (*known, 'type', 'by_epoch'):
@@ -163,9 +163,10 @@ def build_runner(cfg: Config, launcher: str) -> Runner:
     # mmengine drops its own hooks when they are None, and fails on a None of anybody else's.
     builtin = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
     hooks = dict(cfg.get('default_hooks') or {})
-    others = {type_name(hook.get('type')) for hook in cfg.get('custom_hooks') or [] if isinstance(hook, Mapping)}
+    every = [*hooks.values(), *(cfg.get('custom_hooks') or [])]
+    there = {type_name(hook.get('type')) for hook in every if isinstance(hook, Mapping)}
     for name, kind in GUARDS.items():
-        if kind not in others:
+        if kind not in there:
             hooks.setdefault(name, dict(type=f'mlic_mm.{kind}'))
     cfg.default_hooks = ConfigDict({k: hook for k, hook in hooks.items() if hook is not None or k in builtin})
     cfg.launcher = launcher

@@ -4,11 +4,15 @@ import ast
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ['Difference', 'compare_with_checkpoint', 'parse_settings']
+__all__ = ['Difference', 'UnreadableSettingsError', 'compare_with_checkpoint', 'parse_settings']
 
 START = 'to start a new training from its weights, give --cfg-options load_from=CHECKPOINT instead of --resume'
 # Of the place and of this start, not of the training.
 PLACE = ('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'visualizer', 'vis_backends', 'env_cfg')
+
+
+class UnreadableSettingsError(ValueError):
+    """The text of a config is no Python, so that nothing can be compared."""
 
 
 class Difference(NamedTuple):
@@ -56,6 +60,7 @@ def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: 
         The settings that differ.
 
     Raises:
+        UnreadableSettingsError: One of the texts is no Python.
         ValueError: The state of the checkpoint does not fit: another optimiser, other groups of parameters, or
             schedules of another kind or number.
     """
@@ -88,12 +93,12 @@ def parse_settings(text: str) -> dict[str, str]:
     """Read the text of a config as data, and return its settings by their dotted keys.
 
     Raises:
-        ValueError: The text is no Python.
+        UnreadableSettingsError: The text is no Python.
     """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f'the config in the checkpoint cannot be read: {error}') from None
+        raise UnreadableSettingsError(f'the config in the checkpoint cannot be read: {error}') from None
     found: dict[str, str] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):

@@ -1,6 +1,5 @@
 """The runner of our commands."""
 
-import itertools
 import logging
 import os
 import time
@@ -49,7 +48,10 @@ class ToolRunner(Runner):
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint without naming the kind of its storage."""
         with hold_back_noise():
-            return super().load_checkpoint(*args, **kwargs)
+            checkpoint = super().load_checkpoint(*args, **kwargs)
+        while HELD_BACK:
+            log_to_file(HELD_BACK.pop(0))
+        return checkpoint
 
     def dump_config(self) -> None:
         """Wait: a run that cannot be built leaves the config of an earlier one in the work directory."""
@@ -84,7 +86,8 @@ class SetAsideHook(Hook):
             work_dir = Path(runner.work_dir)
             if self.files:
                 folder = _new_folder(work_dir / time.strftime('earlier_%Y%m%d_%H%M%S'))
-                for path in [*self.files, *work_dir.glob(self.config)]:
+                config = work_dir / self.config
+                for path in [*self.files, *([config] if config.is_file() else [])]:
                     os.replace(path, folder / path.name)
                 runner.logger.info(
                     f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)'
@@ -96,13 +99,12 @@ class SetAsideHook(Hook):
 
 def _new_folder(folder: Path) -> Path:
     """Make a folder of this name, or of this name and a number."""
-    for number in itertools.count(2):
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            folder = folder.with_name(f'{"_".join(folder.name.split("_")[:3])}_{number}')
-    raise AssertionError
+    free, number = folder, 1
+    while free.exists():
+        number += 1
+        free = folder.with_name(f'{folder.name}_{number}')
+    free.mkdir()
+    return free
 
 
 def _for_the_screen(record: logging.LogRecord) -> bool:

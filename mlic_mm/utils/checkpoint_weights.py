@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError
 
-__all__ = ['check_weights_fit', 'plain_names', 'stated_classes']
+__all__ = ['check_weights_fit', 'misfit', 'plain_names', 'stated_classes']
 
+SAME_CONFIG = 'use the config that the checkpoint was trained with'
 DENSE = 'save the weights as ordinary dense tensors of the type that the model has'
 
 
@@ -27,7 +28,7 @@ def check_weights_fit(model: nn.Module, checkpoint: Mapping[str, Any], source: s
     own, found = model.state_dict(), plain_names(checkpoint)
     if not found:
         raise CheckpointError(f'{source} holds no weights, but {", ".join(map(str, checkpoint)) or "nothing"}')
-    cure = 'use the config that the checkpoint was trained with'
+    cure = SAME_CONFIG
     # Older checkpoints lack the count of batches, which no forward pass reads.
     missing = [key for key in own if key not in found and not key.endswith('num_batches_tracked')]
     if missing:
@@ -41,19 +42,25 @@ def check_weights_fit(model: nn.Module, checkpoint: Mapping[str, Any], source: s
             cure = f'it has no head, as weights to start a training from have none (load_from, init_cfg): {cure}'
         raise CheckpointError(f'{lacks}; {cure}')
     for key, value in own.items():
-        other = found.get(key)
-        # What is empty, such as ratios yet to be counted, takes any shape.
-        if other is None or not value.numel():
-            continue
-        if other.shape != value.shape:
-            raise CheckpointError(
-                f'{source} has {key} of shape {tuple(other.shape)}, the model of the config has {tuple(value.shape)}: '
-                f'{cure}'
-            )
-        if other.layout != torch.strided or other.is_meta:
-            raise CheckpointError(f'{source} has {key} as {"no numbers" if other.is_meta else other.layout}: {DENSE}')
-        if other.is_floating_point() != value.is_floating_point() or other.is_complex() != value.is_complex():
-            raise CheckpointError(f'{source} has {key} as {other.dtype}, the model as {value.dtype}: {DENSE}')
+        why = misfit(found[key], value) if key in found else ''
+        if why:
+            raise CheckpointError(f'{source} has {key} {why}')
+
+
+def misfit(found: Tensor, own: Tensor) -> str:
+    """Say why a tensor of a checkpoint cannot take the place of one of a model; empty where it can.
+
+    mmengine leaves such a tensor of the model as it was initialised, with only a warning.
+    """
+    if not own.numel():  # what is empty, such as ratios yet to be counted, takes any shape
+        return ''
+    if found.shape != own.shape:
+        return f'of shape {tuple(found.shape)}, the model of the config has {tuple(own.shape)}: {SAME_CONFIG}'
+    if found.layout != torch.strided or found.is_meta:
+        return f'as {"no numbers" if found.is_meta else found.layout}: {DENSE}'
+    if found.is_floating_point() != own.is_floating_point() or found.is_complex() != own.is_complex():
+        return f'as {found.dtype}, the model as {own.dtype}: {DENSE}'
+    return ''
 
 
 def plain_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -176,7 +176,8 @@ def _stop_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         if os.getpid() == own:
             # Loader workers print a traceback when nobody listens any more, and torch raises an error when they end.
-            signal.signal(signal.SIGCHLD, lambda *_: None)
+            if hasattr(signal, 'SIGCHLD'):
+                signal.signal(signal.SIGCHLD, lambda *_: None)
             for child in multiprocessing.active_children():
                 child.kill()
             raise StopSignal(number)

@@ -121,6 +121,11 @@ def test_changed_settings_are_named(trained: Path, tmp_path: Path) -> None:
     assert 'lr=0.05' in (tmp_path / 'w/tiny config.py').read_text()  # what holds, not what was asked for
     output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
     assert 'resuming: ' not in output
+    checkpoint = torch.load(tmp_path / 'w/epoch_4.pth', weights_only=False)
+    torch.save(checkpoint | dict(meta=checkpoint['meta'] | dict(cfg='x = (')), tmp_path / 'w/epoch_4.pth')
+    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
+    assert 'its settings are not compared with those of the config' in output
+    torch.save(checkpoint, tmp_path / 'w/epoch_4.pth')
     words = ('--work-dir', 'w', '--resume', '--cfg-options', 'optim_wrapper.optimizer.type=AdamW')
     assert "type='SGD', the config has 'AdamW': its state does not fit" in run_failing(
         'train.py', config, *words, cwd=tmp_path

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.registry import HOOKS
-from mlic_mm.utils.checkpoint_weights import check_weights_fit, plain_names, stated_classes
+from mlic_mm.utils.checkpoint_weights import check_weights_fit, misfit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 
@@ -97,7 +97,11 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
     """
     model = bare_model(runner)
     own, found = model.state_dict(), plain_names(checkpoint)
-    anew = [key for key, value in own.items() if key not in found or found[key].shape != value.shape]
+    anew = [
+        key
+        for key, value in own.items()
+        if key not in found or found[key].shape != value.shape or misfit(found[key], value)
+    ]
     if len(anew) == len(own):
         check_weights_fit(model, checkpoint, source)
     averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)

@@ -37,14 +37,16 @@ def leave_out_unknown(model: nn.Module) -> list[str]:
         loss = getattr(head, 'loss_module', None)
         if not isinstance(loss, nn.Module) or getattr(loss, 'takes_unknown', False):
             continue
+        by_label = 'reduction_override' in inspect.signature(type(loss).forward).parameters
         # On the object: a module around it would change the keys of its weights in checkpoints.
-        loss.__dict__.update(takes_unknown=True, forward=functools.partial(_known_loss, loss))
+        loss.__dict__.update(takes_unknown=True, forward=functools.partial(_known_loss, loss, by_label))
         changed.append(type(loss).__name__)
     return changed
 
 
 def _known_loss(
     loss: nn.Module,
+    by_label: bool,
     cls_score: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
@@ -52,14 +54,17 @@ def _known_loss(
     reduction_override: str | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """Call the loss without what it is not to see; arguments as all losses of OpenMMLab have them."""
+    """Call the loss without what it is not to see; arguments as all losses of OpenMMLab have them.
+
+    ``by_label``: it can be asked for the value of each label.
+    """
     forward = functools.partial(type(loss).forward, loss)
     options = dict(weight=weight, avg_factor=avg_factor, reduction_override=reduction_override)
     given = {name: value for name, value in options.items() if value is not None} | kwargs
     if target.shape != cls_score.shape:
         return forward(cls_score, target, **given)
     unknown = target < 0
-    if 'reduction_override' not in inspect.signature(type(loss).forward).parameters:
+    if not by_label:
         _refuse(loss, unknown)
         return forward(cls_score, target, **given)
     given |= dict(reduction_override='none')
