@@ -1,6 +1,6 @@
 """Deep-LIFT (AGCN) from scratch on the embedded digit scenes: what ``make demo`` trains in two minutes on two cores.
 
-Reaches an mAP of some 60 to 64; guessing gives 22.
+Reaches an mAP of some 58 to 64, which depends on the processor; guessing gives 22.
 """
 
 _base_ = ['./_base_/datasets/digits_96.py', './_base_/default_runtime.py']

@@ -53,7 +53,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything, in the order in which it is needed."""
     findings = [_python()]
-    for name in ('torch', 'torchvision', 'numpy', 'scipy', 'PIL', 'matplotlib', 'sklearn', 'pycocotools', 'cv2'):
+    for name in ('torch', 'torchvision', 'numpy', 'scipy', 'PIL', 'matplotlib', 'sklearn', 'cv2'):
         findings.append(_package(name, 'missing', CURES.get(name, RUNTIME)))
     findings += _openmmlab()
     findings.append(_probe('resume', 'note', _resume))

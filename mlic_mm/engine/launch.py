@@ -195,7 +195,7 @@ def _connect_cpu_processes(cfg: Config, launcher: str) -> None:
 
 
 def leave_processes() -> None:
-    """Take leave of the other processes, when the runner is no longer in use.
+    """End the connection to the other processes, when the runner is no longer in use.
 
     The threads of gloo end with the last object that holds their group, such as a wrapped model. Those that are left
     may abort Python when it ends.

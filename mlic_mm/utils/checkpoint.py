@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .torch_data import ALLOW_LISTS, read_torch_data, safe_globals
@@ -127,10 +128,6 @@ def _with_state_dict(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        raise ImportError(f'checkpoint {path}: pip install safetensors, which reads such files') from None
     try:
         return load_file(path)
     except OSError:

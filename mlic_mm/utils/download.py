@@ -21,7 +21,7 @@ TIMEOUT_S = 30.0
 
 
 class DownloadError(OSError):
-    """A file is not to be had; the message has the reason of every address."""
+    """A file cannot be fetched; the message has the reason of every address."""
 
 
 def download(addresses: Sequence[str], file: Path, digits: str = '') -> None:

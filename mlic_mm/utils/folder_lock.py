@@ -50,7 +50,7 @@ def lock_folder(
             except BlockingIOError:
                 holder = os.pread(descriptor, 200, 0).decode(errors='replace').strip() or 'another process'
                 raise FolderInUseError(
-                    f'{shown or folder} is in use: {holder} is at it; wait for its end, or give another {option}'
+                    f'{shown or folder} is in use: {holder} works there; wait for its end, or give another {option}'
                 ) from None
             except OSError:
                 pass  # a file system without locks, as some network mounts are: no worse than before

@@ -6,15 +6,16 @@ import numpy as np
 
 
 def plain_text(name: object) -> str:
-    r"""Write what cannot be printed as an escape: ``\x1b`` would steer the terminal, and no plot or page can hold it.
+    r"""Replace characters that cannot be printed by escapes such as ``\x1b``.
 
-    Line breaks, other spaces than the ordinary one and halves of a character are such, too.
+    Control characters would change the terminal, and plots and pages cannot hold them. Line breaks, spaces other than
+    the ordinary one and halves of a character are replaced as well.
     """
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(name))
 
 
 def check_text(array: np.ndarray, name: str) -> None:
-    """Refuse text with characters that there are not, on which Python's own functions fail.
+    """Refuse text with numbers that are no characters of Unicode: Python's own functions fail on them.
 
     Raises:
         ValueError: Names the array.

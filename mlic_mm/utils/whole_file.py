@@ -15,7 +15,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     The folder is made. Where the block fails or is interrupted, what was written is deleted and an older file of that
     name stays. The yielded path has the name of ``path``, for libraries that read the format off it, in a new folder
-    beside it that belongs to this call alone: neither processes nor threads meet there, and nobody can lay a link.
+    beside it that belongs to this call alone: no other process or thread writes there, and nobody can place a link.
 
     Args:
         path: The file; one that exists is replaced.

@@ -110,7 +110,7 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
             f'{source}: {len(own) - len(anew)} of {len(own)} tensors of the model are taken from it; these start anew'
             f'{", and so do their averages" if averaged else ""}: {", ".join(anew[:8])}{" …" if len(anew) > 8 else ""}'
         )
-    # Put in their places, since EMAHook fails on a tensor of another size, or that it does not find.
+    # The model's own tensors take their places: EMAHook fails on one that is missing or has another size.
     averages = checkpoint.get('ema_state_dict')
     for key in anew:
         checkpoint['state_dict'][key] = own[key].clone()

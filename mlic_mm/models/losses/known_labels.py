@@ -54,7 +54,7 @@ def _known_loss(
     reduction_override: str | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """Call the loss without what it is not to see; arguments as all losses of OpenMMLab have them.
+    """Compute the loss of the known labels; the arguments are those of all losses of OpenMMLab.
 
     ``by_label``: it can be asked for the value of each label.
     """
