@@ -7,6 +7,8 @@ from types import ModuleType
 
 from mmengine.logging import MMLogger
 
+from mlic_mm.datasets import CSVMultiLabel
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -31,3 +33,13 @@ def load_tool(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def build_csv(folder: Path, content: str | bytes, **options: object) -> CSVMultiLabel:
+    """Write a table into a folder and read it."""
+    raw = content.encode() if isinstance(content, str) else content
+    (folder / 'labels.csv').write_bytes(raw)
+    for name in ('a.jpg', 'x.jpg', '0.jpg'):  # a first line that is no header is an image that is there
+        (folder / name).touch()
+    # Without serialised samples, which collect garbage each time and take most of it.
+    return CSVMultiLabel('labels.csv', data_root=str(folder), **{'serialize_data': False, **options})
