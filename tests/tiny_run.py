@@ -127,7 +127,11 @@ class ToolProcess:
     def wait(self) -> int:
         """Wait for the end and return the exit status."""
         self.process.join(300)
-        assert self.process.exitcode is not None, f'still running after five minutes: {self.output[-3000:]}'
+        if self.process.exitcode is None:
+            # Python waits at its end for all that it started, and the whole suite would hang.
+            for process in multiprocessing.active_children():
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            raise AssertionError(f'still running after five minutes: {self.output[-3000:]}')
         return self.process.exitcode
 
     def signal_at(self, text: str, number: signal.Signals) -> int:

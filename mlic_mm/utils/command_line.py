@@ -167,30 +167,58 @@ def _rank() -> str:
     return f'process {next((rank for rank in ranks if rank is not None), "0")}'
 
 
+HANDLED: list[int] = []
+"""Signals that :func:`_stop_signals` handles now."""
+
+
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, so that files are closed and what is half-written is deleted."""
 
-    own = os.getpid()
-
     def stop(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == own:
-            # Loader workers print a traceback when nobody listens any more, and torch raises an error when they end.
-            if hasattr(signal, 'SIGCHLD'):
-                signal.signal(signal.SIGCHLD, lambda *_: None)
-            for child in multiprocessing.active_children():
-                child.kill()
-            raise StopSignal(number)
-        signal.signal(number, signal.SIG_DFL)  # a process forked from this one ends at once
-        os.kill(os.getpid(), number)
+        # Loader workers print a traceback when nobody listens any more, and torch raises an error when they end.
+        if hasattr(signal, 'SIGCHLD'):
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise StopSignal(number)
 
     names = [number for name in ('SIGTERM', 'SIGHUP') if (number := getattr(signal, name, None)) is not None]
     before = {}
     if threading.current_thread() is threading.main_thread():
         # What is ignored stays ignored: nohup ignores SIGHUP.
         before = {number: signal.signal(number, stop) for number in names if signal.getsignal(number) == signal.SIG_DFL}
+    HANDLED.extend(before)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        HANDLED[:] = [number for number in HANDLED if number not in before]
+
+
+def _block_handled() -> None:
+    """Let signals wait while a process is forked."""
+    if HANDLED:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+def _unblock_handled() -> None:
+    if HANDLED:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+
+def _end_at_once() -> None:
+    """Give a forked process the default actions.
+
+    Python would handle a signal between two of its instructions. A worker of a pool that has just begun to wait for a
+    lock would never see SIGTERM, and the pool would wait for the worker for ever.
+    """
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    _unblock_handled()
+    HANDLED.clear()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(before=_block_handled, after_in_parent=_unblock_handled, after_in_child=_end_at_once)

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.command_line import HANDLED, CommandParser, ConfigOptions, command
 from mlic_mm.utils.error_text import explain
 
 
@@ -150,3 +150,25 @@ def test_what_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_forked_processes_end_at_once():
+    """Python's handlers run between two instructions: a worker that waits for a lock would never end."""
+    read, write = os.pipe()
+
+    @command
+    def main(argv=None):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        child = os.fork()
+        if not child:
+            default = all(signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGHUP))
+            os.write(write, f'{default} {signal.pthread_sigmask(signal.SIG_BLOCK, [])}'.encode())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return os.read(read, 100)
+
+    assert main([]) == b'True set()'
+    assert not HANDLED
+    os.close(read)
+    os.close(write)
