@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles
-from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, finish
+from mlic_mm.evaluation.scores.score_fusion import MODES, accumulate, additive, check_scores, finish
 
 LIMIT = 3.0
 """Seconds for the most members, mode mean."""

@@ -20,8 +20,8 @@ import torch
 from mmengine.registry import MODELS
 
 import mlic_mm  # noqa: F401
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import LabelGraph
-from mlic_mm.utils.label_graph import LabelGraphData
 
 
 def random_graph(num_classes: int, neighbours: int, width: int) -> LabelGraphData:

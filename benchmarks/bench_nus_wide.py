@@ -22,7 +22,7 @@ import numpy as np
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.label_cache import SETTLED
-from mlic_mm.datasets.nus_wide_lists import CONCEPTS
+from mlic_mm.datasets.nus_wide.lists import CONCEPTS
 
 NUM_OFFICIAL, NUM_LIST, FOLDERS, LEFT = 161_789, 150_000, 704, 0.62
 

@@ -32,8 +32,8 @@ from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 from mlic_mm.models.heads.spatial_context_head import ROI_EXTRACTOR  # noqa: E402
+from mlic_mm.models.utils.mmdet_parts import register_mmdet  # noqa: E402
 from mlic_mm.registry import MODELS  # noqa: E402
-from mlic_mm.utils.mmdet_parts import register_mmdet  # noqa: E402
 
 SAME = 'Faster R-CNN, same RoI layer'
 VARIANTS = ('Faster R-CNN', SAME, 'object branch alone', 'both branches')

@@ -6,8 +6,8 @@ python examples/label_graph.py
 import numpy as np
 import torch
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import LabelGraph
-from mlic_mm.utils.label_graph import LabelGraphData
 
 # Four images, three labels. P(sofa | cat) = 1, P(cat | sofa) = 2/3, P(sofa | dog) = 1/2.
 targets = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 1], [0, 1, 0]])

@@ -18,7 +18,7 @@ if 'mlic_mm.doctor' not in sys.orig_argv:
             'with `pip install mlic_mm[mm]` (from a clone: `pip install -e .[mm]`), or the original mmengine, mmcv '
             'and mmpretrain. `python -m mlic_mm.doctor` says what is there.'
         )
-    from .utils.import_noise import hold_back_noise
+    from .config_files.import_noise import hold_back_noise
 
     with hold_back_noise():
-        from . import datasets, engine, evaluation, models  # noqa: F401  (registers the parts)
+        from mlic_mm import datasets, engine, evaluation, models  # noqa: F401  (registers the parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.label_graphs.data import LabelGraphData
 
 REPO = Path(__file__).resolve().parents[1]
 # ONNX Runtime's telemetry asks the network, and draws from the C library's random numbers, as selective search does.

@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, DefaultScope, ini
 from pipeline_steps import build_step, write_proposals
 
 import mlic_mm  # noqa: F401
-from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.label_graphs.data import LabelGraphData
 
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.label_graphs.data import LabelGraphData
 
 REPO = Path(__file__).resolve().parents[1]
 CLASSES = ('cat', 'dog', 'sofa')

@@ -23,10 +23,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_row
 from mlic_mm.datasets.transforms import BadImageError, read_image
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.whole_file import check_can_write, whole_file
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 
 EDGE, LINE, LINES, GAP = 224, 15, 4, 8
 """Pixels: edge of a picture, height of a line of text; lines of text; pixels between tiles."""
@@ -66,7 +66,7 @@ def browse(args: argparse.Namespace) -> None:
         indices = sorted(np.random.permutation(len(dataset))[:number].tolist())
     tiles = [tile(dataset, index, args.stage) for index in indices]
     sheet = contact_sheet(tiles)
-    with whole_file(args.out) as part:
+    with atomic_write(args.out) as part:
         sheet.save(part, quality=90)
     print(f'{args.out}: {number} of {len(dataset)} images of {type(dataset).__name__} ({args.split}, {args.stage})')
 

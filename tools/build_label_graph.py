@@ -23,17 +23,17 @@ from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
-from mlic_mm.datasets.json_file import read_json
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command
+from mlic_mm.cli.explain import nearest_name
+from mlic_mm.config_files.config_file import read_config
+from mlic_mm.label_graphs.data import LabelGraphData
+from mlic_mm.label_graphs.embeddings import label_embeddings
+from mlic_mm.label_graphs.foreign_pickle import embeddings_from_pickle, graph_from_pickle
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes, check_same_names
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.config_file import read_config
-from mlic_mm.utils.embeddings import label_embeddings
-from mlic_mm.utils.error_text import nearest_name
-from mlic_mm.utils.label_graph import LabelGraphData
-from mlic_mm.utils.label_graph_pickle import embeddings_from_pickle, graph_from_pickle
+from mlic_mm.utils.json_file import read_json
 from mlic_mm.utils.plain_text import plain_text
-from mlic_mm.utils.whole_file import check_can_write
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

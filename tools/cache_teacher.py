@@ -27,18 +27,18 @@ from mmengine.config import Config
 from progress import Bar
 from torch.utils.data import DataLoader, Dataset
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.datasets import teacher_fingerprint
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config
-from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache_writer import SHARD, begin_cache, is_done, write_shard
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher, cache_key
+from mlic_mm.datasets.teacher_cache.writer import SHARD, begin_cache, is_done, write_shard
 from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
-from mlic_mm.utils.config_file import read_config
 from mlic_mm.utils.folder_lock import lock_folder
-from mlic_mm.utils.whole_file import check_can_write
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
+from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
-from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
-from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import check_can_write
+from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.visualization.class_gains import PLOTS, class_gains, plot_class_gains
 
 

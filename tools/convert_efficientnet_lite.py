@@ -21,8 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
-from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import check_can_write, whole_file
+from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 
 MODELS = ('lite0', 'lite1', 'lite2')
 
@@ -68,7 +68,7 @@ def convert(model: str, out: Path, force: bool = False) -> int:
         for name, tensor in rename(source, target).items()
         if not name.startswith('classifier.')
     }
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         torch.save({'state_dict': state}, part)
     return len(state)
 

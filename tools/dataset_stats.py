@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config, target_rows
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 from mlic_mm.utils.plain_text import plain_text
-from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 MOST = 80
 """Labels in the plot; of more, the most frequent."""
@@ -120,7 +120,7 @@ def plot(title: str, targets: np.ndarray, classes: Sequence[str], out: Path) -> 
     heat.set(title='P(column given row)')
     name_axis(heat, names, x=True)
     figure.colorbar(image, ax=heat, shrink=0.7)
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         figure.savefig(part, format='png', dpi=110)
 
 

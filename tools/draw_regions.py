@@ -30,16 +30,16 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmpretrain.structures import DataSample
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command
+from mlic_mm.config_files.config_file import read_config
+from mlic_mm.config_files.config_types import type_name
 from mlic_mm.datasets.from_config import dataset_from_config, target_row, target_rows
 from mlic_mm.datasets.transforms import read_image
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
-from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes, check_same_names
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.config_file import read_config
-from mlic_mm.utils.config_types import type_name
-from mlic_mm.utils.whole_file import check_can_write
 from mlic_mm.visualization.class_maps import choose_images
 from mlic_mm.visualization.context_pictures import context_picture, detections
 from mlic_mm.visualization.region_pictures import (

@@ -18,9 +18,9 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 # isort: split
 import torch
 
-from mlic_mm.utils.checkpoint import load_checkpoint
-from mlic_mm.utils.command_line import CommandParser, command
-from mlic_mm.utils.whole_file import check_can_write, whole_file
+from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.safe_load.checkpoint import load_checkpoint
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 
 TRAINING = 'distill.'
 """Names of what DistillClassifier has beside a plain classifier."""
@@ -45,7 +45,7 @@ def export(checkpoint: Path, out: Path) -> int:
     }
     if not kept:
         raise ValueError(f'{checkpoint} holds no weights; name a checkpoint of tools/train.py')
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)
     return len(kept)
 

@@ -21,18 +21,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
+from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation import Protocol, ScoreFiles, average_precision, evaluate_scores, select_members
 from mlic_mm.evaluation.functional import bootstrap_interval
 from mlic_mm.evaluation.functional.bootstrap import MIN_RESAMPLES
 from mlic_mm.evaluation.functional.figures import mean_of_known
-from mlic_mm.evaluation.image_names import different_files
-from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
-from mlic_mm.evaluation.score_dump import check_npz_name
-from mlic_mm.evaluation.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
+from mlic_mm.evaluation.scores.image_names import different_files
+from mlic_mm.evaluation.scores.score_dump import check_npz_name
+from mlic_mm.evaluation.scores.score_fusion import MODES, accumulate, additive, check_scores, check_weights, finish
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 from mlic_mm.utils.checks import check_same_names
-from mlic_mm.utils.command_line import CommandParser, command
 from mlic_mm.utils.plain_text import plain_text
-from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
 MOST_COMPARED = 8
@@ -259,7 +259,7 @@ def plot_gain(out: Path, single: dict[str, list], fused: dict[str, list], name: 
     axes.set_xlabel(f'gain in AP, percentage points; mean {mean:+.2f} (dashed); in brackets the AP of the fusion')
     axes.grid(axis='x', linewidth=0.4)
     axes.set_axisbelow(True)
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         figure.savefig(part, dpi=130)
 
 

@@ -26,16 +26,16 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from proposal_parts import Images, generate, merged, prepare, split_parts
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.config_files.config_file import read_config
+from mlic_mm.config_files.config_types import type_class, type_name
 from mlic_mm.datasets import LoadImage
 from mlic_mm.datasets.from_config import SPLITS, dataset_from_config
 from mlic_mm.datasets.proposal_file import ProposalFile, write_proposal_file
 from mlic_mm.models.patch_generators import PatchGenerator, proposal_recall
 from mlic_mm.registry import DATASETS, TASK_UTILS
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
-from mlic_mm.utils.config_file import read_config
-from mlic_mm.utils.config_types import type_class, type_name
+from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.folder_lock import lock_folder
-from mlic_mm.utils.whole_file import check_can_write
 
 NUMS = (100, 500, 1000)
 

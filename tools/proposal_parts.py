@@ -20,7 +20,7 @@ from progress import Bar
 from mlic_mm.datasets import LoadImage
 from mlic_mm.datasets.proposal_file import VERSION, Entry, ProposalFile, write_proposal_file
 from mlic_mm.models.patch_generators import PatchGenerator
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.atomic_write import atomic_write
 
 PART = 32
 """Images in a part: what a stop may cost each worker."""
@@ -71,7 +71,7 @@ def prepare(folder: Path, images: Images, generator: PatchGenerator, force: bool
                 f'{folder} was begun with {key} {before.get(key)}, this run has {settings[key]}: go on with the same '
                 'settings, delete the folder, or begin anew with --force'
             )
-    with whole_file(file) as part:
+    with atomic_write(file) as part:
         part.write_text(json.dumps(settings))
 
 

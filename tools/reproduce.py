@@ -29,13 +29,13 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 from mmengine.config import Config
 from table_run import REPO, Run
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command, stop_status
+from mlic_mm.config_files.config_types import type_name
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
-from mlic_mm.evaluation.table_figures import RowFigures, measured_figures
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, stop_status
-from mlic_mm.utils.config_types import type_name
-from mlic_mm.utils.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
-from mlic_mm.utils.pretrained import cached_path, pretrained_sources
-from mlic_mm.visualization.paper_table_page import Difference, Outcome, write_table
+from mlic_mm.reproduction.page import Difference, Outcome, write_table
+from mlic_mm.reproduction.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
+from mlic_mm.reproduction.table_figures import RowFigures, measured_figures
+from mlic_mm.safe_load.pretrained import cached_path, pretrained_sources
 
 MINI_NOTE = (
     'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini and PA-100K-mini, own splits; '

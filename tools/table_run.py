@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from mlic_mm.cli.command import StopSignal
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.utils.checkpoint import find_resumable
-from mlic_mm.utils.command_line import StopSignal
-from mlic_mm.utils.config_file import read_config
+from mlic_mm.reproduction.paper_tables import Paper, Recipe, Row, Table
+from mlic_mm.safe_load.checkpoint import find_resumable
+from mlic_mm.utils.atomic_write import atomic_write
 from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
-from mlic_mm.utils.paper_tables import Paper, Recipe, Row, Table
-from mlic_mm.utils.whole_file import whole_file
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -254,7 +254,7 @@ def replaced(node: Any, places: dict[str, tuple[Path, Path, Path]]) -> Any:
 
 def write_config(cfg: Config, path: Path) -> None:
     """Write a config, whole or not at all."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(cfg.pretty_text, encoding='utf-8')
 
 

@@ -20,16 +20,16 @@ from mmengine.registry import TRANSFORMS
 from torch import nn
 
 from mlic_mm.apis import AverageViewsHook, view_pipeline
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command
 from mlic_mm.engine.launch import LAUNCHERS, TESTING, build_runner, is_main_process, leave_processes, load_config
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.evaluation import Protocol, get_protocol, shared_protocol
 from mlic_mm.models import EnsembleClassifier
-from mlic_mm.utils.checkpoint import forbid_code_in_checkpoints, load_checkpoint
-from mlic_mm.utils.checkpoint_weights import check_weights_fit
+from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.safe_load.checkpoint_weights import check_weights_fit
+from mlic_mm.safe_load.pretrained import resolve_pretrained
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 from mlic_mm.utils.checks import check_same_classes
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command
-from mlic_mm.utils.pretrained import resolve_pretrained
-from mlic_mm.utils.whole_file import check_can_write, whole_file
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -128,7 +128,7 @@ def test(cfg: Config, args: argparse.Namespace, checkpoint: dict[str, Any] | Non
     runner = build_runner(cfg, args.launcher)
     # From the built metrics: a config may name their type by a class.
     protocol = shared_protocol(runner.test_evaluator, args.preset)
-    model = bare_model(runner)
+    model = unwrap_model(runner)
     if checkpoint is not None:
         check_weights_fit(model, checkpoint, f'checkpoint {args.checkpoint}')
     elif not isinstance(model, EnsembleClassifier):
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
     tested = test(cfg, args, checkpoint)
     leave_processes()
     if args.figures and is_main_process():
-        with whole_file(args.figures) as part:
+        with atomic_write(args.figures) as part:
             part.write_text(json.dumps(tested.figures, indent=2) + '\n')
 
     if args.report and is_main_process():

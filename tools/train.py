@@ -22,6 +22,7 @@ import mlic_mm  # noqa: F401  (first, since it says what to install where someth
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mlic_mm.cli.command import CommandParser, ConfigOptions, command, find_stop, stop_status
 from mlic_mm.engine.launch import (
     LAUNCHERS,
     SEEDS,
@@ -35,10 +36,9 @@ from mlic_mm.engine.launch import (
 from mlic_mm.engine.resume_check import UnreadableSettingsError, compare_with_checkpoint
 from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.engine.tool_runner import SetAsideHook
-from mlic_mm.utils.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
-from mlic_mm.utils.command_line import CommandParser, ConfigOptions, command, find_stop, stop_status
+from mlic_mm.safe_load.checkpoint import find_resumable, forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.safe_load.pretrained import resolve_pretrained
 from mlic_mm.utils.folder_lock import lock_folder
-from mlic_mm.utils.pretrained import resolve_pretrained
 
 MOST_SETTINGS = 12
 """Lines on settings of a resumed training."""

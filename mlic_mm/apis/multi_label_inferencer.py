@@ -17,11 +17,11 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.datasets.transforms import LoadImage
 from mlic_mm.models.classifiers import EnsembleClassifier
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
 from mlic_mm.utils.checks import check_head_labels
-from mlic_mm.utils.config_file import read_config
 
 from .image_inputs import list_inputs, to_bgr
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mlic_mm.utils.config_types import type_name
+from mlic_mm.config_files.config_types import type_name
 
 
 def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequence[int] = ()) -> list[dict]:

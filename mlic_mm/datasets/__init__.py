@@ -2,13 +2,12 @@
 
 from .coco import COCOMultiLabel
 from .csv_multi_label import CSVMultiLabel
-from .digit_scenes_dataset import DigitScenes
+from .digit_scenes import DigitScenes
 from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
 from .pa100k import PA100K
 from .proposal_file import ProposalFile
-from .teacher_cache import TeacherCache
-from .teacher_fingerprint import teacher_fingerprint
+from .teacher_cache import TeacherCache, teacher_fingerprint
 from .transforms import CropBox, LoadImage, LoadProposals, LoadTeacher, PackProposals
 from .voc import VOCMultiLabel
 from .wider_attribute import WIDERAttribute

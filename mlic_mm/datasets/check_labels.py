@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from mlic_mm.utils.label_names import empty_error
+
 from .from_config import target_row
-from .labels import empty_error
 
 
 def check_training_labels(dataset: Any) -> None:

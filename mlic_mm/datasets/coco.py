@@ -4,10 +4,10 @@ import os
 from typing import Any
 
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.pickle_bounds import show
+from mlic_mm.safe_load.pickle_bounds import show
+from mlic_mm.utils.json_file import MOST_PIXELS, read_json
+from mlic_mm.utils.label_names import select_classes
 
-from .json_file import MOST_PIXELS, read_json
-from .labels import select_classes
 from .multi_label_base import MultiLabelBase
 
 

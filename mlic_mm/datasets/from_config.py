@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from mmengine.registry import init_default_scope
 
+from mlic_mm.config_files.config_file import read_config, require_keys
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.config_file import read_config, require_keys
-
-from .labels import empty_error
+from mlic_mm.utils.label_names import empty_error
 
 SPLITS = ('train', 'val', 'test')
 

@@ -9,8 +9,9 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.datasets import MultiLabelDataset
 
+from mlic_mm.utils.label_names import empty_error
+
 from .from_config import target_rows
-from .labels import empty_error
 from .missing_images import find_in_folders, report_missing
 from .transforms.load_image import LoadImage
 

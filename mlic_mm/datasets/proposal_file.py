@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mlic_mm.utils.pickle_bounds import show
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.safe_load.pickle_bounds import show
+from mlic_mm.utils.atomic_write import atomic_write
 
 FORMAT, VERSION = 'mlic_mm.proposals', 1
 STEPS = 65535
@@ -283,7 +283,7 @@ def write_proposal_file(
         'fallback_score': json.dumps(float(np.median(best)) if best else 1.0),
         'fingerprint': digest.hexdigest(),
     }
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.touch()
         mode = part.stat().st_mode  # what the user's umask says; the library would let nobody else read
         save_file(tensors, part, metadata)

@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import VOC
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.json_file import MOST_PIXELS
+from mlic_mm.utils.label_names import hint, unique_classes
 
-from .json_file import MOST_PIXELS
-from .labels import hint, unique_classes
 from .multi_label_base import MultiLabelBase
 
 

@@ -1,4 +1,5 @@
-from . import hooks
+from mlic_mm.engine import hooks
+
 from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper
 
 __all__ = ['CPUAmpOptimWrapper', 'hooks']

@@ -13,14 +13,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS, OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from mlic_mm.utils.command_line import is_main_process
-from mlic_mm.utils.config_file import ConfigError, read_config, require_keys
-from mlic_mm.utils.config_types import type_class, type_name
-from mlic_mm.utils.error_text import nearest_name, unknown_type
-from mlic_mm.utils.whole_file import check_can_write
+from mlic_mm.cli.command import is_main_process
+from mlic_mm.cli.explain import nearest_name, unknown_type
+from mlic_mm.config_files.config_file import ConfigError, read_config, require_keys
+from mlic_mm.config_files.config_types import type_class, type_name
+from mlic_mm.utils.atomic_write import check_can_write
 
+from .atomic_checkpoints import write_checkpoints_atomically
 from .tool_runner import ToolRunner
-from .whole_files import write_files_whole
 
 __all__ = ['build_runner', 'is_main_process', 'leave_processes', 'load_config', 'prepare_training', 'use_amp']
 
@@ -172,7 +172,7 @@ def build_runner(cfg: Config, launcher: str) -> Runner:
     cfg.launcher = launcher
     if launcher != 'none' and get_device() == 'cpu':
         _connect_cpu_processes(cfg, launcher)
-    write_files_whole()
+    write_checkpoints_atomically()
     return RUNNERS.build(cfg) if 'runner_type' in cfg else ToolRunner.from_cfg(cfg)
 
 

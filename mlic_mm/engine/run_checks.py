@@ -8,8 +8,8 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mlic_mm.cli.explain import nearest_name
 from mlic_mm.evaluation import MLICMetric, evaluate_scores
-from mlic_mm.utils.error_text import nearest_name
 
 __all__ = ['check_monitors', 'require_epochs', 'require_unused_parameters']
 

@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from mlic_mm.utils.command_line import log_to_file
-from mlic_mm.utils.import_noise import HELD_BACK, hold_back_noise
+from mlic_mm.cli.command import log_to_file
+from mlic_mm.config_files.import_noise import HELD_BACK, hold_back_noise
 
 __all__ = ['SetAsideHook', 'ToolRunner']
 

@@ -11,11 +11,11 @@ from .functional import (
     tune_threshold,
 )
 from .metrics import AttentionInconsistency, CorLoc, DumpScores, MLICMetric, shared_protocol
-from .result_pickle import read_result_pickle
-from .score_aligner import ScoreAligner
-from .score_dump import ScoreDump
-from .score_files import ScoreFiles
-from .score_fusion import fuse_scores, select_members
+from .scores.result_pickle import read_result_pickle
+from .scores.score_aligner import ScoreAligner
+from .scores.score_dump import ScoreDump
+from .scores.score_files import ScoreFiles
+from .scores.score_fusion import fuse_scores, select_members
 
 __all__ = [
     'PRESETS',

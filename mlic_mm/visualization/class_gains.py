@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlic_mm.evaluation.functional import Protocol, bootstrap_interval, evaluate_scores
+from mlic_mm.utils.atomic_write import atomic_write
 from mlic_mm.utils.plain_text import plain_text
-from mlic_mm.utils.whole_file import whole_file
 
 PLOTS = ('.svg', '.png', '.pdf')
 GAIN, LOSS, INK = '#1f5fbf', '#c2410c', '#1b1f27'
@@ -113,5 +113,5 @@ def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, poi
         for side in ('top', 'right', 'bottom'):
             axes.spines[side].set_visible(False)
         dates = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             figure.savefig(part, dpi=144, metadata=dates.get(path.suffix.lower()))

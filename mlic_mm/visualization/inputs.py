@@ -10,7 +10,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.evaluation.image_names import distinct_ids
+from mlic_mm.evaluation.scores.image_names import distinct_ids
 from mlic_mm.models.heads import map_channels
 from mlic_mm.models.layers import channels_first
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import jinja2
 
+from mlic_mm.utils.atomic_write import atomic_write
 from mlic_mm.utils.plain_text import plain_text
-from mlic_mm.utils.whole_file import whole_file
 
 _CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 TEMPLATES = Path(__file__).parent / 'templates'
@@ -31,5 +31,5 @@ def write_text(path: Path, text: str) -> None:
     Control characters, which names from files may hold and HTML may not, are written as escapes.
     """
     text = _CONTROL.sub(lambda match: plain_text(match[0]), text)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding='utf-8', errors='replace')  # names from files may hold half of a character

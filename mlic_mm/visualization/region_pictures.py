@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mlic_mm.utils.whole_file import whole_file
+from mlic_mm.utils.atomic_write import atomic_write
 
 PHOTO, PANEL, LINE, GAP = (320, 240), 178, 18, 14
 """Pixels: largest photograph, width of the text beside it, height of a line of text, space between tiles."""
@@ -75,7 +75,7 @@ def best_labels(scores: np.ndarray, targets: np.ndarray, classes: Sequence[str],
 def write_region_sheet(pictures: Sequence[RegionPicture], path: Path) -> None:
     """Write all pictures into one PNG, all of it or nothing; a file of that name is replaced."""
     sheet = _sheet([draw_regions(picture) for picture in pictures], _legend(pictures))
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         sheet.save(part, format='PNG', optimize=True)
 
 

@@ -13,8 +13,8 @@ from mmpretrain import ImageClassificationInferencer
 from PIL import Image
 
 from mlic_mm.apis import MultiLabelInferencer
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.models.classifiers.trained_classifier import build_classifier
-from mlic_mm.utils.config_file import read_config
 
 CLASSES = ('bird', 'cat', 'dog', 'sofa')
 CONFIG = """

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.label_cache import SETTLED
-from mlic_mm.datasets.nus_wide_lists import CONCEPTS
+from mlic_mm.datasets.nus_wide.lists import CONCEPTS
 
 LABELS = {
     'train': {

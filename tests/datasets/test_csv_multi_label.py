@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlic_mm.datasets import CSVMultiLabel
-from mlic_mm.datasets.csv_cells import BLANK, read_labels
-from mlic_mm.datasets.labels import clean_name
+from mlic_mm.datasets.csv_multi_label.cells import BLANK, read_labels
+from mlic_mm.utils.label_names import clean_name
 
 LISTS = 'a.jpg,dog;cat\nb.jpg,\nc.jpg,cat\n'
 COLUMNS = 'path,cat,dog,eel\na.jpg,1,1,0\nb.jpg,,-1,\nc.jpg,1,0,0\n'

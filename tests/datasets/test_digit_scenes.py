@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlic_mm.datasets import DigitScenes
-from mlic_mm.datasets._digit_drawing import Random, enlarge
-from mlic_mm.datasets._png import encode_palette_png
-from mlic_mm.datasets.digit_scenes import CLASSES, EXCLUSIONS, RULES, _scans, compose, main, write_digit_scenes
+from mlic_mm.datasets.digit_scenes.__main__ import main
+from mlic_mm.datasets.digit_scenes.drawing import Random, enlarge
+from mlic_mm.datasets.digit_scenes.png import encode_palette_png
+from mlic_mm.datasets.digit_scenes.scenes import CLASSES, EXCLUSIONS, RULES, _scans, compose, write_digit_scenes
 
 SMALL = dict(num_train=12, num_val=6)
 GOLDEN = {
@@ -72,8 +73,8 @@ def test_read_like_coco(folder: Path) -> None:
 
 def test_boxes_hold_the_ink(folder: Path) -> None:
     """Where a scene is drawn again without its digits, it differs inside the boxes only."""
-    from mlic_mm.datasets._digit_drawing import background
-    from mlic_mm.datasets.digit_scenes import draw_scene
+    from mlic_mm.datasets.digit_scenes.drawing import background
+    from mlic_mm.datasets.digit_scenes.scenes import draw_scene
 
     for index in range(12):
         pixels, _, digits = draw_scene(Random([0, 0, index]), _scans('train'), 112)

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from nus_wide_miniature import LABELS, build, contents, lines, miniature, settle
 
 from mlic_mm.datasets.label_cache import cached_labels
-from mlic_mm.datasets.nus_wide_lists import CONCEPTS
+from mlic_mm.datasets.nus_wide.lists import CONCEPTS
 
 GOOD = lines(LABELS['train'])
 

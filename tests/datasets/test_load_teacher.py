@@ -18,8 +18,8 @@ from mmpretrain.registry import MODELS
 from tiny_teacher import CLASSES, REGIONS, save_weights, write_proposals, write_teacher
 
 from mlic_mm.datasets import CSVMultiLabel, LoadTeacher, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache_writer import begin_cache, write_shard
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher, cache_key
+from mlic_mm.datasets.teacher_cache.writer import begin_cache, write_shard
 from mlic_mm.models.classifiers import Teacher
 
 BOX = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.2]])

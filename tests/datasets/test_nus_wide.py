@@ -12,7 +12,7 @@ from nus_wide_miniature import ALL, LABELS, ORDER, build, contents, lines, minia
 
 from mlic_mm.datasets.find_images import find_images
 from mlic_mm.datasets.from_config import dataset_from_config
-from mlic_mm.datasets.nus_wide_lists import CONCEPTS, parse_flags, parse_list
+from mlic_mm.datasets.nus_wide.lists import CONCEPTS, parse_flags, parse_list
 
 # The official layout
 

@@ -10,7 +10,7 @@ from nus_wide_miniature import build
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.find_images import find_images
-from mlic_mm.datasets.nus_wide_lists import CONCEPTS, parse_list, parse_names
+from mlic_mm.datasets.nus_wide.lists import CONCEPTS, parse_list, parse_names
 
 
 def unzipped(data_root: Path, name: str) -> bytes:

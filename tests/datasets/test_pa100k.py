@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mlic_mm.datasets import PA100K
-from mlic_mm.datasets.pa100k_annotation import ATTRIBUTES
+from mlic_mm.datasets.pa100k.annotation import ATTRIBUTES
 from mlic_mm.registry import DATASETS
 
 NUMBERS = dict(train=[1, 2, 3], val=[4], test=[5, 6])

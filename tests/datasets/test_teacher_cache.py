@@ -16,8 +16,8 @@ from mmengine.config import Config
 from tiny_teacher import save_weights, write_proposals, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache_writer import SHARD, begin_cache, is_done, write_shard
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher, cache_key
+from mlic_mm.datasets.teacher_cache.writer import SHARD, begin_cache, is_done, write_shard
 
 SETTINGS = dict(
     fingerprint=dict(weights='a', model='b', pipeline='c', proposals='d'),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mlic_mm.datasets import CropBox, LoadImage, WIDERAttribute
 from mlic_mm.datasets.transforms import image_io
-from mlic_mm.datasets.wider_attribute_annotation import ATTRIBUTES
+from mlic_mm.datasets.wider_attribute.annotation import ATTRIBUTES
 from mlic_mm.registry import DATASETS
 
 PUBLISHED = [1, 0, -1, 1, -1, -1, 0, 1, -1, -1, -1, -1, 1, -1]

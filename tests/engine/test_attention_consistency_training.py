@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from tiny_run import CLASSES, ToolProcess, write_config
 
 from mlic_mm.engine.launch import use_amp
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.label_graph import LabelGraphData
 
 # Pictures of 64 pixels have maps of 2 × 2 and, scaled, of 1 × 1.
 CONSISTENCY = """

@@ -8,8 +8,8 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 
+from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation import CorLoc, MLICMetric, get_protocol, shared_protocol
-from mlic_mm.evaluation.protocol_options import add_protocol_options, chosen_protocol
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from mmpretrain.structures import DataSample
 from tiny_spatial_context import NEEDS_MMDET, model_config
 from torch import Tensor, nn
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import EnsembleClassifier, LabelGraph, constant_labels
 from mlic_mm.models.heads import ConstantLabels
-from mlic_mm.utils.label_graph import LabelGraphData
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 EXAMPLE, IMAGES = torch.rand(2, 3, 32, 32), torch.rand(3, 3, 32, 32) * 2 - 1

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.label_graphs.data import LabelGraphData
 
 REPO = Path(__file__).resolve().parents[2]
 NAMES = ['dog', 'cat', 'cell phone']  # neither alphabetical nor by frequency

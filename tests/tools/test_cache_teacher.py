@@ -16,7 +16,7 @@ from tiny_run import REPO, ToolProcess
 from tiny_teacher import CLASSES, save_weights, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache_writer import SHARD
+from mlic_mm.datasets.teacher_cache.writer import SHARD
 from mlic_mm.models.classifiers.trained_classifier import build_classifier
 
 IMAGES = 3 * SHARD + 8

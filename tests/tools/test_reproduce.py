@@ -17,7 +17,7 @@ from mmengine.config import Config
 from tiny_run import REPO, ToolProcess, run, run_failing, write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
-from mlic_mm.utils.paper_tables import load_papers
+from mlic_mm.reproduction.paper_tables import load_papers
 
 # A row in seconds: 32 photographs, weights as they are drawn.
 QUICK = (
@@ -192,7 +192,7 @@ def test_what_does_not_exist(tmp_path, words, message):
 
 # A teacher and a student that starts from its exported weights: plain classifiers, each an epoch of 11 small images.
 HANDOVER = """
-from mlic_mm.utils.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
 paper = dict(title='Handover', authors='Nobody', year=2024)
 options = {'train_cfg.max_epochs': 1}
 student = dict(options=options | {'load_from': 'work_dirs/teacher/plain.pth'}, after={'work_dirs/teacher': '1/first'})
@@ -221,7 +221,7 @@ def handover(tmp_path, monkeypatch):
 
 BRING = """
 import sys; from pathlib import Path
-from mlic_mm.utils.paper_tables import load_papers
+from mlic_mm.reproduction.paper_tables import load_papers
 from table_run import Run
 paper = load_papers(sys.argv[1] + '/configs')['mine']
 Run(Path(sys.argv[1], 'runs'), paper, *paper.find('1/student'), 'full', 0).bring(None, 1)
@@ -283,7 +283,7 @@ LONG = BRING.replace("'1/student'", "'1/first'").replace('.bring(None, 1)', ".br
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_command_does_not_leave_a_training_that_nobody_knows_of(handover, capsys, tmp_path, number):
-    code = LONG.replace('\nRun(', '\nfrom mlic_mm.utils.command_line import command\ncommand(lambda _: Run(') + ')()'
+    code = LONG.replace('\nRun(', '\nfrom mlic_mm.cli.command import command\ncommand(lambda _: Run(') + ')()'
     env = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tools"}')
     process = subprocess.Popen(
         [sys.executable, '-c', code.replace('\n)()', ')()'), str(tmp_path)], env=env, start_new_session=True

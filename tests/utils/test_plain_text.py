@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlic_mm.utils.error_text import explain
+from mlic_mm.cli.explain import explain
 from mlic_mm.utils.plain_text import check_text, plain_text
 
 

@@ -14,7 +14,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import DATASETS, MODELS
 
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.utils.label_graph import LabelGraphData
+from mlic_mm.label_graphs.data import LabelGraphData
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 DRIVER = shutil.which('chromedriver')

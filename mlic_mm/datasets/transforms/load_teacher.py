@@ -5,8 +5,8 @@ import shlex
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mlic_mm.datasets.teacher_cache import TeacherCache
-from mlic_mm.datasets.teacher_fingerprint import teacher_fingerprint
+from mlic_mm.datasets.teacher_cache.cache import TeacherCache
+from mlic_mm.datasets.teacher_cache.fingerprint import teacher_fingerprint
 from mlic_mm.registry import TRANSFORMS
 
 from .load_proposals import add_boxes, check_sample

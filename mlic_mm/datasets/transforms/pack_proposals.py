@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from mmpretrain.datasets.transforms import PackInputs
 
-from mlic_mm.datasets.teacher_cache import CachedTeacher
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.registry import TRANSFORMS
 
 from .instances import instance_data

@@ -5,8 +5,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.run_checks import require_epochs
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -37,7 +37,7 @@ class AlternateBatchAugmentHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         require_epochs(runner, 'AlternateBatchAugmentHook alternates by epoch')
-        self._preprocessor: Any = bare_model(runner).data_preprocessor
+        self._preprocessor: Any = unwrap_model(runner).data_preprocessor
         self._augments = getattr(self._preprocessor, 'batch_augments', None)
         if self._augments is None or not any(self._augments.augments):
             raise ValueError(

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -32,7 +32,7 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Convert the model once; loading a checkpoint later keeps the layout."""
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
         kept = []

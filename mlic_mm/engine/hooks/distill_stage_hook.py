@@ -5,8 +5,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlic_mm.engine.bare_model import bare_model
 from mlic_mm.engine.run_checks import require_epochs, require_unused_parameters
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -38,7 +38,7 @@ class DistillStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that there are two stages."""
-        model: Any = bare_model(runner)
+        model: Any = unwrap_model(runner)
         if not hasattr(model, 'stage'):
             raise ValueError(
                 f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or "
@@ -55,7 +55,7 @@ class DistillStageHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the stage of this epoch."""
-        model: Any = bare_model(runner)
+        model: Any = unwrap_model(runner)
         model.stage = 1 if runner.epoch + 1 < self.epoch else 2
         if self.epoch == runner.epoch + 1:
             runner.logger.info(f'epoch {self.epoch}: stage 2, labels and predictions')

@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.models.batch_augments import keep_ignored
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import HOOKS
@@ -22,7 +22,7 @@ class KnownLabelsHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Change what is not changed yet; loops by iterations call this once, before the first."""
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         changed = leave_out_unknown(model)
         if changed:
             runner.logger.info(f'ignored labels (−1) are left out of {", ".join(changed)}')

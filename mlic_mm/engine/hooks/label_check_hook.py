@@ -6,9 +6,9 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
-from mlic_mm.utils.checkpoint_weights import check_weights_fit, misfit, plain_names, stated_classes
+from mlic_mm.safe_load.checkpoint_weights import check_weights_fit, misfit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 
@@ -55,10 +55,10 @@ class LabelCheckHook(Hook):
         if found and classes:
             check_same_classes(classes, found, name, source)
         # mmengine leaves a tensor of another shape, or of no name, as it was initialised, with only a warning.
-        check_weights_fit(bare_model(runner), checkpoint, source)
+        check_weights_fit(unwrap_model(runner), checkpoint, source)
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         head = getattr(model, 'head', None)
         reference: tuple[str, tuple[str, ...]] | None = None
         for kind, loader in loaders.items():
@@ -95,7 +95,7 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
     Raises:
         CheckpointError: Nothing fits.
     """
-    model = bare_model(runner)
+    model = unwrap_model(runner)
     own, found = model.state_dict(), plain_names(checkpoint)
     anew = [
         key

@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlic_mm.engine.bare_model import find_module
+from mlic_mm.engine.unwrap_model import find_module
 from mlic_mm.registry import HOOKS
 
 

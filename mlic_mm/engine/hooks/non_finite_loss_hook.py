@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -29,7 +29,7 @@ class NonFiniteLossHook(Hook):
                 self._check(runner, module, output)
 
         # A forward hook sees the losses of every kind of train_step, and before backward.
-        self._handle = bare_model(runner).register_forward_hook(check, with_kwargs=True)
+        self._handle = unwrap_model(runner).register_forward_hook(check, with_kwargs=True)
 
     def after_train(self, runner: Runner) -> None:
         self._handle.remove()

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mlic_mm.datasets.from_config import target_rows
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -44,7 +44,9 @@ class PositiveRatioHook(Hook):
             self._set(runner)
 
     def _set(self, runner: Runner) -> None:
-        losses: list[Any] = [module for module in bare_model(runner).modules() if hasattr(module, 'set_positive_ratio')]
+        losses: list[Any] = [
+            module for module in unwrap_model(runner).modules() if hasattr(module, 'set_positive_ratio')
+        ]
         if not losses:
             raise ValueError(
                 'PositiveRatioHook: no loss of the model weights by the share of positives; set '

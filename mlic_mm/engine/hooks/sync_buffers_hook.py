@@ -8,7 +8,7 @@ from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mlic_mm.engine.bare_model import bare_model
+from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
 
 
@@ -48,7 +48,7 @@ class SyncBuffersHook(Hook):
 
     def _sync(self, runner: Runner) -> None:
         if self._apart and is_distributed():
-            models = [bare_model(runner), *(hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook))]
+            models = [unwrap_model(runner), *(hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook))]
             buffers = [buffer for model in models for buffer in model.buffers()]
             buffers = [torch.view_as_real(buffer) if buffer.is_complex() else buffer for buffer in buffers]
             # In float64 the mean of equal numbers is that number, for any number of processes.

@@ -10,9 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mlic_mm.engine.bare_model import find_module
 from mlic_mm.engine.plateau import Plateau
 from mlic_mm.engine.run_checks import require_epochs, require_unused_parameters
+from mlic_mm.engine.unwrap_model import find_module
 from mlic_mm.registry import HOOKS
 
 

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 from mlic_mm.registry import METRICS
 
-from ..score_dump import ScoreDump, check_npz_name
+from ..scores.score_dump import ScoreDump, check_npz_name
 from .collected_scores import SampleKey
 from .score_metric import ScoreMetric
 
@@ -18,7 +18,7 @@ class DumpScores(ScoreMetric):
     """Writes scores, targets, image ids and paths of a test as :class:`mlic_mm.evaluation.ScoreDump`.
 
     An image without ``img_id`` is named by its path, or else by its index in the data set; so are those whose
-    ``img_id`` is the same (:func:`mlic_mm.evaluation.image_names.distinct_ids`).
+    ``img_id`` is the same (:func:`mlic_mm.evaluation.scores.image_names.distinct_ids`).
 
     Args:
         out_file (str | Path): ``.npz`` file to write, by the main process.

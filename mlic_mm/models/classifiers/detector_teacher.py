@@ -11,11 +11,11 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
+from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.checks import check_same_classes
-from mlic_mm.utils.config_types import type_class
-from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector
 
 from .teacher import tapped
 

@@ -11,8 +11,8 @@ from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.config_file import read_config
 
 from .trained_classifier import Labels, build_classifier, common_labels
 

@@ -12,8 +12,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models.heads.region_samples import objects_of, refuse_export
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.mmdet_parts import register_mmdet
 
 Feats = tuple[Tensor, ...]
 

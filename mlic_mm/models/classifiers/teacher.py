@@ -11,10 +11,10 @@ from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.config_files.config_file import read_config
 from mlic_mm.models.heads import WSDDNHead
 from mlic_mm.models.layers import fuse_branches, select_regions
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.utils.config_file import read_config
 
 from .ensemble_classifier import EnsembleClassifier
 from .trained_classifier import Labels, build_classifier, common_labels

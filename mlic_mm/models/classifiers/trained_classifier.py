@@ -9,10 +9,10 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
-from mlic_mm.utils.checkpoint import load_checkpoint
-from mlic_mm.utils.checkpoint_weights import check_weights_fit, plain_names, stated_classes
+from mlic_mm.config_files.config_types import type_class
+from mlic_mm.safe_load.checkpoint import load_checkpoint
+from mlic_mm.safe_load.checkpoint_weights import check_weights_fit, plain_names, stated_classes
 from mlic_mm.utils.checks import check_same_classes
-from mlic_mm.utils.config_types import type_class
 
 Labels = dict[str, tuple[str, ...]]
 """Label names by what states them, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""

@@ -12,10 +12,9 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
-from mlic_mm.models.layers import FUSIONS, fuse_logits
-from mlic_mm.models.patch_generators import ContextExpand
+from mlic_mm.models.layers import FUSIONS, ContextExpand, fuse_logits
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS, TASK_UTILS
-from mlic_mm.utils.mmdet_parts import register_mmdet
 
 from .patch_targets import BRANCHES, patch_targets
 from .region_samples import objects_of, original_scale, proposals_of, refuse_export

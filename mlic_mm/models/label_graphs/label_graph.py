@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models.layers import AttentionGraphConv, GraphConv, ResidualGraphBlock
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.label_graph import LabelGraphData
 
 LAYERS = ('gcn', 'weighted', 'attention', 'residual')
 # Below this many labels a dense (C, C) product is faster than a sparse one.

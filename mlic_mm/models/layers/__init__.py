@@ -1,6 +1,7 @@
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
 from .channel_attention import POOLINGS, ChannelAttention
+from .context_expand import ContextExpand
 from .feature_map import channels_first, feature_map
 from .fusion import FUSIONS, fuse_logits
 from .graph_conv import GraphConv
@@ -12,6 +13,7 @@ __all__ = [
     'POOLINGS',
     'AttentionGraphConv',
     'ChannelAttention',
+    'ContextExpand',
     'GraphConv',
     'ResidualGraphBlock',
     'aggregate',

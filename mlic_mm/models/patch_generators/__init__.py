@@ -1,6 +1,5 @@
 """Proposals: where objects may be. What needs OpenCV's contrib build or mmdet says so when it is built."""
 
-from .context_expand import ContextExpand
 from .edge_boxes_generator import EdgeBoxesGenerator
 from .patch_generator import PatchGenerator
 from .recall import proposal_recall
@@ -8,7 +7,6 @@ from .rpn_generator import RPNGenerator
 from .selective_search_generator import SelectiveSearchGenerator
 
 __all__ = [
-    'ContextExpand',
     'EdgeBoxesGenerator',
     'PatchGenerator',
     'RPNGenerator',

@@ -11,9 +11,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 
+from mlic_mm.config_files.config_types import type_name
+from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
 from mlic_mm.registry import TASK_UTILS
-from mlic_mm.utils.config_types import type_name
-from mlic_mm.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
 
 from .patch_generator import PatchGenerator
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.checkpoint import UnsafeCheckpointError
+from mlic_mm.safe_load.checkpoint import UnsafeCheckpointError
 
 CLASSES = ('bird', 'cat', 'dog', 'sofa')
 

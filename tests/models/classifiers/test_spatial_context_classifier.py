@@ -13,8 +13,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mlic_mm.models import SpatialContextClassifier, Teacher
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
-from mlic_mm.utils.mmdet_parts import register_mmdet
 
 HAS_MMDET = find_spec('mmdet') is not None and find_spec('mmcv._ext') is not None
 needs_mmdet = pytest.mark.skipif(not HAS_MMDET, reason="no mmdet with mmcv's compiled ops: make test installs them")

@@ -5,8 +5,8 @@ from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import DeepLIFTHead, LabelGraph
-from mlic_mm.utils.label_graph import LabelGraphData
 
 
 def graph_of(num_classes: int, width: int = 12) -> LabelGraphData:

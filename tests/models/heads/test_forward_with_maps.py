@@ -7,10 +7,10 @@ from mmengine.registry import MODELS
 from mmpretrain.models.necks import GlobalAveragePooling
 from torch import nn
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import DeepLIFTHead
 from mlic_mm.models.heads import check_gives_maps, forward_with_maps
 from mlic_mm.models.necks import VGGNeck
-from mlic_mm.utils.label_graph import LabelGraphData
 
 Feats = tuple[torch.Tensor, ...]
 

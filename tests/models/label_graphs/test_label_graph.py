@@ -3,9 +3,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import LabelGraph
 from mlic_mm.models.label_graphs.label_graph import edge_weights, with_self_loops
-from mlic_mm.utils.label_graph import LabelGraphData
 
 CLASSES = ('cat', 'dog', 'sofa')
 TARGETS = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 0], [0, 1, 1], [0, 0, 1], [0, 0, 1]])

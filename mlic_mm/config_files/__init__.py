@@ -1,0 +1,1 @@
+"""Configs of mmengine: reading them, and the classes that their types name."""

@@ -1,0 +1,146 @@
+"""Read a user's table of images and tell its columns by their names."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from mlic_mm.utils.label_names import hint
+
+from ..transforms.image_io import ENDINGS
+from .cells import read_flag
+
+Row = tuple[int, list[str]]
+"""Line number in the file and stripped cells."""
+
+# Names as in `plain_name`. Of the first kind is the column of paths, of the second where there is none of the first.
+# fmt: off
+_PATHS = frozenset({
+    'path', 'paths', 'imgpath', 'imagepath', 'filepath', 'image', 'images', 'img', 'filename', 'filenames', 'fname',
+    'file', 'imagename', 'imgname', 'imagefile', 'imgfile', 'imageindex', 'imagefilename', 'imgfilename', 'photo',
+    'picture', 'name',
+})
+_IDS = frozenset({'id', 'imageid', 'imgid', 'fileid', 'photoid', 'uid', 'key', 'index'})
+_LISTS = frozenset({
+    'label', 'labels', 'labelname', 'labelnames', 'tag', 'tags', 'class', 'classes', 'classname', 'classnames',
+    'category', 'categories', 'finding', 'findings', 'findinglabels', 'attribute', 'attributes', 'attributeids',
+    'target', 'targets', 'annotation', 'annotations', 'concepts', 'keywords', 'genre', 'genres',
+})
+_BOOKKEEPING = frozenset({
+    'split', 'subset', 'partition', 'fold', 'kfold', 'group', 'istrain', 'istraining', 'isval', 'isvalid',
+    'isvalidation', 'istest',
+})
+# fmt: on
+_INDEX = ('', 'unnamed0', 'unnamed01', 'index', 'level0')
+
+
+def plain_name(name: str) -> str:
+    """Return the letters and digits of a column's name in lower case: ``Image Index`` is ``imageindex``."""
+    return ''.join(char for char in name.lower() if char.isalnum())
+
+
+def is_list_name(name: str) -> bool:
+    """Whether a column of this name usually holds lists of labels."""
+    return plain_name(name) in _LISTS
+
+
+def is_bookkeeping(name: str) -> bool:
+    """Whether a column of this name usually says which images are for training and which for testing."""
+    return plain_name(name) in _BOOKKEEPING
+
+
+def is_image_name(cell: str) -> bool:
+    """Whether a cell ends as the name of an image does."""
+    return cell.lower().endswith(ENDINGS)
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Whether a first row has the name of a column that is known: of paths, or of lists of labels."""
+    names = [plain_name(cell) for cell in cells]
+    if any(map(is_image_name, cells)):
+        return False
+    known = names[0] in _IDS or names[0] in _INDEX or any(name in _PATHS for name in names)
+    return known or any(name in _LISTS for name in names[1:])
+
+
+def read_rows(path: str, delimiter: str) -> list[Row]:
+    """Return the rows that are not blank.
+
+    Raises:
+        ValueError: Not UTF-8, empty, or quotes that do not end; the message names file, line and cure.
+    """
+    with open(path, 'rb') as file:
+        raw = file.read()
+    try:
+        text = raw.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = raw.count(b'\n', 0, error.start) + 1
+        wide = raw[:2] in (b'\xff\xfe', b'\xfe\xff')
+        raise ValueError(
+            f'{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8, for '
+            f'example with `iconv -f {"UTF-16" if wide else "WINDOWS-1252"} -t UTF-8`'
+        ) from None
+    # Columns that are lined up by several blanks have one delimiter between them.
+    reader = csv.reader(
+        io.StringIO(text, newline=''), delimiter=delimiter, strict=True, skipinitialspace=delimiter == ' '
+    )
+    rows = []
+    start = 1
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            while delimiter == ' ' and cells and not cells[-1]:
+                cells.pop()  # blanks at the end of a line
+            if any(cells):
+                rows.append((start, cells))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f'{path}:{start}: {error}; check the quotes from this line on') from None
+    if not rows:
+        raise ValueError(f'{path}: the file is empty; expected a line per image')
+    return rows
+
+
+def find_columns(
+    path: str, names: Sequence[str], rows: Sequence[Row], path_column: str | None, label_column: str | None
+) -> tuple[int, list[int]]:
+    """Return the column of the paths and those of the labels; the index of a pandas frame is none of them.
+
+    Args:
+        path (str): The file, for messages.
+        names (Sequence[str]): The header.
+        rows (Sequence): The others, all as long as the header.
+        path_column (str, optional): Name of the column of the paths.
+        label_column (str, optional): Name of the one column of labels, which is not that of the paths.
+
+    Raises:
+        ValueError: There is no column of that name, or more than one may be meant.
+    """
+    for asked in (path_column, label_column):
+        if asked is not None and asked not in names:
+            raise ValueError(f'{path}: no column {asked!r}{hint(asked, names)}')
+    if path_column is not None:
+        column = list(names).index(path_column)
+        return column, [i for i in range(len(names)) if i != column]
+    columns = [i for i, name in enumerate(names) if name != label_column]
+    while len(columns) > 2 and plain_name(names[columns[0]]) in _INDEX:
+        if not all(cells[columns[0]].isdecimal() for _, cells in rows):
+            break
+        columns = columns[1:]
+    if not columns:
+        raise ValueError(f'{path}: every column is called {label_column!r}; name the columns of paths and labels')
+    column = columns[0]
+    if plain_name(names[column]) not in _PATHS:
+        # A label may be called "image": flags are no paths.
+        others = [
+            i
+            for i in columns
+            if plain_name(names[i]) in _PATHS and not all(read_flag(cells[i]) is not None for _, cells in rows)
+        ]
+        if len(others) > 1:
+            raise ValueError(
+                f'{path}: {" and ".join(repr(names[i]) for i in others)} may be the paths; set path_column to one'
+            )
+        if others:
+            columns = columns[plain_name(names[column]) in _IDS :]  # a number beside the path is no label
+            column = others[0]
+    return column, [i for i in columns if i != column]

@@ -1,0 +1,5 @@
+"""NUS-WIDE."""
+
+from .dataset import NUSWIDE
+
+__all__ = ['NUSWIDE']

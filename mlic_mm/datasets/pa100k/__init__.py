@@ -1,0 +1,5 @@
+"""PA-100K."""
+
+from .dataset import PA100K
+
+__all__ = ['PA100K']

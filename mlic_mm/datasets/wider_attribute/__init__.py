@@ -1,0 +1,5 @@
+"""WIDER Attribute."""
+
+from .dataset import WIDERAttribute
+
+__all__ = ['WIDERAttribute']

@@ -1,0 +1,1 @@
+"""Scores of a whole data set: files, alignment by image, and fusion."""

@@ -1,0 +1,81 @@
+"""Results that mmengine's ``DumpResults`` (mmpretrain's ``tools/test.py --out``) wrote, as a score dump."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlic_mm.safe_load.safe_pickle import load_pickle
+from mlic_mm.utils.plain_text import plain_text
+
+from .npz_reader import check_memory
+from .score_dump import ScoreDump
+
+
+def read_result_pickle(path: str | Path, classes: Sequence[str]) -> ScoreDump:
+    """Read a list of samples with ``pred_score`` and ``gt_score`` or ``gt_label``; nothing in it is ever executed.
+
+    Such a file holds no class names. Images are named as :class:`mlic_mm.DumpScores` names them: by ``img_id``, else
+    path, else index; by path where ids occur twice.
+
+    Args:
+        path (str | Path): ``.pkl`` or ``.pickle``.
+        classes (Sequence[str]): Names in the order of the model's outputs.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Other contents, another number of classes, or more scores than a file of its size can hold.
+    """
+    samples = load_pickle(path)
+    if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):
+        raise ValueError(f'{path} is no list of samples: give what tools/test.py --out or DumpResults wrote')
+    keys = ('img_id', 'img_path', 'sample_idx')
+    for position, sample in enumerate(samples):
+        for key in keys:
+            if not isinstance(sample.get(key), str | int | float | None):
+                raise ValueError(f'{key} of image {position} of {path} is a {type(sample[key]).__name__}, not a name')
+    ids = [
+        str(next((sample[key] for key in keys if sample.get(key) is not None), position))
+        for position, sample in enumerate(samples)
+    ]
+    paths = [str(sample.get('img_path') or '') for sample in samples]
+    text = max(map(len, ids)) + max(map(len, paths))
+    try:  # a pickle may repeat one row or text without end, and the names of classes come from elsewhere
+        check_memory(len(samples) * (5 * len(classes) + 4 * text), path)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}; is it from a stranger?') from error
+    scores = np.empty((len(samples), len(classes)), np.float32)
+    targets = np.zeros(scores.shape, np.int8)
+    for row, sample in enumerate(samples):
+        where = f'image {plain_text(ids[row])} of {path}'
+        scores[row] = _numbers(sample, 'pred_score', len(classes), where)
+        if 'gt_score' in sample:
+            soft = _numbers(sample, 'gt_score', len(classes), where)
+            with np.errstate(invalid='ignore'):  # what does not fit differs afterwards
+                targets[row] = soft
+            if not np.array_equal(targets[row], soft):
+                raise ValueError(f'gt_score of {where} must be 1, 0 or -1, got {soft.tolist()}')
+        else:
+            labels = _numbers(sample, 'gt_label', None, where)
+            if not all(0 <= label < len(classes) and label == np.floor(label) for label in labels):
+                raise ValueError(f'gt_label {labels.tolist()} of {where} is outside 0 … {len(classes) - 1}')
+            targets[row, labels.astype(np.int64)] = 1
+    return ScoreDump(scores, targets, np.array(ids), np.array(paths), tuple(classes)).with_distinct_ids()
+
+
+def _numbers(sample: dict, key: str, size: int | None, where: str) -> np.ndarray:
+    values: Any = sample.get(key)
+    if values is None:
+        cure = 'a multi-label head sets pred_score, PackInputs packs gt_score or gt_label'
+        raise ValueError(f'{where} has no {key}: {cure}')
+    if not isinstance(values, np.ndarray | list | tuple | int | float):
+        raise ValueError(f'{key} of {where} is no row of numbers, but a {type(values).__name__}')
+    if isinstance(values, list | tuple) and not all(isinstance(value, int | float) for value in values):
+        raise ValueError(f'{key} of {where} is no row of numbers')
+    values = np.atleast_1d(np.asarray(values))
+    if values.ndim != 1 or values.dtype.kind not in 'fiub':
+        raise ValueError(f'{key} of {where} is no row of numbers, but {values.dtype} of shape {values.shape}')
+    if size is not None and len(values) != size:
+        raise ValueError(f'{key} of {where} has {len(values)} numbers, and there are {size} class names')
+    return values

@@ -1,0 +1,1 @@
+"""Read what strangers wrote: pickles, checkpoints and downloads, without executing anything of them."""
