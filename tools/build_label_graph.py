@@ -24,7 +24,6 @@ from mmengine.registry import init_default_scope
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone runs its own package, installed or not
 
 from mlic_mm.cli.command import CommandParser, ConfigOptions, command
-from mlic_mm.cli.explain import nearest_name
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.label_graphs.embeddings import label_embeddings
@@ -32,6 +31,7 @@ from mlic_mm.label_graphs.foreign_pickle import embeddings_from_pickle, graph_fr
 from mlic_mm.registry import DATASETS
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes, check_same_names
+from mlic_mm.utils.choices import did_you_mean
 from mlic_mm.utils.json_file import read_json
 from mlic_mm.utils.plain_text import plain_text
 
@@ -122,7 +122,7 @@ def check_aliases(aliases: Sequence[str], classes: Sequence[str]) -> None:
     """Refuse words for a label that there is not."""
     for name, _, words in (alias.partition('=') for alias in aliases):
         if name not in classes:
-            known = nearest_name(name, classes) or f'; the labels are {", ".join(classes[:10])}'
+            known = did_you_mean(name, classes, 1, listed=10)
             raise ValueError(f'--alias {name}={words}: there is no label {name!r}{known}')
 
 

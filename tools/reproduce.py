@@ -33,9 +33,10 @@ from mlic_mm.cli.command import CommandParser, ConfigOptions, command, stop_stat
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 from mlic_mm.reproduction.page import Difference, Outcome, write_table
-from mlic_mm.reproduction.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers, nearest
+from mlic_mm.reproduction.paper_tables import DATA, Paper, Recipe, Row, Table, load_papers
 from mlic_mm.reproduction.table_figures import RowFigures, measured_figures
 from mlic_mm.safe_load.pretrained import cached_path, pretrained_sources
+from mlic_mm.utils.choices import did_you_mean
 
 MINI_NOTE = (
     'Small data, small backbone (EfficientNet-Lite0 at 112 to 160 pixels; VOC07-mini and PA-100K-mini, own splits; '
@@ -188,7 +189,7 @@ def describe(root: Path, paper: Paper, table: Table, row: Row, args: argparse.Na
 def find_paper(papers: dict[str, Paper], name: str) -> Paper:
     """Return a paper by its folder; raise ValueError that names the nearest."""
     if name not in papers:
-        raise ValueError(f'no paper {name!r}{nearest(name, papers)}')
+        raise ValueError(f'no paper {name!r}{did_you_mean(name, papers, 1, listed=6)}')
     return papers[name]
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import functools
 import logging
 import multiprocessing
@@ -18,6 +17,8 @@ from typing import Any, NoReturn, TypeVar
 from mmengine.config import DictAction
 from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
+
+from mlic_mm.utils.choices import did_you_mean
 
 from .explain import explain
 
@@ -63,12 +64,8 @@ class CommandParser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            near = [difflib.get_close_matches(word.split('=')[0], self._option_string_actions, 1) for word in unknown]
-            hints = [
-                f'{word} (did you mean {match[0]}?)' if match else word
-                for word, match in zip(unknown, near, strict=True)
-            ]
-            self.error(f'unknown: {" ".join(hints)}')
+            near = [did_you_mean(word.split('=')[0], self._option_string_actions, 1, listed=0) for word in unknown]
+            self.error(f'unknown: {" ".join(unknown)}{"".join(dict.fromkeys(near))}')
         return known
 
     def error(self, message: str) -> NoReturn:

@@ -1,19 +1,19 @@
 """What went wrong, in one line: the part of the config that could not be built, and what was meant."""
 
 import contextlib
-import difflib
 import inspect
 import os
 import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.registry import Registry
 
+from mlic_mm.utils.choices import did_you_mean
 from mlic_mm.utils.plain_text import plain_text
 
-__all__ = ['explain', 'nearest_name', 'unknown_type']
+__all__ = ['explain', 'unknown_type']
 
 LONGEST = 1500
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -21,6 +21,9 @@ OWN = (f'{_PACKAGE}{os.sep}', f'{_PACKAGE.parent / "tools"}{os.sep}')
 """How the paths of our own code begin."""
 # Whose message says what is wrong, without the name of the exception and the line of the code.
 PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
+
+OPTION = re.compile(r'\w+=')
+"""How a message about an option of a part begins, which does not name the part."""
 
 CURES = {
     'Expected more than 1 value per channel': 'a batch has one image; set train_dataloader.drop_last=True',
@@ -60,7 +63,7 @@ def _of_a_part(error: BaseException, text: str) -> str:
         wrong = text.rpartition('argument ')[2].strip("'")
         with contextlib.suppress(TypeError, ValueError):
             known = [name for name in inspect.signature(built).parameters if name not in ('self', 'args', 'kwargs')]
-            meant = nearest_name(wrong, known) or f'; it takes {", ".join(known)}'
+            meant = did_you_mean(wrong, known, 1)
             return f'{built.__name__} has no argument {wrong!r}{meant}'
     if isinstance(error, KeyError) and ' ' not in text:
         text = f'no key {text!r} in the config or the data{_place(error)}'
@@ -70,8 +73,10 @@ def _of_a_part(error: BaseException, text: str) -> str:
     name = getattr(built, '__name__', None)
     # Errors of our own name what they are about; those of other packages often not.
     own = bool(frames) and frames[-1].f_code.co_filename.startswith(OWN)
-    if own or (name and name in text):
+    if name and name in text:
         return text
+    if own:
+        return f'{name}: {text}' if name and not name.endswith('Runner') and OPTION.match(text) else text
     if name and not name.endswith('Runner'):
         return f'{name} cannot be built: {text}'
     return text if isinstance(error, OSError) or 'line ' in text else text + _place(error)
@@ -80,15 +85,8 @@ def _of_a_part(error: BaseException, text: str) -> str:
 def unknown_type(kind: str, registry: Registry) -> str:
     """Say that a registry does not know a name, and which it may be meant for."""
     names = [name for name in dict.fromkeys(_names(registry)) if name != kind]
-    meant = nearest_name(kind, names, 3) or '; check its spelling and custom_imports'
+    meant = did_you_mean(kind, names, listed=0) or '; check its spelling and custom_imports'
     return f'type={kind!r}: there is no such {registry.name}{meant}'
-
-
-def nearest_name(name: str, known: Sequence[str], most: int = 1) -> str:
-    """Return ``, did you mean …?`` with the nearest of the known names; an empty text where none is near."""
-    lower = {other.lower(): other for other in reversed(known)}
-    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, most, 0.6)]
-    return f', did you mean {" or ".join(map(repr, near))}?' if near else ''
 
 
 def _names(registry: Registry) -> Iterator[str]:

@@ -11,8 +11,9 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import VOC
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.choices import did_you_mean
 from mlic_mm.utils.json_file import MOST_PIXELS
-from mlic_mm.utils.label_names import hint, unique_classes
+from mlic_mm.utils.label_names import unique_classes
 
 from .multi_label_base import MultiLabelBase
 
@@ -102,7 +103,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             if not foreign or difflib.get_close_matches(name, known, cutoff=0.75):
                 raise ValueError(
                     f"metainfo['classes'][{label}] = {name!r} is not a label of VOC, and no object in "
-                    f'{self.ann_prefix} is called so{hint(name, known)}'
+                    f'{self.ann_prefix} is called so{did_you_mean(name, known)}'
                 )
         if others:
             named = ', '.join(f'{name} ({number})' for name, number in others.most_common(5))

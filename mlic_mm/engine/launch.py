@@ -14,10 +14,11 @@ from mmengine.registry import LOOPS, OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mlic_mm.cli.command import is_main_process
-from mlic_mm.cli.explain import nearest_name, unknown_type
+from mlic_mm.cli.explain import unknown_type
 from mlic_mm.config_files.config_file import ConfigError, read_config, require_keys
 from mlic_mm.config_files.config_types import type_class, type_name
 from mlic_mm.utils.atomic_write import check_can_write
+from mlic_mm.utils.choices import did_you_mean
 
 from .atomic_checkpoints import write_checkpoints_atomically
 from .tool_runner import ToolRunner
@@ -119,7 +120,7 @@ def prepare_training(cfg: Config) -> None:
         known = [name for name in inspect.signature(loop).parameters if name not in ('runner', 'dataloader')]
         for key in cfg.train_cfg:
             if key not in (*known, 'type', 'by_epoch'):
-                meant = nearest_name(key, known) or f'; it takes {", ".join(known)}'
+                meant = did_you_mean(key, known, 1)
                 raise ConfigError(f'{cfg.filename}: {loop.__name__} (train_cfg) has no argument {key!r}{meant}')
     if not by_iteration:
         return

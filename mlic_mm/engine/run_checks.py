@@ -8,8 +8,8 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mlic_mm.cli.explain import nearest_name
 from mlic_mm.evaluation import MLICMetric, evaluate_scores
+from mlic_mm.utils.choices import did_you_mean
 
 __all__ = ['check_monitors', 'require_epochs', 'require_unused_parameters']
 
@@ -66,7 +66,7 @@ def check_monitors(runner: Runner) -> None:
             known = list(inspect.signature(runner.save_checkpoint).parameters)
             for name in hook.args or {}:
                 if name not in known:
-                    raise ValueError(f'{type(hook).__name__} has no argument {name!r}{nearest_name(name, known)}')
+                    raise ValueError(f'{type(hook).__name__} has no argument {name!r}{did_you_mean(name, known, 1)}')
     if runner.cfg.get('val_evaluator') is None:
         return
     metrics = runner.build_evaluator(copy.deepcopy(runner.cfg.val_evaluator)).metrics
@@ -81,7 +81,7 @@ def check_monitors(runner: Runner) -> None:
             if name != 'auto' and name not in given:
                 raise ValueError(
                     f'{type(hook).__name__}: {option}={name!r}, but validation gives no such figure'
-                    + (nearest_name(name, given) or f'; it gives {", ".join(given)}')
+                    + did_you_mean(name, given, 1, listed=len(given))
                 )
 
 

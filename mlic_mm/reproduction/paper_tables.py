@@ -7,7 +7,6 @@
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mlic_mm.config_files.config_file import read_config
+from mlic_mm.utils.choices import did_you_mean
 
 __all__ = ['Paper', 'Recipe', 'Row', 'Table', 'load_papers']
 
@@ -125,7 +125,7 @@ class Table:
         for pattern in patterns:
             found = {name for name in names if fnmatchcase(name, pattern)}
             if not found:
-                raise ValueError(f'table {self.name} has no row {pattern!r}{nearest(pattern, names)}')
+                raise ValueError(f'table {self.name} has no row {pattern!r}{did_you_mean(pattern, names, 1, listed=6)}')
             chosen |= found
         return [row for row in self.rows if row.name in chosen]
 
@@ -142,7 +142,7 @@ class Paper:
     def table(self, name: str) -> Table:
         """Return a table by its name; raise ValueError that names the nearest."""
         if name not in self.tables:
-            raise ValueError(f'{self.name} has no table {name!r}{nearest(name, self.tables)}')
+            raise ValueError(f'{self.name} has no table {name!r}{did_you_mean(name, self.tables, 1, listed=6)}')
         return self.tables[name]
 
     def find(self, reference: str) -> tuple[Table, Row]:
@@ -151,7 +151,8 @@ class Paper:
         table = self.table(table_name)
         row = next((row for row in table.rows if row.name == row_name), None)
         if row is None:
-            raise ValueError(f'{self.name}: no row {reference!r}{nearest(row_name, [row.name for row in table.rows])}')
+            names = [row.name for row in table.rows]
+            raise ValueError(f'{self.name}: no row {reference!r}{did_you_mean(row_name, names, 1, listed=6)}')
         return self.find(row.same_as) if row.same_as else (table, row)
 
     @cached_property
@@ -233,12 +234,3 @@ def _check_order(paper: Paper, table: Table, row: Row, data: str, later: tuple[s
         raise ValueError(f'{paper.name}: rows that wait for each other: {" after ".join([*later, name])}')
     for needed in paper.rows_before(row, data).values():
         _check_order(paper, *needed, data, (*later, name))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the words that suggest a known name, or list some."""
-    known = list(known)
-    found = get_close_matches(name, known, n=1, cutoff=0.4)
-    if found:
-        return f'; did you mean {found[0]!r}?'
-    return f'; there are {", ".join(known[:6])}{" …" if len(known) > 6 else ""}'

@@ -1,8 +1,9 @@
 """Checks on label names shared by the data sets."""
 
-import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from .choices import did_you_mean
 
 _ZERO_WIDTH = dict.fromkeys((*range(0x200B, 0x2010), 0x2060, 0xFEFF))
 
@@ -71,14 +72,7 @@ def select_classes(asked: Sequence[str] | None, known: Sequence[str], source: st
     asked = unique_classes(asked, 'metainfo')
     for index, name in enumerate(asked):
         if name not in known:
-            raise ValueError(f"metainfo['classes'][{index}] = {name!r} is not a label of {source}{hint(name, known)}")
+            raise ValueError(
+                f"metainfo['classes'][{index}] = {name!r} is not a label of {source}{did_you_mean(name, known)}"
+            )
     return asked
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown label: the closest known names, else all of them (at most 20)."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3)
-    if close:
-        return f'; did you mean {" or ".join(map(repr, close))}?'
-    return f'; it knows {", ".join(known[:20])}' + (f' and {len(known) - 20} more' if len(known) > 20 else '')

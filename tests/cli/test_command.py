@@ -67,7 +67,7 @@ def options(*words):
     [
         (
             ['c.py', '--work-dri', 'w'],
-            'error: unknown: --work-dri (did you mean --work-dir?) w; train.py --help lists all',
+            "error: unknown: --work-dri w; did you mean '--work-dir'?; train.py --help lists all",
         ),
         ([], 'error: the following arguments are required: config; train.py --help'),
         (['c.py', '--cfg-options', 'foo'], 'error: --cfg-options foo: write KEY=VALUE, such as'),
@@ -103,7 +103,7 @@ def test_names_that_are_unknown_come_with_the_nearest():
     assert "'mlic_mm.DeepLIFTHead'" in built(type='mlic_mm.DeepLIFTHed')
     assert "'mmpretrain.ResNet'" in built(type='mmpretrain.RestNet', depth=18)
     assert built(type='Zyzzyva') == "type='Zyzzyva': there is no such model; check its spelling and custom_imports"
-    assert built(type='mmpretrain.ResNet', deph=18) == "ResNet has no argument 'deph', did you mean 'depth'?"
+    assert built(type='mmpretrain.ResNet', deph=18) == "ResNet has no argument 'deph'; did you mean 'depth'?"
 
 
 def wait_for_the_end(ready, errors, rename):

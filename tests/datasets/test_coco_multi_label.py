@@ -70,7 +70,7 @@ def test_class_order_and_subsets(tmp_path: Path) -> None:
     ('options', 'error', 'message'),
     [
         ({'metainfo': {'classes': ['dog', 'cta']}}, ValueError, r"classes'\]\[1\] = 'cta'.*did you mean 'cat'"),
-        ({'metainfo': {'classes': ['dog', 'whale']}}, ValueError, "'whale' is not a label .* knows dog, cat, eel"),
+        ({'metainfo': {'classes': ['dog', 'whale']}}, ValueError, "'whale' is not a label .* choose from dog, cat, eel"),
         ({'metainfo': {'classes': ['dog', 'cat', 'dog']}}, ValueError, r"'dog' appears twice \(index 0 and 2\)"),
         ({'metainfo': {'classes': []}}, ValueError, 'empty'),
         ({'metainfo': {'classes': 'dogs.txt'}}, TypeError, r'dogs\.txt'),

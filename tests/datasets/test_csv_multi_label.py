@@ -99,7 +99,7 @@ def test_non_ascii_and_spaced_paths_load(tmp_path: Path) -> None:
         ('a.jpg,\n', {}, 'no image has a label'),
         ('a.jpg,"dog\nb.jpg,cat\n', {}, 'csv:1: .*quotes'),
         ('a.jpg,dgo\n', {'metainfo': {'classes': ['dog', 'cat']}}, r"csv:1: label 'dgo'.*did you mean 'dog'"),
-        ('path,labels\na.jpg,cow\n', {'metainfo': {'classes': ['dog']}}, r"csv:2: label 'cow'.*knows dog"),
+        ('path,labels\na.jpg,cow\n', {'metainfo': {'classes': ['dog']}}, r"csv:2: label 'cow'.*choose from dog"),
         ('path,a,b\nx.jpg,1,yes\n', {}, "csv:2: 'yes' in column 'b'; write 1"),
         ('bild,a,b\nx.jpg,1,0\n', {'metainfo': {'classes': ['a', 'b']}}, "csv:1: 'bild' is no.*header=True"),
         ('x.jpg,a,b\na.jpg,1,0\n', {'metainfo': {'classes': ['a', 'b']}}, "csv:1: 'a' in column 'a'.*header=True"),

@@ -58,7 +58,7 @@ def test_refuses_bad_matrices(scores: np.ndarray, targets: np.ndarray, message: 
     ('options', 'message'),
     [
         ({'preset': 'mlgnc'}, "did you mean 'mlgcn'"),
-        ({'preset': 'nothing like it'}, 'known: mlgcn, csra, srn'),
+        ({'preset': 'nothing like it'}, 'choose from mlgcn, csra, srn'),
         ({'treshold': 0.5}, "did you mean 'threshold'"),
         ({'ap': 'envelop'}, "did you mean 'envelope'"),
         ({'threshold': 'best'}, "'tuned'"),

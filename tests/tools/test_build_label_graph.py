@@ -172,7 +172,7 @@ def test_names_that_would_steer_the_terminal(tool, work, capsys):
 
 @pytest.mark.parametrize('more', [[], ['--word-vectors', 'vectors.txt']])
 @pytest.mark.parametrize(
-    ('alias', 'cure'), [('Dogs', ", did you mean 'dog'"), ('foo', '; the labels are dog, cat, cell phone')]
+    ('alias', 'cure'), [('Dogs', "; did you mean 'dog'"), ('foo', '; choose from dog, cat, cell phone')]
 )
 def test_alias_of_no_label(tool, work, more, alias, cure):
     with pytest.raises(SystemExit, match=f"--alias {alias}=bar: there is no label '{alias}'{cure}"):

@@ -9,15 +9,15 @@ C = 'data/tiny config.py'
 CHECKPOINT = 'full/epoch_3.pth'
 TRAIN = {
     'model=None': 'has no `model`, the model to train: give a config of a whole training',
-    'model.type=ImgClassifier': "type='ImgClassifier': there is no such model, did you mean 'ImageClassifier'",
-    'model.head.nm_classes=7': "MultiLabelLinearClsHead has no argument 'nm_classes', did you mean 'num_classes'?",
+    'model.type=ImgClassifier': "type='ImgClassifier': there is no such model; did you mean 'ImageClassifier'",
+    'model.head.nm_classes=7': "MultiLabelLinearClsHead has no argument 'nm_classes'; did you mean 'num_classes'?",
     'model.head.num_classes=abc': 'MultiLabelLinearClsHead cannot be built: ',
     'train_dataloader.dataset=None': '`train_dataloader.dataset` must be a dict(type=…)',
     'train_cfg.max_epochs=0': 'train_cfg.max_epochs=0 must be a positive whole number',
     'train_cfg.by_epoch=False': 'train_cfg has no max_iters',
-    'optim_wrapper.optimizer.type=AdmW': "type='AdmW': there is no such optimizer, did you mean 'AdamW'",
+    'optim_wrapper.optimizer.type=AdmW': "type='AdmW': there is no such optimizer; did you mean 'AdamW'",
     'val_evaluator=None': 'has no val_evaluator: give all of',
-    'default_hooks.checkpoint.save_best=mAp': "but validation gives no such figure, did you mean 'mAP'?",
+    'default_hooks.checkpoint.save_best=mAp': "but validation gives no such figure; did you mean 'mAP'?",
     'default_hooks.checkpoint.foo=1': "CheckpointHook has no argument 'foo'",
     'param_scheduler.5.foo=2': 'param_scheduler.5.foo does not fit into config',
     'load_from=net.pth': "its names begin with 'net.', which is not of this model: save it without that prefix",
@@ -35,7 +35,7 @@ CONFIGS = {
 }
 WORDS = {
     ('train.py', C, '--work-dir', 'file/w'): 'file is a file, not a folder; give another path',
-    ('train.py', C, '--work-dri', 'w'): 'unknown: --work-dri (did you mean --work-dir?) w',
+    ('train.py', C, '--work-dri', 'w'): "unknown: --work-dri w; did you mean '--work-dir'?",
     ('train.py', C, '--resume', 'bare.pth'): 'bare.pth holds weights alone, no state of a training',
     ('test.py', C): 'ImageClassifier needs a checkpoint, give it after the config',
     ('test.py', C, 'net.pth'): "its names begin with 'net.', which is not of this model",

@@ -7,7 +7,8 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.label_names import clean_name, hint, select_classes, unique_classes
+from mlic_mm.utils.choices import did_you_mean
+from mlic_mm.utils.label_names import clean_name, select_classes, unique_classes
 
 from ..multi_label_base import MultiLabelBase
 from .cells import (
@@ -269,7 +270,8 @@ class CSVMultiLabel(MultiLabelBase):
             for label in labels:
                 if label not in index:
                     raise ValueError(
-                        f"{self.ann_file}:{line}: label {label!r} is not in metainfo['classes']{hint(label, classes)}"
+                        f"{self.ann_file}:{line}: label {label!r} is not in metainfo['classes']"
+                        f'{did_you_mean(label, classes)}'
                     )
             data_list.append(self._info(img_id, [index[label] for label in labels], []))
         return data_list

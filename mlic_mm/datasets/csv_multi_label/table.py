@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mlic_mm.utils.label_names import hint
+from mlic_mm.utils.choices import did_you_mean
 
 from ..transforms.image_io import ENDINGS
 from .cells import read_flag
@@ -117,7 +117,7 @@ def find_columns(
     """
     for asked in (path_column, label_column):
         if asked is not None and asked not in names:
-            raise ValueError(f'{path}: no column {asked!r}{hint(asked, names)}')
+            raise ValueError(f'{path}: no column {asked!r}{did_you_mean(asked, names)}')
     if path_column is not None:
         column = list(names).index(path_column)
         return column, [i for i in range(len(names)) if i != column]

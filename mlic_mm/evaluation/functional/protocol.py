@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from mlic_mm.utils.choices import check_choice, check_range, did_you_mean
 
 _CHOICES = {
     'ap': ('all-points', 'envelope', '11-point'),
@@ -75,15 +76,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(
-                    f'{name}={value!r} is none of {", ".join(map(repr, choices))}{_nearest(value, choices)}'
-                )
-        if self.topk is not None and (isinstance(self.topk, bool) or not isinstance(self.topk, int)):
-            raise TypeError(f'topk={self.topk!r} is neither an int nor None')
-        if self.topk is not None and self.topk < 1:
-            raise ValueError(f'topk={self.topk} must be at least 1, or None for no top-k figures')
+            check_choice(name, getattr(self, name), choices)
+        if self.topk is not None:  # None: no top-k figures
+            check_range('topk', self.topk, at_least=1, whole=True)
         self._check_threshold()
         if self.threshold is None and self.topk is None:
             raise ValueError(
@@ -159,17 +154,12 @@ def get_protocol(preset: str | Protocol = 'mlgcn', **overrides: Any) -> Protocol
     """
     if isinstance(preset, str):
         if preset not in PRESETS:
-            raise ValueError(f'unknown preset {preset!r}{_nearest(preset, PRESETS)}; known: {", ".join(PRESETS)}')
+            raise ValueError(f'unknown preset {preset!r}{did_you_mean(preset, PRESETS, 1)}')
         preset = PRESETS[preset]
     elif not isinstance(preset, Protocol):
         raise TypeError(f'preset must be a name or a Protocol, got {type(preset).__name__}')
     known = [option.name for option in fields(Protocol) if option.compare]
     for name in overrides:
         if name not in known:
-            raise ValueError(f'unknown option {name!r}{_nearest(name, known)}; known: {", ".join(known)}')
+            raise ValueError(f'unknown option {name!r}{did_you_mean(name, known, 1)}')
     return replace(preset, **overrides)
-
-
-def _nearest(name: Any, known: Any) -> str:
-    found = get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.5)
-    return f' (did you mean {found[0]!r}?)' if found else ''

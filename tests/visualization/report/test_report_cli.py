@@ -47,7 +47,7 @@ def test_errors_of_the_user_end_with_a_message(tmp_path: Path, make_dump, capsys
         ([scores, '--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
         ([scores, '--protocol', 'treshold=0.3'], "did you mean 'threshold'?"),
         ([scores, '--protocol', 'threshold'], 'write OPTION=VALUE'),
-        ([scores, '--protocol', 'topk=0.5'], 'topk=0.5 is neither an int nor None'),
+        ([scores, '--protocol', 'topk=0.5'], 'topk=0.5 must be a whole number at least 1'),
     ):
         with pytest.raises(SystemExit) as caught:
             main([*map(str, words), '--out', str(tmp_path)])
