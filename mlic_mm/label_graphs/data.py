@@ -1,4 +1,4 @@
-"""Label statistics of a training set and the graph they define, kept together with the label names."""
+"""Label statistics of a training set, the graph that they define, and the label names."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,26 +10,40 @@ import numpy as np
 import scipy.sparse as sp
 
 from mlic_mm.utils.checks import check_same_names
+from mlic_mm.utils.choices import check_range
+from mlic_mm.utils.plain_text import check_text
+
+from .file_format import name_unusable, read_arrays, write_arrays
 
 
 @dataclass(frozen=True, eq=False)
 class LabelGraphData:
-    r"""Co-occurrence of C labels over a training set, thresholded to a directed graph on demand.
+    r"""Co-occurrence of C labels in a training set. A threshold turns it into a directed graph.
 
-    An edge leads from label i to label j where :math:`P(j \mid i) = M_{ij} / N_i \ge \tau`, with :math:`M` the number
-    of images that show both labels and :math:`N` the number that show one (Deep-LIFT, section III; the same
-    statistics as ML-GCN's). Everything is sparse: the cost is in pairs that do occur, not C².
+    An edge leads from label i to label j if :math:`P(j \mid i) = M_{ij} / N_i \ge \tau` (Deep-LIFT, section III;
+    ML-GCN uses the same statistics). :math:`M_{ij}` is the number of images with both labels, :math:`N_i` the number
+    of images with label i. All matrices are sparse: cost and memory grow with the pairs that occur, not with C².
 
     Args:
-        classes (tuple[str, ...]): Unique label names; they fix the order of every other field.
-        counts (np.ndarray): Images per label, int64 of shape ``(C,)``.
-        cooccurrence (scipy.sparse.csr_array): Images per pair of labels, symmetric int64 ``(C, C)``, zero diagonal.
-        num_images (int): Images counted; 0 when unknown (matrices converted from other codebases).
-        threshold (float): Default :math:`\tau` in (0, 1].
-        embeddings (np.ndarray, optional): One vector per label, float32 ``(C, d)``.
+        classes: Unique label names. All other fields follow their order.
+        counts: Images per label, int64 ``(C,)``.
+        cooccurrence: Images per pair of labels, int64 ``(C, C)``, symmetric, with a zero diagonal.
+        num_images: Number of images; 0 if unknown, as in matrices of other codebases.
+        threshold: Default :math:`\tau` in (0, 1].
+        embeddings: One vector per label, float32 ``(C, d)``.
 
     Raises:
-        ValueError: If sizes disagree, names repeat, or the numbers cannot be counts of one data set.
+        ValueError: Sizes differ, names repeat, or the numbers cannot be counts of one data set.
+
+    Examples:
+        >>> import numpy as np
+        >>> targets = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]])
+        >>> graph = LabelGraphData.from_targets(targets, ('person', 'dog', 'ball'), threshold=0.6)
+        >>> graph.counts
+        array([2, 2, 1])
+        >>> graph.edges()  # ball -> dog: every image with a ball shows a dog
+        array([[2],
+               [1]])
     """
 
     classes: tuple[str, ...]
@@ -44,7 +58,7 @@ class LabelGraphData:
             raise TypeError(f'classes must be a sequence of names, got the string {self.classes!r}')
         classes = tuple(str(name) for name in self.classes)
         matrix = sp.csr_array(self.cooccurrence, copy=True)
-        # Arrays in canonical order and dtype make files byte-stable and edges sorted.
+        # With one order and one dtype, equal graphs give equal files and sorted edges.
         normal = {
             'classes': classes,
             'counts': _whole_numbers(np.asarray(self.counts), 'counts'),
@@ -110,13 +124,12 @@ class LabelGraphData:
         """Count labels and pairs of labels.
 
         Args:
-            targets (np.ndarray | scipy.sparse.sparray): ``(N, C)`` with 1 present, 0 absent, −1 ignored (counts as
-                absent). Sparse input keeps thousands of labels cheap.
-            classes (Sequence[str]): C label names.
-            threshold (float): Default threshold of the graph.
+            targets: ``(N, C)``, dense or sparse: 1 present, 0 absent, −1 ignored. Ignored counts as absent.
+            classes: C label names.
+            threshold: Default threshold of the graph.
 
         Raises:
-            ValueError: If the shape is not ``(N, C)`` with N ≥ 1 or a value is none of 1, 0, −1.
+            ValueError: The shape is not ``(N, C)`` with N ≥ 1, or a value is none of 1, 0, −1.
         """
         if not sp.issparse(targets):
             targets = np.asarray(targets)
@@ -133,33 +146,31 @@ class LabelGraphData:
         return cls(tuple(classes), counts, pairs, num_images=targets.shape[0], threshold=threshold)
 
     def edges(self, threshold: float | None = None) -> np.ndarray:
-        """Edges i → j with P(j given i) ≥ τ.
+        """Return the edges i → j with P(j given i) ≥ τ, int64 ``(2, E)``: row i over column j, sorted by i, then j.
+
+        The diagonal is left out. Layers add self-loops.
 
         Args:
-            threshold (float, optional): τ in (0, 1]; the graph's own by default.
-
-        Returns:
-            np.ndarray: int64 ``(2, E)``, row i over column j, sorted by i then j, without self-loops (layers add
-            them).
+            threshold: τ in (0, 1]; the graph's own by default.
         """
         tau = _checked_threshold(self.threshold if threshold is None else threshold)
         rows, cols = self.cooccurrence.nonzero()
-        # Dividing (not multiplying the threshold) keeps "3 of 30 ≥ 0.1" true in floating point.
+        # The quotient is compared, not a product with τ: only so is "3 of 30 ≥ 0.1" true in floating point.
         keep = self.cooccurrence.data / self.counts[rows] >= tau
         return np.stack([rows[keep], cols[keep]]).astype(np.int64)
 
     @property
     def adjacency(self) -> np.ndarray:
-        """Dense 0/1 matrix of :meth:`edges`, uint8 ``(C, C)``; C² bytes."""
+        """The edges as a dense matrix of 0 and 1, uint8 ``(C, C)``. It takes C² bytes."""
         dense = np.zeros((len(self.classes),) * 2, dtype=np.uint8)
         dense[tuple(self.edges())] = 1
         return dense
 
     def reordered(self, classes: Sequence[str]) -> 'LabelGraphData':
-        """The same graph with its labels in another order.
+        """Return the same graph with its labels in another order.
 
         Raises:
-            ValueError: If ``classes`` are not the same names.
+            ValueError: ``classes`` are not the same names.
         """
         check_same_names(classes, self.classes, 'the order asked for', 'the label graph')
         index = {name: i for i, name in enumerate(self.classes)}
@@ -173,36 +184,78 @@ class LabelGraphData:
         )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write ``path`` (``.npz``, or ``.json`` for people) in one step; see ``docs/label_graph.md`` for the format.
+        """Write the graph with an atomic write; ``docs/label_graph.md`` describes the format.
+
+        Args:
+            path: File that ends in ``.npz``, or in ``.json`` for people.
 
         Raises:
-            ValueError: If the suffix is neither ``.npz`` nor ``.json``.
+            ValueError: The suffix is neither ``.npz`` nor ``.json``.
         """
-        from .file_format import write_label_graph
-
-        write_label_graph(self, Path(path))
+        upper = sp.coo_array(sp.triu(self.cooccurrence, k=1, format='csr'))  # each pair once, i < j
+        arrays = {
+            'classes': np.array(self.classes, dtype=np.str_),
+            'counts': self.counts,
+            'pairs': np.stack([upper.row, upper.col]).astype(np.int64),  # (2, P)
+            'pair_counts': upper.data.astype(np.int64),  # (P,)
+            'num_images': np.array(self.num_images),
+            'threshold': np.array(self.threshold),
+            'edges': self.edges(),  # (2, E), for other programs
+        }
+        if self.embeddings is not None:
+            arrays['embeddings'] = self.embeddings
+        write_arrays(Path(path), arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> 'LabelGraphData':
-        """Read a file written by :meth:`save`; nothing in the file is ever executed.
+        """Read a file that :meth:`save` wrote. Nothing in the file is executed.
 
         Raises:
-            FileNotFoundError: If there is no such file; says how to build it.
-            ValueError: If the file is damaged, incomplete, inconsistent, or no label graph.
+            FileNotFoundError: There is no such file; the message says how to build it.
+            ValueError: The file is damaged, incomplete or inconsistent, or holds no label graph.
         """
-        from .file_format import read_label_graph
+        arrays = read_arrays(Path(path))
+        with name_unusable(Path(path)):
+            return cls._from_arrays(arrays)
 
-        return read_label_graph(Path(path))
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> 'LabelGraphData':
+        classes, pairs, pair_counts = arrays['classes'], arrays['pairs'], arrays['pair_counts']
+        if classes.dtype.kind != 'U' or classes.ndim != 1:
+            raise ValueError(f'classes must be a list of names, got {classes.dtype} of shape {classes.shape}')
+        check_text(classes, 'classes')
+        if pairs.dtype.kind != 'i' or pairs.ndim != 2 or len(pairs) != 2 or pair_counts.shape != pairs.shape[1:]:
+            raise ValueError(
+                f'pairs {pairs.dtype} {pairs.shape} and pair_counts {pair_counts.shape} must be integers of shape '
+                '(2, P) and (P,)'
+            )
+        outside = pairs[(pairs < 0) | (pairs >= len(classes))]
+        if outside.size:
+            raise ValueError(f'pairs name label {outside[0]}, but there are {len(classes)} classes')
+        if (pairs[0] >= pairs[1]).any() or len(np.unique(pairs[0] * len(classes) + pairs[1])) != pairs.shape[1]:
+            raise ValueError('pairs must be distinct and have the smaller label first')
+        both = np.concatenate([pairs, pairs[::-1]], axis=1)
+        graph = cls(
+            classes=tuple(classes.tolist()),
+            counts=arrays['counts'],
+            cooccurrence=sp.csr_array((np.tile(pair_counts, 2), tuple(both)), shape=(len(classes),) * 2),
+            num_images=int(arrays['num_images'].item()),
+            threshold=float(arrays['threshold'].item()),
+            embeddings=arrays.get('embeddings'),
+        )
+        # Other programs read the edges. After an edit by hand they may differ from the counts and the threshold.
+        if not np.array_equal(graph.edges(), arrays['edges']):
+            raise ValueError('the stored edges are not those of its counts and threshold')
+        return graph
 
 
 def _checked_threshold(threshold: float) -> float:
-    if not 0 < threshold <= 1:
-        raise ValueError(f'threshold must lie in (0, 1], got {threshold}')
+    check_range('threshold', threshold, above=0, at_most=1)
     return float(threshold)
 
 
 def _whole_numbers(values: np.ndarray, what: str) -> np.ndarray:
-    """``values`` as int64; other codebases store counts as floats."""
+    """Return the values as int64. Other codebases store counts as floats."""
     if values.dtype.kind not in 'biuf':
         raise ValueError(f'{what} must be numbers, got dtype {values.dtype}')
     with np.errstate(invalid='ignore'):  # NaN: found by the comparison

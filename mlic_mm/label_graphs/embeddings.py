@@ -1,14 +1,16 @@
-"""Label embeddings from word vectors: the mean over the words of a label (Deep-LIFT, section IV)."""
+"""Label embeddings: the mean of the word vectors of a label (Deep-LIFT, section IV)."""
 
 import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from mmengine.logging import print_log
 
+from mlic_mm.utils.choices import check_choice
 from mlic_mm.utils.plain_text import plain_text
 
 from .word_vectors import WordVectors, open_word_vectors
@@ -21,43 +23,42 @@ def label_embeddings(
     classes: Sequence[str],
     source: str | Path,
     *,
-    on_missing: str = 'error',
+    on_missing: Literal['error', 'random'] = 'error',
     aliases: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """One vector per label.
+    """Return one vector per label.
 
-    A label is looked up as it is, then in lower case, then by its words, whose vectors are averaged. Words end at
-    spaces, underscores and signs such as ``/`` or ``(``; a word that is not found as it is or in lower case is taken
-    apart further: joined VOC names by :data:`JOINED_WORDS`, then at hyphens, and where the case changes or digits
-    begin (``ShortSleeve``, ``AgeOver60``). The parts must be found as they are or in lower case.
+    A label is looked up as it is, then in lower case, then word by word; the vectors of the words are averaged. Words
+    end at spaces, underscores and signs such as ``/`` or ``(``. A word that is found neither as it is nor in lower
+    case is split further, in this order: joined VOC names by :data:`JOINED_WORDS`, at hyphens, and where the case
+    changes or digits begin (``ShortSleeve``, ``AgeOver60``). All parts of a split word must be found.
 
     Args:
-        classes (Sequence[str]): C label names.
-        source (str | Path): File or package of vectors; see :func:`open_word_vectors`.
-        on_missing (str): ``'error'``, or ``'random'``: a normal vector on the scale of the found ones in place of each
-            unknown word, the same in every run and for every label order; logged.
-        aliases (Mapping[str, str], optional): Words to look up in place of a label: ``{'tee': 't-shirt'}``.
-        seed (int): Of the random vectors.
+        classes: C label names.
+        source: File or package of vectors; see :func:`open_word_vectors`.
+        on_missing: What to do about an unknown word. ``'random'`` gives it a normal vector on the scale of the found
+            ones, the same in every run and for every order of the labels, and logs it.
+        aliases: Words to look up in place of a label: ``{'tee': 't-shirt'}``.
+        seed: Seed of the random vectors.
 
     Returns:
-        np.ndarray: float32 ``(C, d)``.
+        float32 ``(C, d)``.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ModuleNotFoundError: If the GloVe package is asked for, but not installed.
-        ValueError: If a word is unknown; names label, word, file and the words spelt most like it. Also for a damaged
-            file, an alias of no label, or an unknown ``on_missing``.
+        FileNotFoundError: The file does not exist.
+        ModuleNotFoundError: The GloVe package is asked for, but is not installed.
+        ValueError: A word is unknown; the message names the label, the word, the file and the nearest spellings. Or
+            the file is damaged, an alias belongs to no label, or ``on_missing`` is unknown.
     """
-    if on_missing not in ('error', 'random'):
-        raise ValueError(f"on_missing must be 'error' or 'random', got {on_missing!r}")
+    check_choice('on_missing', on_missing, ('error', 'random'))
     aliases = dict(aliases or {})
     strangers = [name for name in aliases if name not in classes]
     if strangers:
         raise ValueError(f'alias for {strangers[0]!r}, which is none of the {len(classes)} labels')
     vectors = open_word_vectors(source)
     phrases = [aliases.get(name, name) for name in classes]
-    # One pass over the file for every spelling that may be needed.
+    # One pass over the file finds every spelling that may be needed.
     found = vectors.find({spelling for phrase in phrases for spelling in _spellings(phrase)})
 
     rows: list[list[str]] = [_resolve(phrase, found) for phrase in phrases]
@@ -82,7 +83,7 @@ def _words(label: str) -> list[str]:
 
 
 def _parts(word: str) -> Iterator[list[str]]:
-    """Ways to take a word apart, best first."""
+    """Yield the ways to split a word, the best first."""
     if word.lower() in JOINED_WORDS:
         yield JOINED_WORDS[word.lower()].split()
     hyphen_free = re.findall(r'[^\W_]+', word)
@@ -94,7 +95,7 @@ def _parts(word: str) -> Iterator[list[str]]:
 
 
 def _spaced(word: str) -> str:
-    """``word`` with spaces where a part begins: ``'AgeOver60'`` → ``'Age Over 60'``, ``'TVSet'`` → ``'TV Set'``."""
+    """Put a space where a part of the word begins: ``'AgeOver60'`` → ``'Age Over 60'``, ``'TVSet'`` → ``'TV Set'``."""
     text = word[0]
     for before, char, after in zip(word, word[1:], word[2:] + ' ', strict=False):
         new_case = char.isupper() and (before.islower() or (before.isupper() and after.islower()))
@@ -107,7 +108,7 @@ def _cases(word: str) -> tuple[str, str]:
 
 
 def _spellings(label: str) -> Iterator[str]:
-    """Everything that :func:`_resolve` may look up."""
+    """Yield everything that :func:`_resolve` may look up."""
     yield from _cases(label)
     for word in _words(label):
         yield from _cases(word)
@@ -117,7 +118,7 @@ def _spellings(label: str) -> Iterator[str]:
 
 
 def _resolve(label: str, found: Mapping[str, np.ndarray]) -> list[str]:
-    """Words of ``label`` in the spelling that was found; a word without any stays as it is."""
+    """Return the words of ``label`` in the spelling that was found. A word that was not found stays as it is."""
     whole = _known(label, found)
     if whole is not None:
         return [whole]

@@ -1,4 +1,4 @@
-"""Label matrices that other codebases keep in pickles, read without running anything in them."""
+"""Read the label matrices of other codebases from pickles, without executing anything in them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +15,16 @@ def graph_from_pickle(path: str | Path, classes: Sequence[str], threshold: float
     """Read ML-GCN's ``dict(adj, nums)``: co-occurrence ``(C, C)`` and images per label ``(C,)``.
 
     Args:
-        path (str | Path): The pickle.
-        classes (Sequence[str]): Label names in the order of the pickle, which stores none.
-        threshold (float): Default threshold of the graph.
+        path: The pickle.
+        classes: Label names in the order of the pickle, which stores none.
+        threshold: Default threshold of the graph.
 
     Returns:
-        LabelGraphData: With ``num_images=0``: the pickle does not say how many were counted.
+        The graph, with ``num_images=0``: the pickle does not store the number of images.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file carries code, is damaged, or holds other things than such a dict.
+        FileNotFoundError: There is no such file.
+        ValueError: The file carries code, is damaged, or holds no such dict.
     """
     content = load_pickle(path)
     if not isinstance(content, dict) or not {'adj', 'nums'} <= content.keys():
@@ -35,7 +35,7 @@ def graph_from_pickle(path: str | Path, classes: Sequence[str], threshold: float
         raise ValueError(
             f'{path} holds adj {matrix.shape} and nums {counts.shape}, but {len(classes)} class names were given'
         )
-    if np.array_equal(matrix.diagonal(), counts):  # some count a label with itself
+    if np.array_equal(matrix.diagonal(), counts):  # some codebases count a label with itself
         matrix = matrix - np.diag(counts)
     try:
         return LabelGraphData(tuple(classes), counts, sp.csr_array(matrix), num_images=0, threshold=threshold)
@@ -47,8 +47,8 @@ def embeddings_from_pickle(path: str | Path, num_classes: int) -> np.ndarray:
     """Read label vectors as in ML-GCN's ``coco_glove_word2vec.pkl``: one array ``(C, d)`` in the order of its classes.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file carries code, is damaged, or holds anything but an array of ``num_classes`` rows.
+        FileNotFoundError: There is no such file.
+        ValueError: The file carries code, is damaged, or holds no array of ``num_classes`` rows.
     """
     content = load_pickle(path)
     if not isinstance(content, np.ndarray) or content.ndim != 2 or len(content) != num_classes:

