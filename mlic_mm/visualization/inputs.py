@@ -14,6 +14,8 @@ from mlic_mm.evaluation.scores.image_names import distinct_ids
 from mlic_mm.models.heads import map_channels
 from mlic_mm.models.layers import channels_first
 
+from .pictures import to_uint8
+
 
 class NoFeatureMapError(ValueError):
     """The model has no map to lay over an image; the message names its backbone or head."""
@@ -106,11 +108,7 @@ def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
 
 def displayable(image: Tensor) -> np.ndarray:
     """Return an image as loaded, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; floats are stretched to fit."""
-    array = image.detach().cpu().permute(1, 2, 0).numpy()  # (H, W, 3), BGR as every OpenMMLab loader gives it
-    if array.dtype != np.uint8:
-        low, high = float(array.min()), float(array.max())
-        array = ((array - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+    return to_uint8(image.detach().cpu().permute(1, 2, 0).numpy())  # BGR, as every OpenMMLab loader gives it
 
 
 def before_preprocessing(image: Tensor, preprocessor: nn.Module, dtype: torch.dtype) -> Tensor:

@@ -42,6 +42,17 @@ def fit(bgr: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
 
 
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Return an image of any type, ``(H, W, 3)`` or ``(H, W, 1)``, as uint8 ``(H, W, 3)``.
+
+    Values other than uint8 are stretched, so that the smallest becomes 0 and the largest 255.
+    """
+    if image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        image = ((image - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
 def image_below(path: str, folder: str | Path | None) -> str:
     """Return a path that a file from elsewhere names, when it is that of an image below a folder.
 

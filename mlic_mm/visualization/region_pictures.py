@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from mlic_mm.utils.atomic_write import atomic_write
+from .sheet import Words, contact_sheet, draw_words, fit_inside, font, save_sheet
 
-PHOTO, PANEL, LINE, GAP = (320, 240), 178, 18, 14
-"""Pixels: largest photograph, width of the text beside it, height of a line of text, space between tiles."""
+PHOTO, PANEL, LINE, GAP, LETTERS = (320, 240), 178, 18, 14, 13
+"""Pixels: largest photograph, width of the text beside it, height of a line, space between tiles, size of letters."""
 GREEN, AMBER, BLUE, RED, INK, SOFT = '#00d25b', '#ffd21f', '#1f5fbf', '#c2410c', '#1b1f27', '#646c79'
 """Blue and red are those of the report, which the colour-blind can tell apart; right and wrong have a mark as well."""
 FOUND, ADDED = '#5ab4ff', '#e8112d'
@@ -73,17 +71,18 @@ def best_labels(scores: np.ndarray, targets: np.ndarray, classes: Sequence[str],
 
 
 def write_region_sheet(pictures: Sequence[RegionPicture], path: Path) -> None:
-    """Write all pictures into one PNG, all of it or nothing; a file of that name is replaced."""
-    sheet = _sheet([draw_regions(picture) for picture in pictures], _legend(pictures))
-    with atomic_write(path) as part:
-        sheet.save(part, format='PNG', optimize=True)
+    """Write all pictures into one PNG with a legend below them. The write is atomic; an older file is replaced."""
+    tiles = [draw_regions(picture) for picture in pictures]
+    sheet = contact_sheet(tiles, 2 if len(tiles) == 4 else 3, GAP, 2 * GAP)
+    whole = Image.new('RGB', (sheet.width, sheet.height + LINE + GAP), 'white')
+    whole.paste(sheet)
+    draw_words(ImageDraw.Draw(whole), (GAP, sheet.height), _legend(pictures), whole.width - 2 * GAP, LETTERS, space=24)
+    save_sheet(whole, path)
 
 
 def draw_regions(picture: RegionPicture) -> Image.Image:
     """Draw one picture: name and true labels above, regions over the photograph, the columns beside it."""
-    photo = Image.fromarray(np.ascontiguousarray(picture.photo[..., ::-1]))
-    scale = min(PHOTO[0] / photo.width, PHOTO[1] / photo.height)
-    photo = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
+    photo, scale = fit_inside(picture.photo, *PHOTO)
     draw = ImageDraw.Draw(photo)
     for rank, box in reversed([*enumerate(picture.regions)]):  # the best on top of the others, and thicker
         _rectangle(draw, [value * scale for value in box], GREEN, 3 if rank == 0 else 2)
@@ -96,18 +95,18 @@ def draw_regions(picture: RegionPicture) -> Image.Image:
     height = max(PHOTO[1], _panel_height(picture))
     tile = Image.new('RGB', (PHOTO[0] + GAP + PANEL, LINE + 4 + height), 'white')
     draw = ImageDraw.Draw(tile)
-    _line(draw, (0, 0), [(picture.name, SOFT), (', '.join(picture.truth) or 'no label', INK)], tile.width)
+    draw_words(draw, (0, 0), [(picture.name, SOFT), (', '.join(picture.truth) or 'no label', INK)], tile.width, LETTERS)
     tile.paste(photo, ((PHOTO[0] - photo.width) // 2, LINE + 4))
     y = LINE + 4
     for heading, labels in picture.columns:
-        _line(draw, (PHOTO[0] + GAP, y), [(heading, SOFT)], PANEL)
+        draw_words(draw, (PHOTO[0] + GAP, y), [(heading, SOFT)], PANEL, LETTERS)
         for label in labels:
             y += LINE
             mark, colour = MARKS[label.target]
             figure = f'{label.score:.2f}'
-            room = PANEL - draw.textlength(figure, _font()) - 8
-            _line(draw, (PHOTO[0] + GAP, y), [(mark, colour), (label.name, colour)], room)
-            draw.text((tile.width, y), figure, colour, _font(), anchor='ra')
+            room = PANEL - draw.textlength(figure, font(LETTERS)) - 8
+            draw_words(draw, (PHOTO[0] + GAP, y), [(mark, colour), (label.name, colour)], room, LETTERS)
+            draw.text((tile.width, y), figure, colour, font(LETTERS), anchor='ra')
         y += LINE + 8
     return tile
 
@@ -126,33 +125,14 @@ def _rectangle(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: str, wid
 
 def _plate(draw: ImageDraw.ImageDraw, named: NamedBox, size: tuple[int, int]) -> None:
     """Write the label of a box into its upper left corner, moved where it would leave the photograph."""
-    width = draw.textlength(named.name, _font()) + 6
+    width = draw.textlength(named.name, font(LETTERS)) + 6
     x = max(0, min(named.box[0], size[0] - width))
     y = max(0, min(named.box[1], size[1] - LINE))
     draw.rectangle((x, y, x + width, y + LINE - 2), fill=named.colour)
-    draw.text((x + 3, y), named.name, 'white' if named.colour == ADDED else INK, _font())
+    draw.text((x + 3, y), named.name, 'white' if named.colour == ADDED else INK, font(LETTERS))
 
 
-def _line(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[float, float],
-    words: Sequence[tuple[str, str]],
-    room: float,
-    space: float = 7,
-) -> None:
-    """Write words of different colours one after the other, cut where the room ends."""
-    x, y = place
-    end = x + room
-    for word, colour in words:
-        shown = word
-        while shown and x + draw.textlength(shown, _font()) > end:
-            shown = shown.removesuffix('…')[:-1].rstrip(' ,')
-            shown = shown and f'{shown}…'
-        draw.text((x, y), shown, colour, _font())
-        x += draw.textlength(shown, _font()) + space
-
-
-def _legend(pictures: Sequence[RegionPicture]) -> list[tuple[str, str]]:
+def _legend(pictures: Sequence[RegionPicture]) -> Words:
     most = max((len(picture.regions) for picture in pictures), default=0)
     colours = {named.colour for picture in pictures for named in picture.boxes}
     if colours & {FOUND, ADDED}:
@@ -169,23 +149,3 @@ def _legend(pictures: Sequence[RegionPicture]) -> list[tuple[str, str]]:
     if any(picture.columns for picture in pictures):
         words += [('✓ the image has the label', BLUE), ('✗ it has not', RED), ('· not counted', SOFT)]
     return words
-
-
-def _sheet(tiles: Sequence[Image.Image], legend: list[tuple[str, str]]) -> Image.Image:
-    columns = min(2 if len(tiles) == 4 else 3, len(tiles))
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    heights = [max(tile.height for tile in row) + GAP for row in rows]
-    width = columns * (tiles[0].width + 2 * GAP)
-    sheet = Image.new('RGB', (width, sum(heights) + GAP + LINE + GAP), 'white')
-    y = GAP
-    for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
-            sheet.paste(tile, (GAP + column * (tile.width + 2 * GAP), y))
-        y += height
-    _line(ImageDraw.Draw(sheet), (GAP, y), legend, width - 2 * GAP, space=24)
-    return sheet
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')), 13)
