@@ -17,7 +17,8 @@ from mlic_mm.cli.command import CommandParser, command
 from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation import ScoreAligner, ScoreDump, paired_bootstrap
 from mlic_mm.utils.atomic_write import check_can_write
-from mlic_mm.visualization.class_gains import PLOTS, class_gains, plot_class_gains
+from mlic_mm.visualization.class_gains import class_gains, plot_class_gains
+from mlic_mm.visualization.plots import PLOTS
 
 
 @command

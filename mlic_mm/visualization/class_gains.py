@@ -9,12 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mlic_mm.evaluation.functional import Protocol, bootstrap_interval, evaluate_scores
-from mlic_mm.utils.atomic_write import atomic_write
-from mlic_mm.utils.plain_text import plain_text
 
-PLOTS = ('.svg', '.png', '.pdf')
-GAIN, LOSS, INK = '#1f5fbf', '#c2410c', '#1b1f27'
-"""Colours of the report, which the colour-blind can tell apart."""
+from .plots import INK, gain_bars, name_axis, save_plot
 
 
 @dataclass(frozen=True)
@@ -78,25 +74,20 @@ def class_gains(
 
 
 def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, points') -> None:
-    """Write a bar with its interval for each label, and the mean over labels; a file of that name is replaced.
+    """Write a bar with its interval for each label, and the mean over labels. An older file is replaced.
 
     Args:
         gains: What to plot.
-        path: Ends in .svg, .png or .pdf.
-        label: Of the axis.
+        path: The file. Its name ends in .svg, .png or .pdf.
+        label: Text beside the vertical axis.
     """
     place = np.arange(len(gains.names))
-    with matplotlib.rc_context({'svg.hashsalt': 'mlic_mm', 'font.size': 9}):  # the same plot gives the same bytes
+    with matplotlib.rc_context({'font.size': 9}):
         width = (0.27 if len(place) <= 40 else 0.2) * max(12, len(place))
         figure = Figure(figsize=(1.2 + width, 4), layout='constrained')
         axes = figure.subplots()
-        axes.grid(axis='y', color='#dde1e8', linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.bar(place, gains.gain, 0.72, color=[GAIN if value >= 0 else LOSS for value in gains.gain])
+        mean = gain_bars(axes, gains.gain)
         axes.vlines(place, gains.low, gains.high, color=INK, linewidth=1)
-        axes.axhline(0, color=INK, linewidth=0.8)
-        mean = float(np.mean(gains.gain)) if len(place) else 0.0
-        axes.axhline(mean, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
         axes.annotate(
             f'mean {mean:+.1f}'.replace('-', '−'),
             (1, mean),
@@ -105,13 +96,10 @@ def plot_class_gains(gains: ClassGains, path: Path, label: str = 'AP gained, poi
             textcoords='offset points',
             va='center',
         )
-        texts = [f'{plain_text(name)}  {count:,}' for name, count in zip(gains.names, gains.support, strict=True)]
-        axes.set_xticks(place, texts, rotation=90, parse_math=False)
+        name_axis(axes, gains.names, 'x', [f'  {count:,}' for count in gains.support])
         axes.tick_params(axis='x', length=0)
         axes.set_xlim(-0.7, max(len(place), 1) - 0.3)
         axes.set_ylabel(label, parse_math=False)
         for side in ('top', 'right', 'bottom'):
             axes.spines[side].set_visible(False)
-        dates = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
-        with atomic_write(path) as part:
-            figure.savefig(part, dpi=144, metadata=dates.get(path.suffix.lower()))
+        save_plot(figure, path)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from mlic_mm.evaluation import average_precision, paired_bootstrap
-from mlic_mm.visualization.class_gains import GAIN, LOSS, ClassGains, class_gains, plot_class_gains
+from mlic_mm.visualization.class_gains import ClassGains, class_gains, plot_class_gains
+from mlic_mm.visualization.plots import GAIN, LOSS
 
 RNG = np.random.default_rng(0)
 TARGETS = (RNG.random((60, 4)) < [0.1, 0.4, 0, 0.7]).astype(np.int8)
