@@ -68,7 +68,7 @@ def choose_images(targets: np.ndarray, limit: int) -> list[int]:
     return sorted(chosen)
 
 
-def forward_with_maps(
+def logits_and_layers(
     model: ImageClassifier, inputs: Tensor, data_samples: list[DataSample] | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a classifier so that its logits can be differentiated with respect to its maps.
@@ -133,7 +133,7 @@ def class_maps(
 
 
 def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:
-    logits, layers = forward_with_maps(model, *preprocess(model, sample))
+    logits, layers = logits_and_layers(model, *preprocess(model, sample))
     check_num_classes(logits, num_classes)
     best = logits[0].detach().topk(min(top, logits.size(1))).indices
     scores = logits[0, best].detach().sigmoid().tolist()

@@ -68,11 +68,11 @@ class ViewCard:
 
 
 class _Seen(NamedTuple):
-    """An image or view ``(1, 3, H, W)``, the maps of the labels ``(1, C, h, w)`` and the logits ``(1, C)``."""
+    """An image or view ``(1, 3, H, W)``, the logits ``(1, C)`` and the maps of the labels ``(1, C, h, w)``."""
 
     image: Tensor
-    maps: Tensor
     logits: Tensor
+    maps: Tensor
 
 
 def views_of(model: ImageClassifier, size: tuple[int, int]) -> list[ViewTransform]:

@@ -7,7 +7,7 @@ from mmpretrain.structures import DataSample
 
 from mlic_mm.models import SpatialContextClassifier, WSDDNHead
 from mlic_mm.visualization import grad_cam
-from mlic_mm.visualization.class_maps import forward_with_maps, layers_of
+from mlic_mm.visualization.class_maps import layers_of, logits_and_layers
 from mlic_mm.visualization.inputs import NoFeatureMapError
 
 CLASSES = ('cat', 'dog', 'bird')
@@ -58,7 +58,7 @@ def test_refuses_what_it_cannot_explain(scores: torch.Tensor, activations: torch
 def test_plain_classifier_gives_the_class_activation_map(build_model) -> None:
     model = build_model(CLASSES, deep_lift=False)
     inputs = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    logits, (last,) = forward_with_maps(model, inputs)
+    logits, (last,) = logits_and_layers(model, inputs)
     assert layers_of(model) == ('conv5_x',)
     torch.testing.assert_close(logits, model(inputs))
     cam = torch.einsum('lk,nkhw->nlhw', model.head.fc.weight, last).relu() / (last.size(2) * last.size(3))
@@ -68,7 +68,7 @@ def test_plain_classifier_gives_the_class_activation_map(build_model) -> None:
 def test_deep_lift_maps(build_model) -> None:
     model = build_model(CLASSES)
     inputs = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    logits, (last, lift, attended) = forward_with_maps(model, inputs)
+    logits, (last, lift, attended) = logits_and_layers(model, inputs)
     assert layers_of(model) == ('conv5_x', 'LIFT map', 'attended map')
     torch.testing.assert_close(logits, model(inputs))
     assert last.shape[:2] == (2, 512)
@@ -83,7 +83,7 @@ def test_deep_lift_maps(build_model) -> None:
 
 def test_without_attention_lift_and_attended_maps_are_one(build_model) -> None:
     model = build_model(CLASSES, channel_attention='none')
-    logits, (_, lift, attended) = forward_with_maps(model, torch.ones(1, 3, 64, 64))
+    logits, (_, lift, attended) = logits_and_layers(model, torch.ones(1, 3, 64, 64))
     torch.testing.assert_close(grad_cam(logits, lift), grad_cam(logits, attended))
 
 
@@ -91,7 +91,7 @@ def test_backbone_without_map(build_model) -> None:
     model = build_model(CLASSES)
     model.backbone = torch.nn.Flatten()
     with pytest.raises(NoFeatureMapError, match=r'Flatten gives \(1, 48\)'):
-        forward_with_maps(model, torch.ones(1, 3, 4, 4))
+        logits_and_layers(model, torch.ones(1, 3, 4, 4))
 
 
 def test_a_head_of_regions_is_asked_with_its_samples(build_model) -> None:
@@ -102,7 +102,7 @@ def test_a_head_of_regions_is_asked_with_its_samples(build_model) -> None:
     sample = DataSample(metainfo=dict(img_shape=(64, 64)))
     sample.set_field(torch.tensor([[0.0, 0, 31, 31], [32, 32, 63, 63]]), 'proposals')
     sample.set_field(torch.ones(2), 'proposal_scores')
-    logits, (last,) = forward_with_maps(model, torch.randn(1, 3, 64, 64), [sample])
+    logits, (last,) = logits_and_layers(model, torch.randn(1, 3, 64, 64), [sample])
     cam = grad_cam(logits, last)
     assert cam.shape == (1, 3, 2, 2)
     assert cam.any()
@@ -134,7 +134,7 @@ def test_patches_are_proposed_for_the_maps(build_model) -> None:
             test_cfg=dict(rpn=rpn),
         ).eval()
     inputs = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    logits, (last,) = forward_with_maps(model, inputs)
+    logits, (last,) = logits_and_layers(model, inputs)
     torch.testing.assert_close(logits, model(inputs))
     assert layers_of(model) == ('conv5_x',)
     assert grad_cam(logits, last).shape == (1, 3, 2, 3)

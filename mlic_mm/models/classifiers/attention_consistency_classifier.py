@@ -116,7 +116,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         for size in dict.fromkeys(image.shape[-2:] for image in images):
             same = [i for i, image in enumerate(images) if image.shape[-2:] == size]
             feats = self.backbone(torch.cat([images[i] for i in same]))
-            maps, logits = forward_with_maps(self.head, neck, feats)
+            logits, maps = forward_with_maps(self.head, neck, feats)
             feature = channels_first(feats[-1], map_channels(self.head))
             parts = [output.unflatten(0, (len(same), -1)) for output in (feature, maps, logits)]
             outputs |= {i: _Outputs(*(part[k] for part in parts)) for k, i in enumerate(same)}

@@ -176,9 +176,9 @@ class DeepLIFTHead(MultiLabelClsHead):
         return score
 
     def forward_with_maps(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The attended maps ``(N, C, H, W)``, and the logits ``(N, C)`` from them."""
+        """Return the logits ``(N, C)`` and the attended maps ``(N, C, H, W)`` that they come from."""
         attended = self.pre_logits(feats)
-        return attended, self.logits(attended)
+        return self.logits(attended), attended
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The attended maps ``(N, C, H, W)``."""
@@ -186,4 +186,4 @@ class DeepLIFTHead(MultiLabelClsHead):
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Stages of the backbone to logits ``(N, C)``."""
-        return self.forward_with_maps(feats)[1]
+        return self.forward_with_maps(feats)[0]

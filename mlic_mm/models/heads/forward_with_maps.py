@@ -1,4 +1,4 @@
-"""Maps per label beside the logits, from heads that have such maps."""
+"""Logits and maps of the labels, from heads that have a map per label."""
 
 from typing import Any
 
@@ -29,22 +29,25 @@ def check_gives_maps(head: nn.Module, neck: nn.Module | None) -> None:
 
 
 def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> tuple[Tensor, Tensor]:
-    """Return the maps of the labels, ``(N, C, h, w)``, and the head's logits, ``(N, C)``.
+    """Return the head's logits, ``(N, C)``, and the maps of the labels, ``(N, C, h, w)``.
 
-    A head's own method ``forward_with_maps(feats)`` goes first: Deep-LIFT gives its attended maps. mmpretrain's
-    linear head behind average pooling gives class activation maps, the map that its logit less the bias is the mean of
-    (Eq. 1 of attention consistency); its CSRA head the sum of its heads' score maps.
+    A head's own method ``forward_with_maps(feats)``, which returns the same pair, is used if there is one. Maps by head:
+
+    - Deep-LIFT: the attended maps;
+    - mmpretrain's linear head behind average pooling: class activation maps (Eq. 1 of attention consistency). Their
+      mean over places is the logit without its bias;
+    - mmpretrain's CSRA head: the sum of the score maps of its heads.
 
     Args:
         head: See :func:`check_gives_maps`.
-        neck: What stands between backbone and head.
+        neck: The neck between backbone and head.
         feats: Stages of the backbone, the last one ``(N, D, h, w)``.
     """
     own = getattr(head, 'forward_with_maps', None)
     if own is None and not isinstance(head, CSRAClsHead):  # linear, behind average pooling
         assert neck is not None
         maps = feature_map(feats, map_channels(head), type(head).__name__)
-        return nn.functional.conv2d(maps, head.get_parameter('fc.weight')[:, :, None, None]), head(neck((maps,)))
+        return head(neck((maps,))), nn.functional.conv2d(maps, head.get_parameter('fc.weight')[:, :, None, None])
     after_neck = neck(feats) if neck is not None else feats
     if own is not None:
         return own(after_neck)
@@ -52,11 +55,11 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
     branches: Any = head.csra_heads
     kernels = [branch.head.weight for branch in branches]  # (C, D, 1, 1)
     kernel = sum(weight / weight.norm(dim=1, keepdim=True) for weight in kernels)
-    return nn.functional.conv2d(maps, kernel), head((maps,))
+    return head((maps,)), nn.functional.conv2d(maps, kernel)
 
 
 def map_channels(head: nn.Module) -> int | None:
-    """Channels of the maps that a head takes, where it tells them."""
+    """Return the number of channels of the maps that a head takes, or None if the head does not state it."""
     if isinstance(head, CSRAClsHead):
         return head.csra_heads[0].head.in_channels
     return getattr(head, 'in_channels', None)

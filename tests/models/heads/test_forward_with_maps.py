@@ -44,7 +44,7 @@ def deep_lift() -> DeepLIFTHead:
 
 def test_average_of_a_class_activation_map_is_the_logit_less_the_bias(feats: Feats) -> None:
     head, neck = linear(), GlobalAveragePooling()
-    maps, logits = forward_with_maps(head, neck, feats)
+    logits, maps = forward_with_maps(head, neck, feats)
     assert maps.shape == (2, 5, 3, 5)
     torch.testing.assert_close(maps.mean((2, 3)) + head.fc.bias, logits)
     torch.testing.assert_close(logits, head(neck(feats)), rtol=0, atol=0)
@@ -55,7 +55,7 @@ def test_average_of_a_class_activation_map_is_the_logit_less_the_bias(feats: Fea
 @pytest.mark.parametrize('num_heads', [1, 2, 4])
 def test_average_of_csra_maps_is_the_sum_of_its_base_logits(feats: Feats, num_heads: int) -> None:
     head = csra(num_heads)
-    maps, logits = forward_with_maps(head, None, feats)
+    logits, maps = forward_with_maps(head, None, feats)
     assert maps.shape == (2, 5, 3, 5)
     torch.testing.assert_close(logits, head(feats), rtol=0, atol=0)
     # The base logits are what is left of the head as its λ goes to nothing.
@@ -67,7 +67,7 @@ def test_average_of_csra_maps_is_the_sum_of_its_base_logits(feats: Feats, num_he
 @pytest.mark.parametrize('training', [True, False])
 def test_deep_lift_gives_its_attended_maps(feats: Feats, training: bool) -> None:
     head = deep_lift().train(training)
-    maps, logits = forward_with_maps(head, None, feats)
+    logits, maps = forward_with_maps(head, None, feats)
     expected = head.maps(feats)
     torch.testing.assert_close(maps, expected.attended, rtol=0, atol=0)
     assert not torch.equal(maps, expected.lift)
@@ -79,7 +79,7 @@ def test_deep_lift_gives_its_attended_maps(feats: Feats, training: bool) -> None
 def test_gradients_flow_through_maps_to_features_and_weights(feats: Feats, kind: str) -> None:
     head = dict(linear=linear, csra=lambda: csra(2), deep_lift=deep_lift)[kind]()
     feature = feats[-1].requires_grad_()
-    maps, _ = forward_with_maps(head, GlobalAveragePooling() if kind == 'linear' else None, (feature,))
+    _, maps = forward_with_maps(head, GlobalAveragePooling() if kind == 'linear' else None, (feature,))
     maps[:, :, 0, 0].square().sum().backward()
     assert feature.grad is not None
     assert feature.grad[:, :, 0, 0].abs().min() > 0
@@ -90,9 +90,9 @@ def test_gradients_flow_through_maps_to_features_and_weights(feats: Feats, kind:
 def test_mixed_precision(feats: Feats, kind: str) -> None:
     head = dict(linear=linear, csra=lambda: csra(4), deep_lift=deep_lift)[kind]().eval()
     neck = GlobalAveragePooling() if kind == 'linear' else None
-    exact, _ = forward_with_maps(head, neck, feats)
+    _, exact = forward_with_maps(head, neck, feats)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        maps, logits = forward_with_maps(head, neck, (feats[-1].bfloat16(),))
+        logits, maps = forward_with_maps(head, neck, (feats[-1].bfloat16(),))
     assert torch.isfinite(logits).all()
     torch.testing.assert_close(maps.float(), exact, rtol=0.05, atol=0.15)
 
@@ -102,11 +102,11 @@ def test_another_head_with_maps_of_its_own(feats: Feats) -> None:
 
     class Scaled(type(linear())):  # type: ignore[misc]
         def forward_with_maps(self, feats: Feats) -> tuple[torch.Tensor, torch.Tensor]:
-            return 2 * feats[-1][:, :5], feats[-1].mean((2, 3))[:, :5]
+            return feats[-1].mean((2, 3))[:, :5], 2 * feats[-1][:, :5]
 
     head = Scaled(num_classes=5, in_channels=8)
     check_gives_maps(head, None)
-    maps, _ = forward_with_maps(head, None, feats)
+    _, maps = forward_with_maps(head, None, feats)
     torch.testing.assert_close(maps, 2 * feats[-1][:, :5])
 
 
