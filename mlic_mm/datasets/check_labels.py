@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from mlic_mm.utils.label_names import empty_error
-
-from .from_config import target_row
+from mlic_mm.utils.targets import target_row
 
 
 def check_training_labels(dataset: Any) -> None:

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.registry import init_default_scope
 
 from mlic_mm.config_files.config_file import read_config, require_keys
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.label_names import empty_error
+from mlic_mm.utils.targets import target_row, target_rows
+
+__all__ = ['SPLITS', 'dataset_from_config', 'target_row', 'target_rows']
 
 SPLITS = ('train', 'val', 'test')
 
@@ -44,20 +45,3 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
     if not dataset.metainfo.get('classes'):
         raise ValueError(f'{config}: {type(dataset).__name__} names no classes; set its metainfo=dict(classes=…)')
     return dataset
-
-
-def target_rows(dataset: Any) -> np.ndarray:
-    """Return the labels of all samples of a data set, int8 ``(N, C)`` with 1, 0 and −1."""
-    num_classes = len(dataset.metainfo['classes'])
-    if not len(dataset):
-        raise empty_error(dataset)
-    return np.stack([target_row(dataset.get_data_info(i), num_classes) for i in range(len(dataset))])
-
-
-def target_row(info: dict, num_classes: int) -> np.ndarray:
-    """Return the labels of a sample, int8 ``(C,)`` with 1, 0 and −1, from ``gt_score`` or else ``gt_label``."""
-    if 'gt_score' in info:
-        return np.asarray(info['gt_score']).astype(np.int8)
-    row = np.zeros(num_classes, dtype=np.int8)
-    row[info['gt_label']] = 1
-    return row

@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 from mmpretrain.datasets import MultiLabelDataset
 
 from mlic_mm.utils.label_names import empty_error
+from mlic_mm.utils.targets import target_rows
 
-from .from_config import target_rows
 from .missing_images import find_in_folders, report_missing
 from .transforms.load_image import LoadImage
 

@@ -7,7 +7,7 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 
 from mlic_mm.datasets import CSVMultiLabel
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
-from mlic_mm.datasets.from_config import target_rows
+from mlic_mm.utils.targets import target_rows
 
 
 def build(folder: Path, rows: str, **options: object) -> CSVMultiLabel:

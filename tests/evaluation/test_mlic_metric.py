@@ -97,7 +97,7 @@ def test_samples_may_be_changed_after_processing() -> None:
     [
         ({'gt_score': torch.tensor([0.5, 0, 0, 0, 1])}, r'images/1\.jpg must be 1, 0 or -1'),
         ({'gt_score': torch.zeros(4)}, 'different numbers of classes'),
-        ({'gt_score': None, 'gt_label': [5]}, r'\[5\] of images/1\.jpg outside 0 … 4'),
+        ({'gt_score': None, 'gt_label': [5]}, r'\[5\] of images/1\.jpg is outside 0 … 4'),
         ({'gt_score': None}, 'gt_label'),
         ({'pred_score': None}, 'pred_score'),
     ],

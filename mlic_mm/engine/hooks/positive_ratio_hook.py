@@ -8,9 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from mlic_mm.datasets.from_config import target_rows
 from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.targets import target_rows
 
 
 @HOOKS.register_module()

@@ -10,6 +10,8 @@ from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from mlic_mm.utils.targets import target_row
+
 from .collected_scores import CollectedScores, SampleKey, concatenate, merge_processes, name_sample
 
 
@@ -123,7 +125,5 @@ def _stack(rows: list[Any]) -> Tensor:
 
 
 def _multi_hot(sample: dict, num_classes: int) -> Tensor:
-    labels = torch.as_tensor(sample['gt_label'], dtype=torch.int64).flatten().cpu()
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise ValueError(f'gt_label {labels.tolist()} of {sample.get("img_path")} outside 0 … {num_classes - 1}')
-    return torch.zeros(num_classes, dtype=torch.int8).scatter_(0, labels, 1)
+    labels = torch.as_tensor(sample['gt_label']).cpu()
+    return torch.from_numpy(target_row({'gt_label': labels}, num_classes, str(sample.get('img_path'))))

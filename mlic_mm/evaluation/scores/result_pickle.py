@@ -8,6 +8,7 @@ import numpy as np
 
 from mlic_mm.safe_load.safe_pickle import load_pickle
 from mlic_mm.utils.plain_text import plain_text
+from mlic_mm.utils.targets import target_row
 
 from .npz_reader import check_memory
 from .score_dump import ScoreDump
@@ -50,17 +51,11 @@ def read_result_pickle(path: str | Path, classes: Sequence[str]) -> ScoreDump:
     for row, sample in enumerate(samples):
         where = f'image {plain_text(ids[row])} of {path}'
         scores[row] = _numbers(sample, 'pred_score', len(classes), where)
-        if 'gt_score' in sample:
-            soft = _numbers(sample, 'gt_score', len(classes), where)
-            with np.errstate(invalid='ignore'):  # what does not fit differs afterwards
-                targets[row] = soft
-            if not np.array_equal(targets[row], soft):
-                raise ValueError(f'gt_score of {where} must be 1, 0 or -1, got {soft.tolist()}')
-        else:
-            labels = _numbers(sample, 'gt_label', None, where)
-            if not all(0 <= label < len(classes) and label == np.floor(label) for label in labels):
-                raise ValueError(f'gt_label {labels.tolist()} of {where} is outside 0 … {len(classes) - 1}')
-            targets[row, labels.astype(np.int64)] = 1
+        key = 'gt_score' if 'gt_score' in sample else 'gt_label'
+        given = _numbers(sample, key, len(classes) if key == 'gt_score' else None, where)
+        targets[row] = target_row({key: given}, len(classes), where)
+        if key == 'gt_score' and not np.array_equal(targets[row], given):  # target_row rounds soft targets to 0
+            raise ValueError(f'gt_score of {where} must be 1, 0 or -1, got {given.tolist()}')
     return ScoreDump(scores, targets, np.array(ids), np.array(paths), tuple(classes)).with_distinct_ids()
 
 
