@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mlic_mm.evaluation import ScoreDump
-from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
+from mlic_mm.evaluation import ScoreDump
 
 from .writer import write_report
 

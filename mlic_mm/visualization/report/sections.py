@@ -9,12 +9,12 @@ from mmpretrain.models import ImageClassifier
 from mlic_mm.evaluation import Protocol, ScoreDump
 from mlic_mm.evaluation.functional.predictions import above_threshold, top_k
 
-from mlic_mm.visualization import charts
 from ..class_maps import MapCard, choose_images, class_maps, layers_of
-from .curves import RECALL_GRID, precision_at, precision_recall, score_histograms, thin
 from ..inputs import NoFeatureMapError, infos_of
-from .mistakes import Mistake, select_mistakes
 from ..pictures import Picture, image_below, thumbnail
+from . import charts
+from .curves import RECALL_GRID, precision_at, precision_recall, score_histograms, thin
+from .mistakes import Mistake, select_mistakes
 from .training_log import TrainingLog, read_training_log, smooth
 
 _POINTS = 24_000

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from mmpretrain.models import ImageClassifier
 
 from mlic_mm.evaluation import Protocol, ScoreDump, evaluate_scores, get_protocol
-from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.atomic_write import check_can_write
+from mlic_mm.utils.checks import check_same_classes
 
-from mlic_mm.visualization import charts
-from .figures_text import auroc_notes, cf1_rows, class_rows, metric_rows, percent, protocol_axes
 from ..page import TEMPLATES, template_environment, write_text
+from . import charts
+from .figures_text import auroc_notes, cf1_rows, class_rows, metric_rows, percent, protocol_axes
 from .sections import curve_section, map_section, mistake_section, training_section
 from .view_section import view_section
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlic_mm.visualization.charts import BOTTOM, LEFT, RIGHT, TOP, Series, histogram, line_chart, ticks
+from mlic_mm.visualization.report.charts import BOTTOM, LEFT, RIGHT, TOP, Series, histogram, line_chart, ticks
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6))
