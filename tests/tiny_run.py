@@ -98,6 +98,7 @@ def _execute(tool: str, words: list[str], cwd: str, env: dict[str, str], log: st
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.environ.update(env)
     sys.argv = [tool, *words]
+    sys.path.insert(0, str(Path(tool).parent))  # as Python does when it runs a file
     skip_pretty_printing()
     runpy.run_path(tool, run_name='__main__')
 

@@ -1,31 +1,42 @@
-"""Test-time views of any classifier: each file decoded once, looked at in several ways, scores averaged."""
+"""Test-time views of any classifier: each file is decoded once and seen in several ways; scores are averaged."""
 
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mlic_mm.config_files.config_types import type_name
 
+__all__ = ['AverageViewsHook', 'set_views', 'view_pipeline']
+
 
 def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequence[int] = ()) -> list[dict]:
-    """Make a pipeline of several views out of a test pipeline.
+    """Make a pipeline of several views from a test pipeline.
 
-    What stands before the first transform that differs between views runs once, decoding above all.
+    The transforms before the first difference between views run once. Decoding is one of them.
 
     Args:
-        pipeline: Transform configs, the last of them ``PackInputs``.
-        flip: Every view also as its mirror image.
-        sizes: Pixels of squares that take the place of the scale of the pipeline's one ``Resize``.
+        pipeline: Configs of transforms. The last one is ``PackInputs``.
+        flip: Whether each view is also seen as its mirror image.
+        sizes: Sides of squares in pixels. They replace the scale of the one ``Resize`` of the pipeline.
 
     Returns:
-        Transform configs that end in mmcv's ``TestTimeAug``.
+        Configs of transforms that end in mmcv's ``TestTimeAug``.
 
     Raises:
-        ValueError: No view is asked for, or ``pipeline`` is not of the kind that it can be made out of.
+        ValueError: No view is asked for, or views cannot be made from such a pipeline.
+
+    Example:
+        >>> load, pack = dict(type='LoadImage'), dict(type='PackInputs')
+        >>> steps = view_pipeline([load, dict(type='Resize', scale=(448, 448)), pack], flip=False, sizes=[384, 448])
+        >>> [step['type'] for step in steps]
+        ['LoadImage', 'TestTimeAug']
+        >>> [view['scale'] for view in steps[1]['transforms'][0]]
+        [(384, 384), (448, 448)]
     """
     steps = [copy.deepcopy(dict(step)) for step in pipeline]
     kinds = [type_name(step.get('type')) for step in steps]
@@ -54,14 +65,41 @@ def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequenc
     return [*steps[:first], dict(type='TestTimeAug', transforms=branches)]
 
 
+def set_views(cfg: Config, views: Sequence[str | int]) -> None:
+    """Let the test data of a config give several views of every image.
+
+    Args:
+        cfg: Of the test. Its ``tta_pipeline`` counts if no view is named.
+        views: ``'flip'``, sizes in pixels, or both. Without any, mirror images.
+
+    Raises:
+        ValueError: A view is neither, or the test data have no pipeline to make views with.
+    """
+    sizes = [view for view in views if view != 'flip']
+    for size in sizes:
+        if not str(size).isdecimal() or not int(size):
+            raise ValueError(
+                f'--tta {size}: a view is flip or a size in pixels; give config and checkpoint before --tta'
+            )
+    dataset = cfg.test_dataloader.dataset
+    if 'pipeline' not in dataset:
+        raise ValueError(f'--tta: test_dataloader.dataset ({dataset.get("type")}) has no pipeline to make views with')
+    if not views and cfg.get('tta_pipeline'):
+        dataset.pipeline = cfg.tta_pipeline
+    else:
+        dataset.pipeline = view_pipeline(
+            dataset.pipeline, flip='flip' in views or not views, sizes=[int(size) for size in sizes]
+        )
+
+
 class AverageViewsHook(Hook):
-    """Put a test-time model around the model for the length of a test.
+    """Wrap the model in a test-time model for the length of a test.
+
+    The hook acts after all other hooks of ``before_test``. They and the loading of weights need the bare model, with
+    its head and its keys. A wrapper in the config's ``model`` would hide both.
 
     Args:
         tta_model: Config of a subclass of mmengine's ``BaseTTAModel``, such as mmpretrain's ``AverageClsScoreTTA``.
-
-    After all other hooks of ``before_test``: they and whatever loads weights meet the bare model, whose head and keys
-    they know. Built into the config's ``model``, the wrapper would hide both from them.
     """
 
     priority = 'LOWEST'
@@ -70,10 +108,10 @@ class AverageViewsHook(Hook):
         self.tta_model = dict(tta_model)
 
     def before_test(self, runner: Runner) -> None:
-        """Wrap."""
+        """Wrap the model."""
         self.bare = runner.model
         runner.model = MODELS.build({**self.tta_model, 'module': runner.model})
 
     def after_test(self, runner: Runner) -> None:
-        """Unwrap."""
+        """Unwrap the model."""
         runner.model = self.bare

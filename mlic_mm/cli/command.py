@@ -23,6 +23,7 @@ from mlic_mm.utils.choices import did_you_mean
 from .explain import explain
 
 __all__ = [
+    'AT_START',
     'CommandError',
     'CommandParser',
     'ConfigOptions',
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 T = TypeVar('T')
+
+AT_START: list[Callable[[], None]] = []
+"""Called when a command begins. ``tools/_clone.py`` handles signals during the imports, and ends that here."""
 
 
 class CommandError(SystemExit):
@@ -105,6 +109,8 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
     def run(argv: Sequence[str] | None = None) -> T:
         words = sys.argv[1:] if argv is None else argv
         try:
+            for call in AT_START:
+                call()
             with _stop_signals():
                 return main(argv)
         except KeyboardInterrupt as stop:
@@ -140,7 +146,7 @@ def find_stop(error: BaseException | None) -> KeyboardInterrupt | None:
 
 def stop_status(stop: KeyboardInterrupt) -> int:
     """Exit status for Ctrl-C or another signal that ends a command."""
-    return stop.status if isinstance(stop, StopSignal) else 128 + signal.SIGINT
+    return getattr(stop, 'status', 128 + signal.SIGINT)
 
 
 def is_main_process() -> bool:

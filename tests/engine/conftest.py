@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny_run import skip_pretty_printing, write_config
 
-from mlic_mm.engine.launch import build_runner, load_config
+from mlic_mm.engine.launch import build_runner
+from mlic_mm.engine.run_config import load_config
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tiny_run import CLASSES, ToolProcess, write_config
 
-from mlic_mm.engine.launch import use_amp
+from mlic_mm.engine.run_config import use_amp
 from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.registry import MODELS
 

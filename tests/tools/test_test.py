@@ -83,4 +83,4 @@ def test_missing_checkpoint_names_those_that_exist(config: Path, trained: Path) 
 
 def test_out_must_be_npz(config: Path, trained: Path) -> None:
     output = run_failing('test.py', config, 'full/epoch_3.pth', '--out', 'scores.pkl', cwd=trained)
-    assert 'give a name that ends so' in output
+    assert 'name the file scores.npz' in output

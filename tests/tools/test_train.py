@@ -37,7 +37,7 @@ def test_run_keeps_the_best_and_the_last_two(trained: Path) -> None:
 def test_script_runs_from_a_clone_and_says_what_is_missing(tmp_path: Path) -> None:
     """Started as users do, outside the repository, by an interpreter that has no MM packages."""
     tool = REPO / 'tools/train.py'
-    done = subprocess.run([sys.executable, '-I', '-S', tool, 'x.py'], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-ESs', tool, 'x.py'], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert 'pip install' in done.stderr
     assert 'mmpretrain' in done.stderr
