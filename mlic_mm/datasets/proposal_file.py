@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from mlic_mm.safe_load.pickle_bounds import show
 from mlic_mm.utils.atomic_write import atomic_write
+from mlic_mm.utils.boxes import has_area, image_frame
 
 FORMAT, VERSION = 'mlic_mm.proposals', 1
 STEPS = 65535
@@ -133,8 +134,8 @@ class ProposalFile:
         boxes = opened.boxes[first:last].astype(np.float32)
         scores = opened.scores[first:last].astype(np.float32)
         height, width = size
-        boxes *= np.array([width, height, width, height], np.float32) / STEPS
-        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        boxes *= np.array(image_frame(width, height), np.float32) / STEPS
+        inside = has_area(boxes)
         return (boxes, scores) if inside.all() else (boxes[inside], scores[inside])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -299,6 +300,6 @@ def _pack(where: str, size: tuple[int, int], boxes: np.ndarray, scores: np.ndarr
     if not (np.isfinite(boxes).all() and np.isfinite(half).all()):
         raise ValueError(f'{where}: a box or score is not finite, or a score does not fit into float16 (65504)')
     height, width = size
-    steps = np.rint(np.clip(boxes / np.array([width, height, width, height]), 0, 1) * STEPS).astype(np.uint16)
-    inside = (steps[:, 2] > steps[:, 0]) & (steps[:, 3] > steps[:, 1])
+    steps = np.rint(np.clip(boxes / np.array(image_frame(width, height)), 0, 1) * STEPS).astype(np.uint16)
+    inside = has_area(steps)
     return steps[inside], half[inside]

@@ -8,6 +8,7 @@ from mmcv.transforms import BaseTransform
 from mlic_mm.datasets.teacher_cache.cache import TeacherCache
 from mlic_mm.datasets.teacher_cache.fingerprint import teacher_fingerprint
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.boxes import image_frame
 
 from .load_proposals import add_boxes, check_sample
 
@@ -73,7 +74,7 @@ class LoadTeacher(BaseTransform):
             if kept.maps:
                 boxes.append(_CORNER_BOX)
             height, width = results['img'].shape[:2]
-            add_boxes(results, np.concatenate(boxes) * np.array([width, height, width, height], np.float32), scores)
+            add_boxes(results, np.concatenate(boxes) * np.array(image_frame(width, height), np.float32), scores)
         return results
 
     def _command(self, config: str, checkpoint: str | None) -> str:

@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.boxes import has_area, image_frame
 
 from .box_motion import TOLERANCE, moved_with_image, projected
 from .instances import instance_data
@@ -114,8 +115,8 @@ def _loaded(name: str, results: dict) -> tuple[InstanceData, InstanceData]:
     if instances and len(instances) == len(boxes) and 'ori_shape' in results:
         before = np.array([o['bbox'] for o in instances], np.float32)
         _check(name, results, before, boxes, structure)
-    boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
-    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # also false for NaN
+    boxes = boxes.clip(0, np.array(image_frame(width, height), np.float32))
+    kept = has_area(boxes)
     objects, ignored = (
         InstanceData(bboxes=torch.from_numpy(boxes[rows]), labels=torch.from_numpy(labels[rows]))
         for rows in (kept & ~flags, kept & flags)

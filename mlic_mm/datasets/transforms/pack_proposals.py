@@ -6,6 +6,7 @@ from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.boxes import has_area
 
 from .instances import instance_data
 from .load_proposals import recycle
@@ -89,7 +90,7 @@ def _moved(name: str, results: dict) -> tuple[np.ndarray, np.ndarray | None, np.
             'image without its gt_bboxes. Use Resize, RandomChoiceResize, RandomFlip or CenterCrop of mmcv, and '
             'leave CropBox and other crops out of the pipeline'
         )
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    inside = has_area(boxes)
     if not inside.any():
         boxes, scores = recycle(whole[None], scores[:1], len(boxes))
     elif not inside.all():

@@ -15,6 +15,7 @@ from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.boxes import image_frame
 from mlic_mm.utils.checks import check_same_classes
 
 from .teacher import tapped
@@ -106,7 +107,7 @@ class DetectorTeacher(nn.Module):
             batch = detector.data_preprocessor(batch, False)
             found = detector.predict(batch['inputs'], batch['data_samples'], rescale=False)
         best = raw.new_zeros(len(raw), self.num_classes, dtype=torch.float32)
-        frame = best.new_tensor([shape[1], shape[0]] * 2)
+        frame = best.new_tensor(image_frame(shape[1], shape[0]))
         boxes, scores = [], []
         for row, sample in zip(best, found, strict=True):
             instances = sample.pred_instances

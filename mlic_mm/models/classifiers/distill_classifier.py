@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlic_mm.models.losses import DistillLoss, DistillOutputs, FeatureDistillLoss, leave_out_unknown
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.boxes import image_frame
 
 from .teacher import Teacher, find_layer, raw_images, tapped
 
@@ -168,7 +169,7 @@ def cached_outputs(inputs: Tensor, data_samples: list[DataSample]) -> DistillOut
             return None
         return nn.utils.rnn.pad_sequence(matrices, batch_first=True, padding_value=value)
 
-    frame = inputs.new_tensor([inputs.size(3), inputs.size(2)] * 2, dtype=torch.float32)
+    frame = inputs.new_tensor(image_frame(inputs.size(3), inputs.size(2)), dtype=torch.float32)
     maps = [sample.get('teacher_maps') or {} for sample in data_samples]
     return DistillOutputs(
         torch.stack(gather('teacher_logits') or []),

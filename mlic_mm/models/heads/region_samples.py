@@ -7,6 +7,8 @@ from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mlic_mm.utils.boxes import has_area, image_frame
+
 __all__ = ['objects_of', 'original_scale', 'proposals_of', 'refuse_export']
 
 
@@ -86,7 +88,7 @@ def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:
     height, width = (
         a / b for a, b in zip(sample.metainfo['ori_shape'][:2], sample.metainfo['img_shape'][:2], strict=True)
     )
-    return boxes.new_tensor([width, height, width, height])
+    return boxes.new_tensor(image_frame(width, height))
 
 
 def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceData]:
@@ -113,6 +115,6 @@ def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceDat
         if instances is None:
             instances = found[0][:0]
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
-        solid = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        solid = has_area(boxes)
         found.append(InstanceData(bboxes=boxes[solid], labels=instances.labels[solid]))
     return found[0], found[1]

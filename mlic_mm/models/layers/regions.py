@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
+from mlic_mm.utils.boxes import image_frame
+
 __all__ = ['fuse_branches', 'image_logits', 'roi_pool', 'select_regions']
 
 
@@ -32,7 +34,7 @@ def roi_pool(maps: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
             f'roi_pool: boxes of {len(boxes)} images for the maps of {len(maps)}; give one tensor an image'
         )
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    last = maps.new_tensor([maps.size(3) - 1, maps.size(2) - 1] * 2)
+    last = maps.new_tensor(image_frame(maps.size(3) - 1, maps.size(2) - 1))
     return ops.roi_pool(maps, [box.to(maps.dtype).minimum(last) for box in boxes], size)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mlic_mm.models.layers import roi_pool
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.boxes import image_frame
 
 from .distill_loss import FeatureDistillLoss, channel_map, check_channels
 from .distill_outputs import DistillOutputs
@@ -31,7 +32,7 @@ def roi_feature_distance(
     """
     check_channels('roi_feature_distance', student, teacher)
     pooled = [
-        roi_pool(maps, [box * box.new_tensor([maps.size(3), maps.size(2)] * 2) for box in boxes], size)
+        roi_pool(maps, [box * box.new_tensor(image_frame(maps.size(3), maps.size(2))) for box in boxes], size)
         for maps in (student, teacher)
     ]
     distance = (pooled[0] - pooled[1]).square().flatten(1).sum(1)  # (ΣR',)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from mlic_mm.utils.boxes import has_area, image_frame
+
 
 class PatchGenerator(ABC):
     """Finds regions of an image that may hold an object; subclasses write :meth:`propose`.
@@ -65,5 +67,5 @@ def clip_boxes(boxes: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np
         tuple: The boxes, and which of them have an area, bool ``(R,)``.
     """
     height, width = size
-    boxes = np.clip(boxes, 0, np.array([width, height, width, height], boxes.dtype))
-    return boxes, (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes = np.clip(boxes, 0, np.array(image_frame(width, height), boxes.dtype))
+    return boxes, has_area(boxes)

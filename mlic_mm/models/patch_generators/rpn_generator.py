@@ -14,6 +14,7 @@ from mmpretrain.models import ImageClassifier
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.boxes import image_frame
 
 from .patch_generator import PatchGenerator
 
@@ -79,7 +80,7 @@ class RPNGenerator(PatchGenerator):
         if not detector:
             # mmdet goes by scale_factor, which is that of the last of several resizings, and which ours need not pack.
             height, width = batch['data_samples'][0].metainfo['img_shape'][:2]
-            boxes = boxes * np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
+            boxes = boxes * np.array(image_frame(image.shape[1] / width, image.shape[0] / height), np.float32)
         return boxes, scores
 
     def _head(self) -> Any:
