@@ -20,7 +20,7 @@ from mlic_mm.evaluation import Protocol, ScoreDump, get_protocol, shared_protoco
 from mlic_mm.evaluation.scores.score_dump import check_npz_name
 from mlic_mm.models import EnsembleClassifier
 from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints, load_checkpoint
-from mlic_mm.safe_load.checkpoint_weights import check_weights_fit
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.safe_load.pretrained import resolve_pretrained
 from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 from mlic_mm.utils.checks import check_same_classes
@@ -97,7 +97,7 @@ def test(
     pipeline = cfg.test_dataloader.dataset.get('pipeline')
     if views is not None:
         set_views(cfg, views)
-    weights = None if loaded is None else (loaded, f'checkpoint {checkpoint}')
+    weights = None if loaded is None else StoredWeights.of(loaded, f'checkpoint {checkpoint}')
     tested = _run(cfg, launcher, preset, weights, average=views is not None)
     destroy_process_group()
     if not is_main_process():
@@ -122,16 +122,14 @@ class _Tested(NamedTuple):
     figures: dict[str, Any]
 
 
-def _run(
-    cfg: Config, launcher: Launcher, preset: str | None, weights: tuple[dict[str, Any], str] | None, average: bool
-) -> _Tested:
-    """Test, after a check that the weights (with their source) have all that the model needs."""
+def _run(cfg: Config, launcher: Launcher, preset: str | None, weights: StoredWeights | None, average: bool) -> _Tested:
+    """Test, after a check that the weights have all that the model needs."""
     runner = build_runner(cfg, launcher)
     # From the built metrics: a config may name their type by a class.
     protocol = shared_protocol(runner.test_evaluator, preset)
     model = unwrap_model(runner)
     if weights is not None:
-        check_weights_fit(model, *weights)
+        weights.check_fit(model)
     elif not isinstance(model, EnsembleClassifier):
         raise ValueError(f'{cfg.filename}: {type(model).__name__} needs a checkpoint, give it after the config')
     dataset = runner.test_dataloader.dataset

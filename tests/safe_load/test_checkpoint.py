@@ -24,7 +24,7 @@ from mlic_mm.safe_load.checkpoint import (
     find_resumable,
     load_checkpoint,
 )
-from mlic_mm.safe_load.checkpoint_weights import check_weights_fit, stated_classes
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.safe_load.torch_data import read_torch_data
 
 
@@ -231,7 +231,7 @@ def weights(**change: object) -> dict:
 )
 def test_weights_that_would_not_be_copied(change: dict, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        check_weights_fit(Tiny(), weights(**change), 'checkpoint c.pth')
+        StoredWeights.of(weights(**change), 'checkpoint c.pth').check_fit(Tiny())
 
 
 def test_weights_that_fit() -> None:
@@ -239,9 +239,26 @@ def test_weights_that_fit() -> None:
     old = weights(**half)
     del old['state_dict']['norm.num_batches_tracked']  # as before PyTorch 0.4.1
     old['state_dict'][7] = torch.zeros(1)
-    check_weights_fit(Tiny(), old, 'checkpoint c.pth')
+    StoredWeights.of(old, 'checkpoint c.pth').check_fit(Tiny())
     wrapped = {'state_dict': {f'module.{key}': value for key, value in weights()['state_dict'].items()}}
-    check_weights_fit(Tiny(), wrapped, 'checkpoint c.pth')
+    assert StoredWeights.of(wrapped, 'checkpoint c.pth').load_into(Tiny()) == []
+
+
+def test_weights_of_some_parts() -> None:
+    """As of a detector whose proposals alone are wanted; the other parts stay as they are."""
+    tiny = Tiny()
+    before = tiny.norm.weight.clone()
+    stored = StoredWeights.of({'state_dict': {'layer.weight': torch.ones(2, 3), 'layer.bias': torch.ones(2)}}, 'c.pth')
+    stored.load_into(tiny, ['layer'])
+    assert torch.equal(tiny.layer.weight, torch.ones(2, 3))
+    assert torch.equal(tiny.norm.weight, before)
+    with pytest.raises(CheckpointError, match=r'c\.pth lacks 4 of the 5 tensors of the model, the first is norm'):
+        stored.check_fit(tiny, ['norm'])
+
+
+def test_no_weights() -> None:
+    with pytest.raises(CheckpointError, match=r'c\.pth holds no weights, but meta, optimizer'):
+        StoredWeights.of({'meta': {}, 'optimizer': {}}, 'c.pth')
 
 
 def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
@@ -262,16 +279,17 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('meta', [None, 5, {}, {'dataset_meta': 5}, {'dataset_meta': {'classes': None}}])
 def test_label_names_that_are_not_stated(meta: Any) -> None:
-    assert stated_classes(dict(meta=meta), 'c.pth') is None
+    assert StoredWeights.of(weights() | dict(meta=meta), 'c.pth').classes is None
 
 
 def test_label_names() -> None:
-    assert stated_classes(dict(meta=dict(dataset_meta=dict(classes=['a', 'b']))), 'c.pth') == ('a', 'b')
+    for meta in (dict(dataset_meta=dict(classes=['a', 'b'])), dict(CLASSES=('a', 'b'))):
+        assert StoredWeights.of(weights() | dict(meta=meta), 'c.pth').classes == ('a', 'b')
     for wrong in (5, 'ab', [1, 2]):
         with pytest.raises(
             CheckpointError, match=r'c\.pth: meta\.dataset_meta\.classes is .*, not a list of label names'
         ):
-            stated_classes(dict(meta=dict(dataset_meta=dict(classes=wrong))), 'c.pth')
+            StoredWeights.of(weights() | dict(meta=dict(dataset_meta=dict(classes=wrong))), 'c.pth')
 
 
 def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_our_network_alone(written: tuple[Path, str], data_root: Path, tmp_path:
     assert boxes[:, 3].max() > 128
 
     torch.save(dict(state_dict={'a': torch.zeros(1)}), tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'other\.pth lacks \d+ weights of .*network\.py, the first backbone'):
+    with pytest.raises(ValueError, match=r'other\.pth lacks \d+ of the \d+ tensors .* first is backbone'):
         RPNGenerator(str(root / 'network.py'), str(tmp_path / 'other.pth'))
     with pytest.raises(FileNotFoundError, match=r'gone\.pth'):
         RPNGenerator(str(root / 'network.py'), 'gone.pth')

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from mlic_mm.datasets.check_labels import check_training_labels, check_validation_labels
 from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
-from mlic_mm.safe_load.checkpoint_weights import check_weights_fit, misfit, plain_names, stated_classes
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights, misfit
 from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 
@@ -50,12 +50,12 @@ class LabelCheckHook(Hook):
         if loop is runner._train_loop and not runner._resume:
             _name_what_starts_anew(runner, checkpoint, source)
             return
-        found = stated_classes(checkpoint, source)
+        stored = StoredWeights.of(checkpoint, source)
         name, classes = _classes_of(loop.dataloader)
-        if found and classes:
-            check_same_classes(classes, found, name, source)
+        if stored.classes and classes:
+            check_same_classes(classes, stored.classes, name, source)
         # mmengine leaves a tensor of another shape, or of no name, as it was initialised, with only a warning.
-        check_weights_fit(unwrap_model(runner), checkpoint, source)
+        stored.check_fit(unwrap_model(runner))
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
         model = unwrap_model(runner)
@@ -96,14 +96,15 @@ def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: s
         CheckpointError: Nothing fits.
     """
     model = unwrap_model(runner)
-    own, found = model.state_dict(), plain_names(checkpoint)
+    stored = StoredWeights.of(checkpoint, source)
+    own, found = model.state_dict(), stored.weights
     anew = [
         key
         for key, value in own.items()
         if key not in found or found[key].shape != value.shape or misfit(found[key], value)
     ]
     if len(anew) == len(own):
-        check_weights_fit(model, checkpoint, source)
+        stored.check_fit(model)
     averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)
     if anew:
         runner.logger.warning(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector
+from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of
 from mlic_mm.registry import MODELS
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.boxes import image_frame
 from mlic_mm.utils.checks import check_same_classes
 
@@ -69,7 +70,9 @@ class DetectorTeacher(nn.Module):
         source = str(cfg.filename or 'the config')
         names = {'the argument classes': tuple(classes) if classes else None}
         if checkpoint is not None:
-            names[f'checkpoint {checkpoint}'] = load_detector(self.detector, checkpoint, source, 'DetectorTeacher')
+            stored = StoredWeights.read(checkpoint)
+            stored.load_into(self.detector)
+            names[stored.source] = stored.classes
         if not any(names.values()):
             names[source] = _classes_of_data(cfg)
         known = [(where, found) for where, found in names.items() if found]

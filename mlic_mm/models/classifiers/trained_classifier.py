@@ -10,8 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 from mlic_mm.config_files.config_types import type_class
-from mlic_mm.safe_load.checkpoint import load_checkpoint
-from mlic_mm.safe_load.checkpoint_weights import check_weights_fit, plain_names, stated_classes
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.checks import check_same_classes
 
 Labels = dict[str, tuple[str, ...]]
@@ -68,25 +67,21 @@ def common_labels(labels: Labels) -> tuple[str, ...] | None:
 
 
 def load_weights(model: BaseModel, checkpoint: str | Path) -> Labels:
-    """Load all weights of a model; returns the label names that the checkpoint states.
-
-    mmengine loads what fits and warns of the rest, which in a test is a model with random parts.
+    """Load all weights of a model and return the label names that the checkpoint states.
 
     Raises:
         CheckpointError: Weights are missing or of another shape.
     """
-    loaded = load_checkpoint(checkpoint)
-    check_weights_fit(model, loaded, f'checkpoint {checkpoint}')
-    result = model.load_state_dict(plain_names(loaded), strict=False)
-    if result.unexpected_keys:
+    stored = StoredWeights.read(checkpoint)
+    unused = stored.load_into(model)
+    if unused:
         print_log(
-            f'checkpoint {checkpoint}: not needed by the model: {", ".join(result.unexpected_keys[:5])}'
-            + (f' and {len(result.unexpected_keys) - 5} more' if len(result.unexpected_keys) > 5 else ''),
+            f'{stored.source}: not needed by the model: {", ".join(unused[:5])}'
+            + (f' and {len(unused) - 5} more' if len(unused) > 5 else ''),
             logger='current',
             level=30,
         )
-    classes = stated_classes(loaded, f'checkpoint {checkpoint}')
-    return {f'checkpoint {checkpoint}': classes} if classes else {}
+    return {stored.source: stored.classes} if stored.classes else {}
 
 
 def _labels_of_data(cfg: Mapping[str, Any]) -> Labels:

@@ -12,8 +12,9 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 
 from mlic_mm.config_files.config_types import type_name
-from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, load_detector, scope_of
+from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, scope_of
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.boxes import image_frame
 
 from .patch_generator import PatchGenerator
@@ -58,7 +59,7 @@ class RPNGenerator(PatchGenerator):
             )
         if checkpoint is not None:
             parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else 'bbox_head')
-            load_detector(self._model, checkpoint, config, 'RPNGenerator', parts)
+            StoredWeights.read(checkpoint).load_into(self._model, parts)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Detectors from their configs and checkpoints, of mmdet or of its parts, for what uses one."""
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import nn
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.registry import MODELS
-from mlic_mm.safe_load.checkpoint import load_checkpoint
 
 from .mmdet_parts import register_mmdet
 
@@ -51,40 +50,6 @@ def scope_of(cfg: Config) -> str:
     """Return where names without a prefix belong: ``default_scope`` or, of an mmdet model alone, ``mmdet``."""
     ours = str(cfg.model.type).startswith('mlic_mm.')
     return cfg.get('default_scope') or ('mmpretrain' if ours else 'mmdet')
-
-
-def load_detector(
-    model: nn.Module, checkpoint: str | Path, source: str, user: str, parts: Collection[str] | None = None
-) -> tuple[str, ...] | None:
-    """Load the weights of a detector as plain data and return the class names that come with them.
-
-    Args:
-        model: The detector.
-        checkpoint: File of weights, those of more modules than the model has too.
-        source: Its config, for messages.
-        user: Who asks, for messages.
-        parts: Load these modules only; all by default.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Weights are missing or of another shape.
-    """
-    read = load_checkpoint(checkpoint)
-    state = {name.removeprefix('module.'): value for name, value in read.get('state_dict', read).items()}
-    wanted = [name for name in model.state_dict() if parts is None or name.partition('.')[0] in parts]
-    if lacking := sorted(set(wanted) - set(state)):
-        raise ValueError(
-            f'{user}: {checkpoint} lacks {len(lacking)} weights of {source}, the first {lacking[0]}; '
-            'name the checkpoint of this detector'
-        )
-    try:
-        model.load_state_dict({name: state[name] for name in wanted}, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f'{user}: {checkpoint} does not fit {source}: {error}') from None
-    meta = read.get('meta')
-    meta = meta if isinstance(meta, dict) else {}
-    classes = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')  # the latter up to mmdet 2
-    return tuple(classes) if classes else None
 
 
 def dataset_of(cfg: Config) -> ConfigDict | None:

@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_named(model: dict, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no checkpoint .*nowhere\.pth'):
         build(model, checkpoint=str(tmp_path / 'nowhere.pth'))
     torch.save(dict(state_dict={'a': torch.zeros(1)}), tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'DetectorTeacher: .*other\.pth lacks \d+ weights of the config'):
+    with pytest.raises(ValueError, match=r'other\.pth lacks \d+ of the .* none of its names fits'):
         build(model, checkpoint=str(tmp_path / 'other.pth'))
     with pytest.raises(ValueError, match='has no model'):
         build(dict(model=None))
