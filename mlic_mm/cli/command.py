@@ -72,6 +72,12 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f'unknown: {" ".join(unknown)}{"".join(dict.fromkeys(near))}')
         return known
 
+    def parse_keywords(self, args: Sequence[str] | None = None) -> dict[str, Any]:
+        """Parse the words of a command, and return them as keyword arguments for the job behind it."""
+        found = dict(vars(self.parse_args(args)))
+        del found['debug']  # is for the command
+        return found
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'error: {message}; {self.prog} --help lists all options\n')
 

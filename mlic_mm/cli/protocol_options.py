@@ -2,8 +2,11 @@
 
 import argparse
 import ast
+from collections.abc import Sequence
 
 from mlic_mm.evaluation.functional import PRESETS, Protocol, get_protocol
+
+__all__ = ['add_protocol_options', 'chosen_protocol']
 
 
 def add_protocol_options(parser: argparse.ArgumentParser) -> None:
@@ -20,14 +23,22 @@ def add_protocol_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_protocol(args: argparse.Namespace) -> Protocol:
+def chosen_protocol(preset: str, words: Sequence[str]) -> Protocol:
     """Return the protocol that the options of :func:`add_protocol_options` ask for.
 
+    Args:
+        preset: Name of a preset.
+        words: ``OPTION=VALUE``, options that differ from the preset.
+
     Raises:
-        ValueError: Unknown preset, option or value.
+        ValueError: An unknown preset, option or value.
+
+    Example:
+        >>> chosen_protocol('asl', ['threshold=0.3']).title
+        'asl, threshold=0.3'
     """
     changes = {}
-    for word in args.protocol:
+    for word in words:
         name, equals, text = word.partition('=')
         if not equals:
             raise ValueError(f'--protocol {word}: write OPTION=VALUE, such as threshold=0.3')
@@ -36,6 +47,6 @@ def chosen_protocol(args: argparse.Namespace) -> Protocol:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             changes[name] = text
     try:
-        return get_protocol(args.preset, **changes)
+        return get_protocol(preset, **changes)
     except TypeError as error:
-        raise ValueError(f'--protocol {" ".join(args.protocol)}: {error}') from error
+        raise ValueError(f'--protocol {" ".join(words)}: {error}') from error

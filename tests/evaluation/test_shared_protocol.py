@@ -73,4 +73,5 @@ def test_of_several_metrics_the_one_without_a_prefix_decides(said: list[str]) ->
 def test_protocol_of_a_command_line(words: list[str], expected: object) -> None:
     parser = argparse.ArgumentParser()
     add_protocol_options(parser)
-    assert chosen_protocol(parser.parse_args(words)) == expected
+    args = parser.parse_args(words)
+    assert chosen_protocol(args.preset, args.protocol) == expected

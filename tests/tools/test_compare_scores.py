@@ -1,13 +1,10 @@
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_tool import call_tool
 
 from mlic_mm.evaluation import ScoreDump
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-import compare_scores
 
 TARGETS = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(np.int8)
 IDS = np.array([f'{i:03}' for i in range(40)])
@@ -25,7 +22,7 @@ def test_images_are_matched_by_id_and_classes_by_name(tmp_path, capsys):
     rows, columns = np.ix_(shuffled, [2, 0, 1]), ('c', 'a', 'b')
     other = ScoreDump(full.scores[rows], TARGETS[rows], IDS[shuffled], IDS[shuffled], columns)
     b = str(other.save(tmp_path / 'b.npz'))
-    compare_scores.main(['--a', a, '--b', b, '--resamples', '100'])
+    call_tool('compare_scores', '--a', a, '--b', b, '--resamples', '100')
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('mAP'))
     assert line.endswith('+0.00  [+0.00, +0.00]')
 
@@ -42,25 +39,25 @@ def test_images_are_matched_by_id_and_classes_by_name(tmp_path, capsys):
 def test_other_images_labels_or_classes_are_refused(tmp_path, change, message):
     a, b = dump(tmp_path / 'a.npz', 1.0), dump(tmp_path / 'b.npz', 1.0, **change)
     with pytest.raises(SystemExit, match=message):
-        compare_scores.main(['--a', a, '--b', b])
+        call_tool('compare_scores', '--a', a, '--b', b)
 
 
 def test_plot_of_the_gains_is_written_once(tmp_path, capsys):
     a, b = dump(tmp_path / 'a.npz', 1.0), dump(tmp_path / 'b.npz', 0.1)
     plot = tmp_path / 'new' / 'gains.svg'
     words = ['--a', a, '--b', b, '--resamples', '100', '--plot', str(plot)]
-    compare_scores.main(words)
+    call_tool('compare_scores', *words)
     assert capsys.readouterr().out.endswith(f'plot: {plot}\n')
     first = plot.read_bytes()
     assert first.startswith(b'<?xml')
     with pytest.raises(SystemExit, match=r'gains\.svg exists and is kept; --force'):
-        compare_scores.main(words)
-    compare_scores.main([*words, '--force'])
+        call_tool('compare_scores', *words)
+    call_tool('compare_scores', *words, '--force')
     assert plot.read_bytes() == first
     assert [entry.name for entry in plot.parent.iterdir()] == ['gains.svg']
 
 
 def test_other_kinds_of_plot_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        compare_scores.main(['--a', 'a.npz', '--b', 'b.npz', '--plot', str(tmp_path / 'gains.gif')])
+        call_tool('compare_scores', '--a', 'a.npz', '--b', 'b.npz', '--plot', str(tmp_path / 'gains.gif'))
     assert 'must end in .svg, .png, .pdf' in capsys.readouterr().err

@@ -1,20 +1,16 @@
 """tools/fuse_scores.py: what it prints, writes and refuses, with our dumps and with mmengine's."""
 
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_run import run, write_config
+from run_tool import call_tool, run_tool
+from tiny_run import write_config
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, evaluate_scores, fuse_scores
 from mlic_mm.visualization import write_report
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-import compare_scores
-import fuse_scores as tool
 
 CLASSES = ('cat', 'dog', 'bird', 'p$x$')
 TARGETS = (np.random.default_rng(0).random((60, 4)) < 0.3).astype(np.int8)
@@ -40,13 +36,13 @@ def dumps(tmp_path: Path) -> list[str]:
 
 def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
     with pytest.raises(SystemExit) as caught:
-        tool.main(['--resamples', '0', *words])
+        call_tool('fuse_scores', '--resamples', '0', *words)
     assert caught.value.code not in (0, None)
     return f'{caught.value.code}{caught.value}{capsys.readouterr().err}'
 
 
 def test_prints_models_and_fusion_side_by_side(dumps: list[str], capsys: pytest.CaptureFixture) -> None:
-    tool.main([*dumps, '--weights', '2', '1', '1', '--preset', 'asl', '--resamples', '100'])
+    call_tool('fuse_scores', *dumps, '--weights', '2', '1', '1', '--preset', 'asl', '--resamples', '100')
     output = capsys.readouterr().out
     lines = [line.split() for line in output.splitlines()]
     scores = [ScoreDump.load(path).scores for path in dumps]
@@ -67,7 +63,7 @@ def test_prints_models_and_fusion_side_by_side(dumps: list[str], capsys: pytest.
 
 def test_options_of_the_protocol_reach_every_figure(dumps: list[str], capsys: pytest.CaptureFixture) -> None:
     words = ['--preset', 'asl', '--protocol', 'threshold=0.3', 'no_positives=skip', '--resamples', '100']
-    tool.main([*dumps, *words, '--figures', 'OF1', 'AUROC'])
+    call_tool('fuse_scores', *dumps, *words, '--figures', 'OF1', 'AUROC')
     output = capsys.readouterr().out
     assert 'preset asl, threshold=0.3, no_positives=skip' in output
     scores = [ScoreDump.load(path).scores for path in dumps]
@@ -76,7 +72,7 @@ def test_options_of_the_protocol_reach_every_figure(dumps: list[str], capsys: py
     for name, figures in zip([*dumps, 'fusion'], expected, strict=True):
         cells = [f'{figures["OF1"]:.2f}', f'{figures["AUROC"]:.2f}']
         assert any(line[:1] == [name] and line[-2:] == cells for line in lines)
-    compare_scores.main(['--a', dumps[0], '--b', dumps[1], '--figures', 'OF1', *words])
+    call_tool('compare_scores', '--a', dumps[0], '--b', dumps[1], '--figures', 'OF1', *words)
     output = capsys.readouterr().out
     assert 'preset asl, threshold=0.3, no_positives=skip' in output
     row = next(line.split() for line in output.splitlines() if line.startswith('OF1'))
@@ -87,22 +83,22 @@ def test_ids_that_repeat_across_folders_are_told_apart(tmp_path: Path, capsys: p
     """60 images in two folders, 30 ids; held-out ones with the same ids in a third folder."""
     ids, paths = np.tile(IDS[:30], 2), np.array([f'{"ab"[i // 30]}/{IDS[i % 30]}' for i in range(60)])
     names = [write(tmp_path / f'{i}.npz', i, image_ids=ids, image_paths=paths) for i in range(2)]
-    tool.main([*names, '--out', str(tmp_path / 'fused.npz'), '--resamples', '0'])
+    call_tool('fuse_scores', *names, '--out', str(tmp_path / 'fused.npz'), '--resamples', '0')
     assert ScoreDump.load(tmp_path / 'fused.npz').image_ids.tolist() == paths.tolist()
-    compare_scores.main(['--a', names[0], '--b', names[1], '--resamples', '100'])
+    call_tool('compare_scores', '--a', names[0], '--b', names[1], '--resamples', '100')
     val, test = (
         [write(tmp_path / f'{part}{i}.npz', i, image_paths=np.char.add(f'{part}/', IDS)) for i in range(2)]
         for part in ('val', 'test')
     )
     capsys.readouterr()
-    tool.main([*test, '--tune', *val, '--resamples', '0'])
+    call_tool('fuse_scores', *test, '--tune', *val, '--resamples', '0')
     note = f'note: 60 ids, such as 000, are in {test[0]} and in {val[0]} with other paths (test/000, val/000)'
     assert note in capsys.readouterr().out
 
 
 def test_many_models_are_compared_through_the_best(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     paths = [write(tmp_path / f'{seed}.npz', seed, noise=0.5 if seed == 4 else 2) for seed in range(9)]
-    tool.main([*paths, '--resamples', '100', '--figures', 'mAP'])
+    call_tool('fuse_scores', *paths, '--resamples', '100', '--figures', 'mAP')
     output = capsys.readouterr().out
     assert 'best single model' in output
     assert [line.split()[0] for line in output.splitlines() if '[' in line] == [paths[4]]
@@ -113,18 +109,18 @@ def test_written_dump_serves_the_other_tools(
     dumps: list[str], mode: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = str(tmp_path / 'new folder' / 'fused.npz')
-    tool.main([*dumps, '--mode', mode, '--out', out, '--resamples', '0'])
+    call_tool('fuse_scores', *dumps, '--mode', mode, '--out', out, '--resamples', '0')
     dump = ScoreDump.load(out)
     np.testing.assert_array_equal(dump.scores, fuse_scores([ScoreDump.load(path).scores for path in dumps], mode=mode))
     np.testing.assert_array_equal(dump.targets, TARGETS)
     assert (dump.image_ids.tolist(), dump.classes) == (IDS.tolist(), CLASSES)
-    compare_scores.main(['--a', dumps[0], '--b', out, '--resamples', '100'])
+    call_tool('compare_scores', '--a', dumps[0], '--b', out, '--resamples', '100')
     assert write_report(dump, tmp_path / 'report').is_file()
-    tool.main([dumps[0], out, '--mode', mode, '--resamples', '0'])
+    call_tool('fuse_scores', dumps[0], out, '--mode', mode, '--resamples', '0')
     before = Path(out).read_bytes()
     assert f'{out} exists and is kept; --force replaces it' in refused(capsys, *dumps, '--out', out)
     assert Path(out).read_bytes() == before
-    tool.main([*dumps[:2], '--out', out, '--resamples', '0', '--force'])
+    call_tool('fuse_scores', *dumps[:2], '--out', out, '--resamples', '0', '--force')
     assert Path(out).read_bytes() != before
 
 
@@ -136,8 +132,8 @@ def test_orders_of_images_and_classes_may_differ(dumps: list[str], tmp_path: Pat
         both, names = np.ix_(rows, columns), np.array(CLASSES)[columns]
         other = ScoreDump(dump.scores[both], dump.targets[both], IDS[rows], IDS[rows], tuple(names))
         turned.append(str(other.save(tmp_path / f'turned {Path(path).name}')))
-    tool.main([*dumps, '--out', str(tmp_path / '1.npz'), '--resamples', '0'])
-    tool.main([dumps[0], *turned[1:], '--out', str(tmp_path / '2.npz'), '--resamples', '0'])
+    call_tool('fuse_scores', *dumps, '--out', str(tmp_path / '1.npz'), '--resamples', '0')
+    call_tool('fuse_scores', dumps[0], *turned[1:], '--out', str(tmp_path / '2.npz'), '--resamples', '0')
     assert (tmp_path / '1.npz').read_bytes() == (tmp_path / '2.npz').read_bytes()
 
 
@@ -204,8 +200,8 @@ def test_same_file_twice_and_logits_in_a_geometric_mean(dumps: list[str], tmp_pa
     assert 'are one file' in refused(capsys, dumps[0], dumps[0])
     logits = [write(tmp_path / f'logits{i}.npz', i, logits=True) for i in range(2)]
     assert 'not logits' in refused(capsys, *logits, '--mode', 'geometric')
-    tool.main([*logits, '--resamples', '0'])
-    tool.main([dumps[0], logits[1], '--mode', 'rank', '--resamples', '0'])
+    call_tool('fuse_scores', *logits, '--resamples', '0')
+    call_tool('fuse_scores', dumps[0], logits[1], '--mode', 'rank', '--resamples', '0')
 
 
 def held_out(folder: Path, seeds: range, noises: list[float], prefix: str) -> list[str]:
@@ -222,11 +218,11 @@ def test_weights_are_tuned_on_held_out_images(tmp_path: Path, mode: str, capsys:
     test = held_out(tmp_path, range(3), noises, 'test')
     val = held_out(tmp_path, range(10, 13), noises, 'val')
     common = ['--mode', mode, '--resamples', '0', '--out']
-    tool.main([*test, '--tune', *val, *common, str(tmp_path / '1.npz')])
+    call_tool('fuse_scores', *test, '--tune', *val, *common, str(tmp_path / '1.npz'))
     output = capsys.readouterr().out
     weights = next(line for line in output.splitlines() if line.startswith('--weights ')).split()
     assert float(weights[3]) < 0.1 < float(weights[1])
-    tool.main([*test, *weights, *common, str(tmp_path / '2.npz')])
+    call_tool('fuse_scores', *test, *weights, *common, str(tmp_path / '2.npz'))
     first, second = (ScoreDump.load(tmp_path / f'{i}.npz').scores for i in (1, 2))
     np.testing.assert_allclose(first, second, atol=1e-5)
 
@@ -245,9 +241,17 @@ def test_tuning_on_the_images_that_are_fused_is_refused(dumps: list[str], tmp_pa
 def test_names_that_no_plot_can_hold(tmp_path: Path) -> None:
     names = ('$\\frac{a}{b}$ $', 'bell\x07', 'half\ud800', '--><script>')
     dumps = [write(tmp_path / f'{i}.npz', i, classes=names) for i in range(2)]
-    tool.main([*dumps, '--plot', str(tmp_path / 'fuse.svg'), '--resamples', '0'])
-    compare_scores.main(
-        ['--a', dumps[0], '--b', dumps[1], '--plot', str(tmp_path / 'compare.svg'), '--resamples', '100']
+    call_tool('fuse_scores', *dumps, '--plot', str(tmp_path / 'fuse.svg'), '--resamples', '0')
+    call_tool(
+        'compare_scores',
+        '--a',
+        dumps[0],
+        '--b',
+        dumps[1],
+        '--plot',
+        str(tmp_path / 'compare.svg'),
+        '--resamples',
+        '100',
     )
     for plot in ('fuse.svg', 'compare.svg'):
         text = (tmp_path / plot).read_text(encoding='utf-8')
@@ -268,7 +272,7 @@ def test_plot_of_the_gain(dumps: list[str], tmp_path: Path, suffix: str, capsys:
     targets[:, 1] = 0  # a class without positives has no bar
     dumps = [write(tmp_path / f'p{i}.npz', i, targets=targets) for i in range(2)]
     plot = tmp_path / 'plots' / f'gain.{suffix}'
-    tool.main([*dumps, '--plot', str(plot), '--resamples', '0'])
+    call_tool('fuse_scores', *dumps, '--plot', str(plot), '--resamples', '0')
     assert [file.name for file in plot.parent.iterdir()] == [plot.name]
     if suffix == 'svg':
         text = plot.read_text()
@@ -289,15 +293,22 @@ test_evaluator = [
 
 def test_result_pickle_of_a_real_run(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     config = write_config(tmp_path / 'data', extra=DUMP_BOTH)
-    run('test.py', config, trained / 'full/epoch_3.pth', '--no-report', cwd=tmp_path)
+    run_tool('test', config, trained / 'full/epoch_3.pth', '--no-report', cwd=tmp_path)
     own, pickled = str(tmp_path / 'own.npz'), str(tmp_path / 'res.pkl')
     expected = ScoreDump.load(own)
-    tool.main([own, pickled, '--out', str(tmp_path / 'fused.npz'), '--resamples', '0'])
+    call_tool('fuse_scores', own, pickled, '--out', str(tmp_path / 'fused.npz'), '--resamples', '0')
     np.testing.assert_array_equal(ScoreDump.load(tmp_path / 'fused.npz').scores, expected.scores)
     assert 'holds no class names' in refused(capsys, pickled)
     (tmp_path / 'names.txt').write_text('\n'.join(expected.classes) + '\n')
-    tool.main(
-        [pickled, '--classes', str(tmp_path / 'names.txt'), '--out', str(tmp_path / 'as.npz'), '--resamples', '0']
+    call_tool(
+        'fuse_scores',
+        pickled,
+        '--classes',
+        str(tmp_path / 'names.txt'),
+        '--out',
+        str(tmp_path / 'as.npz'),
+        '--resamples',
+        '0',
     )
     assert (tmp_path / 'as.npz').read_bytes() == Path(own).read_bytes()
     assert len(ScoreFiles([tmp_path / 'as.npz', own])) == 2

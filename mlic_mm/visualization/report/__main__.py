@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     page = write_report(
         ScoreDump.load(args.scores),
         args.out,
-        preset=chosen_protocol(args),
+        preset=chosen_protocol(args.preset, args.protocol),
         scalars=args.scalars,
         images=args.images,
         num_mistakes=args.num_mistakes,
