@@ -2,38 +2,29 @@
 
 python benchmarks/bench_attention_consistency.py [--model tf_efficientnet_lite0] [--size 224] [--batch 8]
 
-Flip is one more view of the same size; flip and scaling are four views, two at 6/7 of the size. Times are medians of
-interleaved steps: on a GPU by the clock, on a CPU the seconds of all threads, on which other processes of the machine
-have less influence. Memory is what a step takes at its peak above the model: on a CPU (Linux) that of a process of its
-own, on a GPU what torch allocates. On a CPU a batch whose first maps are larger than 32 MiB only with the views (16
-images here) makes the C library return them to the system after every step, which costs a quarter more time.
+Flip is one more view of the same size. Flip and scaling are four views, two of them at 6/7 of the size. Times are
+medians of interleaved steps. Memory is what a step takes at its peak above the model, in a process of its own.
+``measure.py`` says how both are measured. On a CPU a batch whose first maps are larger than 32 MiB only with the views
+(16 images here) makes the C library return them to the system after every step, which costs a quarter more time.
 """
 
 import argparse
 import statistics
-import subprocess
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from measure import DEVICE, PeakMemory, interleaved, machine, own_process, ratio
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-warnings.filterwarnings('ignore')
-
-from mmengine.registry import DefaultScope  # noqa: E402
-from mmpretrain.structures import DataSample  # noqa: E402
-
-from mlic_mm.registry import MODELS  # noqa: E402
+from mlic_mm.registry import MODELS
 
 VARIANTS = ('plain', 'flip', 'flip and scaling')
 BOUNDS = {'flip': 2.1, 'flip and scaling': 3.7}
 LABELS = 26
 
 
-def step(variant: str, args: argparse.Namespace, device: str) -> Callable[[], None]:
+def step(variant: str, args: argparse.Namespace) -> Callable[[], None]:
     """A training step of one variant: forward, backward, optimiser."""
     flip = dict(type='mlic_mm.FlipView')
     scale = dict(type='mlic_mm.ScaleView', size=args.size * 6 // 7 // 32 * 32)
@@ -53,43 +44,29 @@ def step(variant: str, args: argparse.Namespace, device: str) -> Callable[[], No
                 consistency=None if views else False,
             )
         )
-    model = model.to(device, memory_format=torch.channels_last).train()
+    model = model.to(DEVICE, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    images = torch.randn(args.batch, 3, args.size, args.size, device=device).contiguous(
+    images = torch.randn(args.batch, 3, args.size, args.size, device=DEVICE).contiguous(
         memory_format=torch.channels_last
     )
-    labels = (torch.rand(args.batch, LABELS, device=device) < 0.2).float()
+    labels = (torch.rand(args.batch, LABELS, device=DEVICE) < 0.2).float()
     samples = [DataSample().set_gt_score(row) for row in labels]
 
     def run() -> None:
         optimizer.zero_grad()
         sum(model(images, samples, mode='loss').values()).backward()
         optimizer.step()
-        if device == 'cuda':
-            torch.cuda.synchronize()
 
     return run
 
 
-def peak(variant: str, args: argparse.Namespace, device: str) -> float:
-    """MiB at the peak of a step above what was there before the first."""
-    run = step(variant, args, device)
-    if device == 'cuda':
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        before = resident('VmRSS')
-        Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far
-    for _ in range(2):
-        run()
-    after = torch.cuda.max_memory_allocated() if device == 'cuda' else resident('VmHWM')
-    return (after - before) / 2**20
-
-
-def resident(what: str) -> int:
-    """Bytes of this process in memory, now or at the peak."""
-    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(what))
-    return int(line.split()[1]) * 1024
+def peak(variant: str, args: argparse.Namespace) -> float:
+    """MiB at the peak of a step above what was in use before the first."""
+    run = step(variant, args)
+    with PeakMemory() as memory:
+        for _ in range(2):
+            run()
+    return memory.mib
 
 
 def main() -> int:
@@ -99,36 +76,17 @@ def main() -> int:
     parser.add_argument('--size', type=int, default=224)
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--peak', choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if args.peak:
-        print(peak(args.peak, args, device))
-        return 0
-    steps = {variant: step(variant, args, device) for variant in VARIANTS}
-    clock = time.perf_counter if device == 'cuda' else time.process_time
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for repeat in range(args.repeats + 1):
-        for variant, run in steps.items():
-            start = clock()
-            run()
-            if repeat:  # the first warms up
-                seconds[variant].append(clock() - start)
-    del steps
-    memory = {}
-    for variant in VARIANTS:
-        command = [sys.executable, __file__, *sys.argv[1:], '--peak', variant]
-        memory[variant] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-    name = torch.cuda.get_device_name() if device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{args.model}, {args.batch} images of {args.size} px, {name}')
+    seconds = interleaved({variant: step(variant, args) for variant in VARIANTS}, args.repeats)
+    memory = {variant: own_process(peak, variant, args) for variant in VARIANTS}
+    print(f'{args.model}, {args.batch} images of {args.size} px, {machine()}')
     passed = True
     for variant in VARIANTS:
-        each = [a / b for a, b in zip(seconds[variant], seconds['plain'], strict=True)]
-        ratio, more = statistics.median(each), memory[variant] / memory['plain']
+        slower, more = ratio(seconds[variant], seconds['plain']), memory[variant] / memory['plain']
         bound = BOUNDS.get(variant)
-        passed &= bound is None or max(ratio, more) <= bound
+        passed &= bound is None or max(slower, more) <= bound
         print(
-            f'{variant:17} {statistics.median(seconds[variant]):7.3f} s  {ratio:5.2f} × plain  '
+            f'{variant:17} {statistics.median(seconds[variant]):7.3f} s  {slower:5.2f} × plain  '
             f'{memory[variant]:7.0f} MiB  {more:5.2f} × plain' + (f'  bound {bound}' if bound else '')
         )
     return 0 if passed else 1

@@ -2,41 +2,32 @@
 
 python benchmarks/bench_distillation.py --voc VOCdevkit/VOC2007 [--model tf_efficientnet_lite0] [--size 224] [--batch 8]
 
-Stage 2 (class-aware distillation) from a cache, and with the teacher beside it, which looks at 500 regions of the same
-photographs at twice the size. Times are medians of interleaved steps: on a GPU by the clock, on a CPU the seconds of
-all threads, on which other processes of the machine have less influence. "with loading" adds the whole pipeline from
-the file on, in this process. Weights are random and regions are drawn: neither changes what anything costs.
+Stage 2 (class-aware distillation) runs from a cache, and with the teacher beside the student. The teacher looks at 500
+regions of the same photographs at twice the size. Times are medians of interleaved steps, see ``measure.py``. "with
+loading" adds the whole pipeline, from the file on, in this process. Weights and regions are random. They cost the same.
 """
 
 import argparse
-import contextlib
-import io
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import DEVICE, ROOT, machine, ratio, timed
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
-warnings.filterwarnings('ignore')
-
-import cache_teacher  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dataset import default_collate  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
-
-from mlic_mm.datasets import VOCMultiLabel  # noqa: E402
-from mlic_mm.datasets.proposal_file import write_proposal_file  # noqa: E402
-from mlic_mm.datasets.transforms import read_image  # noqa: E402
-from mlic_mm.models.classifiers.trained_classifier import build_classifier  # noqa: E402
-from mlic_mm.registry import MODELS  # noqa: E402
+from mlic_mm.datasets import VOCMultiLabel
+from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.transforms import read_image
+from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.registry import MODELS
 
 VARIANTS = ('plain', 'stage 2 from cache', 'stage 2 with teacher')
 BOUND = {'stage 2 from cache': 1.15}
@@ -70,15 +61,16 @@ def write_teacher(folder: Path, args: argparse.Namespace, width: int) -> list[di
     )
     cfg.dump(folder / 'teacher.py')
     torch.save(dict(state_dict=build_classifier(cfg, None)[0].state_dict()), folder / 'teacher.pth')
-    words = [str(folder / 'teacher.py'), str(folder / 'teacher.pth'), '--out', str(folder / 'cache')]
-    with contextlib.redirect_stdout(io.StringIO()) as text:
-        cache_teacher.main([*words, '--workers', '0'])
-    print(text.getvalue().splitlines()[-2].partition(': ')[2])
+    words = [str(folder / 'teacher.py'), str(folder / 'teacher.pth'), '--out', str(folder / 'cache'), '--workers', '0']
+    command = [sys.executable, str(ROOT / 'tools' / 'cache_teacher.py'), *words]
+    print(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-2].partition(': ')[2]
+    )
     return pipeline
 
 
 def variant(
-    name: str, args: argparse.Namespace, device: str, folder: Path, teacher_pipeline: list[dict], width: int
+    name: str, args: argparse.Namespace, folder: Path, teacher_pipeline: list[dict], width: int
 ) -> tuple[Callable[[int], dict], Callable[[dict], None]]:
     """What loads batch ``k``, and what trains on it."""
     flip, resize = dict(type='RandomFlip', prob=0.5), dict(type='Resize', scale=(args.size, args.size))
@@ -112,7 +104,7 @@ def variant(
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = VOCMultiLabel(args.voc, 'trainval', difficult='positive', pipeline=pipeline, indices=count)
         net = MODELS.build(model)
-    net = net.to(device, memory_format=torch.channels_last).train()
+    net = net.to(DEVICE, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9)
 
     def load(k: int) -> dict:
@@ -123,8 +115,6 @@ def variant(
         data = net.data_preprocessor(batch, True)
         sum(net(**data, mode='loss').values()).backward()
         optimizer.step()
-        if device == 'cuda':
-            torch.cuda.synchronize()
 
     return load, step
 
@@ -140,35 +130,28 @@ def main() -> int:
     parser.add_argument('--repeats', type=int, default=5)
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    clock = time.perf_counter if device == 'cuda' else time.process_time
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         width = MODELS.build(dict(type='TIMMBackbone', model_name=args.model))(torch.zeros(1, 3, 64, 64))[-1].size(1)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = write_teacher(Path(folder), args, width)
-        parts = {name: variant(name, args, device, Path(folder), pipeline, width) for name in VARIANTS}
+        parts = {name: variant(name, args, Path(folder), pipeline, width) for name in VARIANTS}
         steps: dict[str, list[float]] = {name: [] for name in VARIANTS}
         both: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for repeat in range(args.repeats + 1):
             for name, (load, step) in parts.items():
-                start = clock()
-                batch = load(repeat)
-                loaded = clock()
-                step(batch)
-                end = clock()
+                loading, batch = timed(load, repeat)
+                stepping, _ = timed(step, batch)
                 if repeat:  # the first warms up
-                    steps[name].append(end - loaded)
-                    both[name].append(end - start)
-    machine = torch.cuda.get_device_name() if device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{args.model}, {args.batch} images of {args.size} px, {args.regions} regions, {machine}')
+                    steps[name].append(stepping.seconds)
+                    both[name].append(loading.seconds + stepping.seconds)
+    print(f'{args.model}, {args.batch} images of {args.size} px, {args.regions} regions, {machine()}')
     passed = True
     for name in VARIANTS:
         line = f'{name:20}'
         for what, seconds in (('step', steps), ('with loading', both)):
-            each = [a / b for a, b in zip(seconds[name], seconds['plain'], strict=True)]
-            ratio = statistics.median(each)
-            passed &= ratio <= BOUND.get(name, np.inf)
-            line += f'  {what} {statistics.median(seconds[name]):7.3f} s {ratio:5.2f} × plain'
+            slower = ratio(seconds[name], seconds['plain'])
+            passed &= slower <= BOUND.get(name, np.inf)
+            line += f'  {what} {statistics.median(seconds[name]):7.3f} s {slower:5.2f} × plain'
         print(line + (f'  bound {BOUND[name]}' if name in BOUND else ''))
     return 0 if passed else 1
 

@@ -2,27 +2,19 @@
 
 python benchmarks/bench_ensemble.py [--size 160] [--batches 1 8 32]
 
-Weights are random: they cost the same. Times are the least of several interleaved repeats: on a GPU by the clock, on a
-CPU the seconds of all threads, on which other processes of the machine have less influence.
+Weights are random. They cost the same. Times are the least of several interleaved repeats, see ``measure.py``.
 """
 
 import argparse
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from measure import DEVICE, interleaved, machine
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-warnings.filterwarnings('ignore')
-
-from mmengine.registry import DefaultScope  # noqa: E402
-
-from mlic_mm.models import EnsembleClassifier  # noqa: E402
-from mlic_mm.registry import MODELS  # noqa: E402
+from mlic_mm.models import EnsembleClassifier
+from mlic_mm.registry import MODELS
 
 
 def network() -> torch.nn.Module:
@@ -47,11 +39,10 @@ def main() -> int:
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 8, 32])
     parser.add_argument('--repeats', type=int, default=5)
     args = parser.parse_args()
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model, small = network(), args.size * 3 // 4
-    plain = EnsembleClassifier([dict(model=model)]).to(device)
-    flip = EnsembleClassifier([dict(model=model, flip=True)]).to(device)
-    sizes = EnsembleClassifier([dict(model=model, sizes=[small, args.size])]).to(device)
+    plain = EnsembleClassifier([dict(model=model)]).to(DEVICE)
+    flip = EnsembleClassifier([dict(model=model, flip=True)]).to(DEVICE)
+    sizes = EnsembleClassifier([dict(model=model, sizes=[small, args.size])]).to(DEVICE)
 
     def together(raw: Tensor) -> Tensor:
         both = plain(torch.cat([raw, raw.flip(-1)])).sigmoid()
@@ -61,14 +52,6 @@ def main() -> int:
         probability = (plain(raw).sigmoid() + plain(raw.flip(-1)).sigmoid()) / 2
         return probability.logit()
 
-    def seconds(call: Callable[[Tensor], Tensor], raw: Tensor) -> float:
-        clock = time.perf_counter if device == 'cuda' else time.process_time
-        start = clock()
-        call(raw)
-        if device == 'cuda':
-            torch.cuda.synchronize()
-        return clock() - start
-
     calls: dict[str, Callable[[Tensor], Tensor]] = {
         'model alone': plain,
         'flip': flip,
@@ -76,17 +59,14 @@ def main() -> int:
         'flip, two forwards': apart,
         'two sizes': sizes,
     }
-    name = torch.cuda.get_device_name() if device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{name}, {args.size} px; milliseconds per image')
+    print(f'{machine()}, {args.size} px; milliseconds per image')
     worst = 0.0
     with torch.inference_mode():
         for number in args.batches:
-            raw = torch.randint(0, 256, (number, 3, args.size, args.size), device=device, dtype=torch.uint8)
+            raw = torch.randint(0, 256, (number, 3, args.size, args.size), device=DEVICE, dtype=torch.uint8)
             worst = max(worst, float((flip(raw).sigmoid() - apart(raw).sigmoid()).abs().max()))
-            best = dict.fromkeys(calls, float('inf'))
-            for _ in range(args.repeats):
-                for what, call in calls.items():
-                    best[what] = min(best[what], seconds(call, raw))
+            seconds = interleaved(calls, args.repeats, raw, warm_up=0)
+            best = {what: min(taken) for what, taken in seconds.items()}
             alone = best['model alone']
             for what, value in best.items():
                 print(f'batch {number:3d}  {what:20s} {1e3 * value / number:8.2f}  {value / alone:5.2f} × model alone')

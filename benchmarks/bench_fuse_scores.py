@@ -3,26 +3,19 @@
     python benchmarks/bench_fuse_scores.py [--members 5 50] [--images 40137] [--classes 80] [--folder DIR]
 
 Seconds include reading the files, which lie in the page cache, and the checks of images, classes and scores. They are
-the best of --repeats, each in a process of its own, with its processor time and its peak of resident memory. What
-tools/fuse_scores.py prints on top, the figures of every model and their bootstrap, is evaluation and not in them. Fails
-where the most members take more than 3 s, or much more memory than the fewest.
+the best of --repeats, each in a process of its own, which tells its peak of memory too. The figures and intervals that
+tools/fuse_scores.py prints are evaluation and not included. The script fails if the most members take more than 3 s, or
+much more memory than the fewest.
 """
 
 import argparse
-import multiprocessing
-import os
-import resource
-import sys
 import tempfile
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
+from measure import PeakMemory, Taken, machine, own_process, timed
 
 from mlic_mm.evaluation import ScoreDump, ScoreFiles
 from mlic_mm.evaluation.scores.score_fusion import MODES, accumulate, additive, check_scores, finish
@@ -61,36 +54,27 @@ def ours(files: list[str], mode: str) -> np.ndarray:
 
 
 class Run(NamedTuple):
-    seconds: float
-    processor: float
-    """Seconds of processor time, to tell a busy machine from slow code."""
-    memory: float
-    """MB at the peak above those before."""
+    """What a fusion took and gave."""
+
+    taken: Taken
+    memory: PeakMemory
     scores: np.ndarray
 
     def __str__(self) -> str:
-        return f'{self.seconds:6.2f} s ({self.processor:5.2f} s of processor time), {self.memory:5.0f} MB'
+        return f'{self.taken}, {self.memory.mib:5.0f} MB'
+
+
+def run(fuse: Callable[..., np.ndarray], args: tuple) -> Run:
+    """Fuse once."""
+    with PeakMemory() as memory:
+        taken, scores = timed(fuse, *args)
+    return Run(taken, memory, scores)
 
 
 def best_of(repeats: int, fuse: Callable[..., np.ndarray], *args: object) -> Run:
-    """The fastest of some runs, each in a process of its own."""
-    runs = []
-    for _ in range(repeats):
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.get_context('fork').Process(target=_measure, args=(sender, fuse, args))
-        process.start()
-        runs.append(receiver.recv())
-        process.join()
-    return min(runs, key=lambda run: run.seconds)
-
-
-def _measure(sender: Connection, fuse: Callable[..., np.ndarray], args: tuple) -> None:
-    before = int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
-    start, processor = time.perf_counter(), time.process_time()
-    scores = fuse(*args)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sender.send(Run(seconds, processor, (peak - before) / 2**20, scores))
+    """Return the fastest of some runs, each in a process of its own."""
+    runs = [own_process(run, fuse, args, start='fork') for _ in range(repeats)]
+    return min(runs, key=lambda run: run.taken.wall)
 
 
 def main() -> int:
@@ -101,7 +85,7 @@ def main() -> int:
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--folder', type=Path, help='where to write the dumps for the time being')
     args = parser.parse_args()
-    print(f'{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}')
+    print(machine())
     means: dict[int, Run] = {}
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         files = write_dumps(Path(folder), max(args.members), args.images, args.classes)
@@ -111,13 +95,13 @@ def main() -> int:
             naive = best_of(args.repeats, obvious, files[:count])
             print(f'  {"np.load, stack, mean":20} {naive}')
             for mode in MODES:
-                run = best_of(args.repeats, ours, files[:count], mode)
-                print(f'  {mode:20} {run}, {run.seconds / naive.seconds:.2f} times that time')
+                fused = best_of(args.repeats, ours, files[:count], mode)
+                print(f'  {mode:20} {fused}, {fused.taken.wall / naive.taken.wall:.2f} times that time')
                 if mode == 'mean':
-                    means[count] = run
-                    assert np.abs(run.scores - naive.scores).max() < 1e-6
+                    means[count] = fused
+                    assert np.abs(fused.scores - naive.scores).max() < 1e-6
     fewest, most = means[min(means)], means[max(means)]
-    passed = most.seconds <= LIMIT and most.memory < 1.3 * fewest.memory + 20
+    passed = most.taken.wall <= LIMIT and most.memory.mib < 1.3 * fewest.memory.mib + 20
     print(f'{max(means)} dumps in at most {LIMIT} s, memory not growing: {"yes" if passed else "no"}')
     return 0 if passed else 1
 

@@ -7,28 +7,20 @@ Without the label file (columns split, image_id, comma-separated label indices),
 
 import argparse
 import csv
-import ctypes
 import gzip
-import resource
-import sys
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import PeakMemory, timed
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from mmpretrain.evaluation import AveragePrecision, MultiLabelMetric
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-warnings.filterwarnings('ignore')
-
-from mmpretrain.evaluation import AveragePrecision, MultiLabelMetric  # noqa: E402
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score  # noqa: E402
-
-from mlic_mm.evaluation import PRESETS, MLICMetric  # noqa: E402
+from mlic_mm.evaluation import PRESETS, MLICMetric
 
 NUM_IMAGES, NUM_CLASSES, LABELS_PER_IMAGE = 40_137, 80, 2.9
 # The protocol that mmpretrain computes, but for thr, which is >= there: no score is exactly 0.5 here.
@@ -61,24 +53,17 @@ def draw_scores(targets: np.ndarray) -> np.ndarray:
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-def timed(build: Callable[[], BaseMetric], samples: Sequence[dict], batch: int) -> tuple[float, dict]:
-    """Seconds from the first sample collected to the figures."""
+def run(build: Callable[[], BaseMetric], samples: Sequence[dict], batch: int) -> tuple[float, dict]:
+    """Seconds from the first sample collected to the figures, and the figures."""
     metric = build()
-    start = time.perf_counter()
-    for i in range(0, len(samples), batch):
-        metric.process(None, samples[i : i + batch])
-    figures = metric.evaluate(len(samples))
-    return time.perf_counter() - start, figures
 
+    def evaluate() -> dict:
+        for i in range(0, len(samples), batch):
+            metric.process(None, samples[i : i + batch])
+        return metric.evaluate(len(samples))
 
-def peak_bytes() -> int:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def resident_bytes() -> int:
-    """Resident size of this process now (Linux)."""
-    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+    taken, figures = timed(evaluate)
+    return taken.wall, figures
 
 
 def main() -> int:
@@ -99,29 +84,26 @@ def main() -> int:
     num_images, num_classes = targets.shape
     print(f'{num_images} x {num_classes}, {targets.sum(1).mean():.2f} labels per image, batches of {args.batch}')
 
-    # Memory first: the peak of a process only ever rises.
-    timed(partial(MLICMetric, SAME), samples[:64], 64)
-    ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but not given back would hide new memory
-    before = resident_bytes()
-    slack = peak_bytes() - before
-    first, ours = timed(partial(MLICMetric, SAME), samples, args.batch)
-    extra = peak_bytes() - before
+    run(partial(MLICMetric, SAME), samples[:64], 64)
+    with PeakMemory() as memory:  # first of all: memory that was freed hides new memory
+        first, ours = run(partial(MLICMetric, SAME), samples, args.batch)
+    extra = memory.bytes
     ratio = f'{extra / matrices:.2f} x the two matrices of {matrices / 2**20:.0f} MB'
-    print(f'peak above the samples: {extra / 2**20:.0f} MB = {ratio} (less than {slack / 2**20:.0f} MB would not show)')
+    print(f'peak above the samples: {extra / 2**20:.0f} MB = {ratio}')
 
-    seconds = min(first, *(timed(partial(MLICMetric, SAME), samples, args.batch)[0] for _ in range(args.repeats - 1)))
+    seconds = min([first, *(run(partial(MLICMetric, SAME), samples, args.batch)[0] for _ in range(args.repeats - 1))])
     total = 0.0
     theirs: dict[str, float] = {}
     for names, build in MMPRETRAIN.items():
-        runs = [timed(build, samples, args.batch) for _ in range(args.repeats)]
-        best = min(run[0] for run in runs)
+        runs = [run(build, samples, args.batch) for _ in range(args.repeats)]
+        best = min(one[0] for one in runs)
         total += best
         theirs |= dict(zip(names, runs[0][1].values(), strict=True))
         print(f'mmpretrain {", ".join(names):30s} {best:7.3f} s')
     print(f'mmpretrain, all {total:34.3f} s')
     print(f'mlic_mm.MLICMetric({SAME!r}) {seconds:23.3f} s: {total / seconds:.1f} times faster')
     for preset in PRESETS:
-        best = min(timed(partial(MLICMetric, preset), samples, args.batch)[0] for _ in range(args.repeats))
+        best = min(run(partial(MLICMetric, preset), samples, args.batch)[0] for _ in range(args.repeats))
         print(f'  preset {preset:12s} {best:7.3f} s')
 
     predicted, options = scores > 0.5, {'zero_division': 0}

@@ -11,14 +11,13 @@ the page cache of the system. In brackets: seconds of the processor, for a machi
 import argparse
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
+from measure import best
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.label_cache import SETTLED
@@ -51,35 +50,24 @@ def write(root: Path) -> None:
         os.close(os.open(root / path, os.O_CREAT))
 
 
-def best(call: Callable[[], object], repeats: int = 3) -> tuple[float, str]:
-    """Return the seconds of the fastest call, and them with those of the processor as text."""
-    taken = []
-    for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        taken.append((time.perf_counter() - wall, time.process_time() - cpu))
-    wall, _ = min(taken)
-    return wall, f'{wall:.2f} s ({min(cpu for _, cpu in taken):.2f})'
-
-
-def measure(title: str, build: Callable[..., NUSWIDE], limit: float) -> bool:
+def compare(title: str, build: Callable[..., NUSWIDE], limit: float) -> bool:
     """Print the figures of one source; return whether parsing kept the limit."""
     dataset = build(cache=False, lazy_init=True)
     read = dataset._official if dataset.split else dataset._from_list
-    parsing, text = best(read)
+    parsing = best(read)
     dataset.cache = True
-    print(f'{title}: parse {text}, parse and keep {best(read, 1)[1]}, from the cache {best(read)[1]}')
+    print(f'{title}: parse {parsing}, parse and keep {best(read, 1)}, from the cache {best(read)}')
     for words, options in (
         ('without cache, not looking for images', dict(cache=False, on_missing='keep')),
         ('with cache, not looking for images', dict(on_missing='keep')),
         ('with cache and scan', {}),
     ):
-        _, text = best(lambda options=options: build(**options))
+        taken = best(lambda options=options: build(**options))
         dataset = build(**options)
         memory = (dataset.data_bytes.nbytes + dataset.data_address.nbytes) / 2**20
-        print(f'  data set {words}: {text}, {len(dataset)} images in {memory:.0f} MiB')
-    print(f'  targets() of the last: {best(dataset.targets)[1]}')
-    return parsing <= limit
+        print(f'  data set {words}: {taken}, {len(dataset)} images in {memory:.0f} MiB')
+    print(f'  targets() of the last: {best(dataset.targets)}')
+    return parsing.wall <= limit
 
 
 def main() -> int:
@@ -94,8 +82,8 @@ def main() -> int:
         write(root)
         time.sleep(2 * SETTLED)  # what changed a moment ago is not kept
         kept = [
-            measure('official training split', lambda **o: NUSWIDE(folder, 'train', **o), args.limit),
-            measure('list file', lambda **o: NUSWIDE(folder, ann_file='list.txt', **o), args.limit),
+            compare('official training split', lambda **o: NUSWIDE(folder, 'train', **o), args.limit),
+            compare('list file', lambda **o: NUSWIDE(folder, ann_file='list.txt', **o), args.limit),
         ]
         entries = sorted(path.stat().st_size for path in (root / 'cache').rglob('*.npz'))
         print(f'cache entries: {", ".join(f"{size / 2**20:.1f} MiB" for size in entries)}')

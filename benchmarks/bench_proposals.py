@@ -9,14 +9,12 @@ The limit is for the median of reading and for the processor's mean.
 """
 
 import argparse
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
+from measure import timed
 
 from mlic_mm.datasets import LoadProposals, ProposalFile
 from mlic_mm.datasets.proposal_file import Entry, write_proposal_file
@@ -33,18 +31,12 @@ def drawn(images: int) -> Iterator[Entry]:
         yield f'{number:06d}', SIZE, boxes, np.sort(rng.random(STORED))[::-1]
 
 
-def measure(title: str, call: Callable[[str], object], ids: list[str]) -> float:
+def each(title: str, call: Callable[[str], object], ids: list[str]) -> float:
     """Print the figures of ``call`` for each id and return the larger of median and mean processor time, in ms."""
-    taken = []
-    processor = time.process_time()
-    for img_id in ids:
-        begin = time.perf_counter()
-        call(img_id)
-        taken.append(1000 * (time.perf_counter() - begin))
-    processor = 1000 * (time.process_time() - processor) / len(ids)
-    median = float(np.median(taken))
-    print(f'{title}: median {median:.3f} ms, mean {np.mean(taken):.3f} ms (processor: {processor:.3f} ms)')
-    return max(median, processor)
+    wall, processor = 1000 * np.array([timed(call, img_id)[0] for img_id in ids]).T
+    median = float(np.median(wall))
+    print(f'{title}: median {median:.3f} ms, mean {wall.mean():.3f} ms (processor: {processor.mean():.3f} ms)')
+    return max(median, float(processor.mean()))
 
 
 def main() -> int:
@@ -56,19 +48,17 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'proposals.st'
-        begin = time.perf_counter()
-        write_proposal_file(path, drawn(args.images), dict(type='drawn'), dict(type='drawn'))
+        writing, _ = timed(write_proposal_file, path, drawn(args.images), dict(type='drawn'), dict(type='drawn'))
         print(f'{args.images} images × {STORED} proposals: {path.stat().st_size / 2**20:.1f} MiB')
-        print(f'drawing and writing: {time.perf_counter() - begin:.1f} s')
+        print(f'drawing and writing: {writing}')
         file = ProposalFile(path)
-        begin = time.perf_counter()
-        ids = file.ids
-        print(f'opening: {1000 * (time.perf_counter() - begin):.1f} ms, once in each process')
+        opening, ids = timed(lambda: file.ids)
+        print(f'opening: {1000 * opening.wall:.1f} ms, once in each process')
         np.random.default_rng(1).shuffle(ids)
-        taken = measure(f'reading {args.num}', lambda img_id: file.read(img_id, SIZE, args.num, SIZE), ids)
+        taken = each(f'reading {args.num}', lambda img_id: file.read(img_id, SIZE, args.num, SIZE), ids)
         load = LoadProposals(str(path), args.num)
         image = np.zeros((*SIZE, 3), np.uint8)
-        measure('LoadProposals', lambda img_id: load(dict(img=image, ori_shape=SIZE, img_id=img_id)), ids)
+        each('LoadProposals', lambda img_id: load(dict(img=image, ori_shape=SIZE, img_id=img_id)), ids)
     print('the limit is kept' if taken <= args.limit else f'the limit of {args.limit} ms is missed')
     return 0 if taken <= args.limit else 1
 

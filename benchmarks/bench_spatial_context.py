@@ -2,38 +2,29 @@
 
 python benchmarks/bench_spatial_context.py [CONFIG] [--size 416] [--proposals 1000] [--classes 80] [--repeats 5]
 
-The Faster R-CNN has backbone, FPN and RPN of CONFIG, with the same weights and so the same proposals, and a head of
-that same width; its RoI layer is as mmdet configures it, and once that of CONFIG. Weights are random, the image is
-noise, and thresholds are set so that 300 boxes come to the last NMS. Times are medians of interleaved runs, one image
-each: on a GPU by the clock, on a CPU the seconds of all threads, on which other processes of the machine have less
-influence. Memory is what a training step with a batch of CONFIG takes at its peak above the model, nothing frozen: on
-a CPU (Linux) that of a process of its own, on a GPU what torch allocates.
+The Faster R-CNN has backbone, FPN and RPN of CONFIG, with the same weights and so the same proposals, and a head of the
+same width. Its RoI layer is as mmdet configures it, and once that of CONFIG. Weights are random, the image is noise,
+and thresholds are set so that 300 boxes come to the last NMS. Times are medians of interleaved runs of one image.
+Memory is what a training step with a batch of CONFIG takes at its peak above the model, in a process of its own and
+with nothing frozen. ``measure.py`` says how both are measured.
 """
 
 import argparse
 import statistics
-import subprocess
-import sys
-import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from measure import DEVICE, ROOT, PeakMemory, interleaved, machine, own_process, ratio
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-warnings.filterwarnings('ignore')
-
-from mmengine.config import Config, ConfigDict  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
-from mmengine.structures import InstanceData  # noqa: E402
-
-from mlic_mm.models.heads.spatial_context_head import ROI_EXTRACTOR  # noqa: E402
-from mlic_mm.models.utils.mmdet_parts import register_mmdet  # noqa: E402
-from mlic_mm.registry import MODELS  # noqa: E402
+from mlic_mm.models.heads.spatial_context_head import ROI_EXTRACTOR
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
+from mlic_mm.registry import MODELS
 
 SAME = 'Faster R-CNN, same RoI layer'
 VARIANTS = ('Faster R-CNN', SAME, 'object branch alone', 'both branches')
@@ -55,7 +46,7 @@ def build(variant: str, args: argparse.Namespace) -> Any:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(ConfigDict(cfg))
         model.init_weights()
-        return model.to(args.device, memory_format=torch.channels_last)
+        return model.to(DEVICE, memory_format=torch.channels_last)
     head = cfg['head']
     width = head['in_channels']
     extractor = ROI_EXTRACTOR | dict(out_channels=width) | head.get('roi_extractor', {})
@@ -85,7 +76,7 @@ def build(variant: str, args: argparse.Namespace) -> Any:
             )
         )
     model.init_weights()
-    return model.to(args.device, memory_format=torch.channels_last)
+    return model.to(DEVICE, memory_format=torch.channels_last)
 
 
 def samples(variant: str, args: argparse.Namespace, number: int) -> list[Any]:
@@ -99,7 +90,7 @@ def samples(variant: str, args: argparse.Namespace, number: int) -> list[Any]:
     for _ in range(number):
         corners = (torch.rand(5, 2, 2) * args.size).sort(1).values  # (5, 2, 2)
         boxes = corners.reshape(5, 4) + torch.tensor([0, 0, 8, 8])
-        objects = InstanceData(bboxes=boxes, labels=torch.randint(args.classes, (5,))).to(args.device)
+        objects = InstanceData(bboxes=boxes, labels=torch.randint(args.classes, (5,))).to(DEVICE)
         sample = DetDataSample(metainfo=kinds) if 'Faster' in variant else DataSample(metainfo=kinds)
         sample.set_field(objects, 'gt_instances')
         sample.set_field(objects[:0], 'ignored_instances')
@@ -109,7 +100,7 @@ def samples(variant: str, args: argparse.Namespace, number: int) -> list[Any]:
 
 def images(args: argparse.Namespace, number: int) -> torch.Tensor:
     noise = torch.randn(number, 3, args.size, args.size, generator=torch.Generator().manual_seed(1))
-    return noise.to(args.device).contiguous(memory_format=torch.channels_last)
+    return noise.to(DEVICE).contiguous(memory_format=torch.channels_last)
 
 
 def inference(variant: str, model: Any, args: argparse.Namespace) -> tuple[Callable[[], None], int]:
@@ -120,8 +111,6 @@ def inference(variant: str, model: Any, args: argparse.Namespace) -> tuple[Calla
     def predict() -> None:
         with torch.no_grad():
             model.predict(inputs, samples(variant, args, 1))
-        if args.device == 'cuda':
-            torch.cuda.synchronize()
 
     rows: list[torch.Tensor] = []
     keep = (model.roi_head.bbox_head if 'Faster' in variant else model.head.box_head).register_forward_hook(
@@ -158,31 +147,18 @@ def training(variant: str, model: Any, args: argparse.Namespace) -> Callable[[],
         loss, _ = model.parse_losses(model.loss(inputs, targets))
         loss.backward()
         optimizer.step()
-        if args.device == 'cuda':
-            torch.cuda.synchronize()
 
     return step
 
 
 def peak(variant: str, args: argparse.Namespace) -> float:
     """MiB at the peak of a training step above what was there before the first."""
+    MMLogger.get_current_instance().setLevel('ERROR')
     step = training(variant, build(variant, args), args)
-    if args.device == 'cuda':
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        before = resident('VmRSS')
-        Path('/proc/self/clear_refs').write_text('5')  # forget the peak so far
-    for _ in range(2):
-        step()
-    after = torch.cuda.max_memory_allocated() if args.device == 'cuda' else resident('VmHWM')
-    return (after - before) / 2**20
-
-
-def resident(what: str) -> int:
-    """Bytes of this process in memory, now or at the peak."""
-    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(what))
-    return int(line.split()[1]) * 1024
+    with PeakMemory() as memory:
+        for _ in range(2):
+            step()
+    return memory.mib
 
 
 def parse_args() -> argparse.Namespace:
@@ -193,13 +169,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classes', type=int, default=80)
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--no-training', action='store_true', help='leave the memory of a training step out')
-    parser.add_argument('--peak', choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.cfg = Config.fromfile(args.config)
     (resize,) = (step for step in args.cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
     args.size = args.size or resize.scale[0]
     args.proposals = args.proposals or args.cfg.model.test_cfg.rpn.max_per_img
-    args.device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return args
 
 
@@ -207,9 +181,6 @@ def main() -> int:
     """Print the table; 1 if the bound is passed."""
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
-    if args.peak:
-        print(peak(args.peak, args))
-        return 0
     models = {variant: build(variant, args) for variant in VARIANTS}
     shared = {k: v for k, v in models['both branches'].state_dict().items() if not k.startswith('head.')}
     for model in models.values():
@@ -217,37 +188,22 @@ def main() -> int:
     runs = {variant: inference(variant, model, args) for variant, model in models.items()}
     if len({number for _, number in runs.values()}) > 1:
         raise RuntimeError(f'proposals differ: { {variant: number for variant, (_, number) in runs.items()} }')
-    clock = time.perf_counter if args.device == 'cuda' else time.process_time
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for repeat in range(args.repeats + 1):
-        for variant, (predict, _) in runs.items():
-            start = clock()
-            predict()
-            if repeat:  # the first warms up
-                seconds[variant].append(clock() - start)
+    seconds = interleaved({variant: predict for variant, (predict, _) in runs.items()}, args.repeats)
     number = runs['both branches'][1]
     del models, runs
     plain, _, _, both = VARIANTS
-    memory = {}
-    for variant in () if args.no_training else (plain, both):
-        command = [sys.executable, __file__, *sys.argv[1:], '--peak', variant]
-        memory[variant] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-    machine = torch.cuda.get_device_name() if args.device == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{Path(args.config).stem}, {args.size} px, {number} proposals, {args.classes} labels, {machine}')
+    memory = {variant: own_process(peak, variant, args) for variant in (plain, both) if not args.no_training}
+    print(f'{Path(args.config).stem}, {args.size} px, {number} proposals, {args.classes} labels, {machine()}')
     for variant in VARIANTS:
-        ratio = compared(seconds[variant], seconds[plain])
-        line = f'{variant:30} {statistics.median(seconds[variant]):7.3f} s {ratio:5.2f} ×'
+        slower = ratio(seconds[variant], seconds[plain])
+        line = f'{variant:30} {statistics.median(seconds[variant]):7.3f} s {slower:5.2f} ×'
         if variant in memory:
             line += f'  training {memory[variant]:6.0f} MiB {memory[variant] / memory[plain]:5.2f} ×'
         print(line)
-    ratio = compared(seconds[both], seconds[plain])
-    print(f'{both} over {plain}: {ratio:.2f} times the time, bound {BOUND}')
-    print(f'{both} over {SAME}: {compared(seconds[both], seconds[SAME]):.2f} times the time')
-    return 0 if ratio <= BOUND else 1
-
-
-def compared(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    slower = ratio(seconds[both], seconds[plain])
+    print(f'{both} over {plain}: {slower:.2f} times the time, bound {BOUND}')
+    print(f'{both} over {SAME}: {ratio(seconds[both], seconds[SAME]):.2f} times the time')
+    return 0 if slower <= BOUND else 1
 
 
 if __name__ == '__main__':

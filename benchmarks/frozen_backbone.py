@@ -14,19 +14,19 @@ Results are printed and appended to ``results.jsonl`` as they come; what is ther
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import timed
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-import mlic_mm  # noqa: F401
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
 from mlic_mm.models import multi_label_bce
+from mlic_mm.utils.targets import target_rows
 
 CONFIG = 'configs/deep_lift/deeplift_efficientnet-lite0-agcn_frozen_voc07mini-224px.py'
 BATCH = 32
@@ -74,7 +74,7 @@ def extract(cfg: Config, folder: Path) -> dict[str, np.ndarray]:
             np.savez(
                 file,
                 maps=torch.stack([torch.cat(view) for view in maps if view]).numpy(),
-                targets=np.stack([info['gt_score'] for info in infos]).astype(np.int8),
+                targets=target_rows(dataset),
                 ids=np.array([info['img_id'] for info in infos]),
                 paths=np.array([info['img_path'] for info in infos]),
                 classes=np.array(dataset.metainfo['classes']),
@@ -150,12 +150,11 @@ def main() -> None:
         if key not in done:
             torch.manual_seed(seed)
             head = build_head(name, cfg)
-            start = time.perf_counter()
             if stage == 'tune':
-                losses = train(head, maps[:, fit], targets[fit], lr, epochs, seed)
+                taken, losses = timed(train, head, maps[:, fit], targets[fit], lr, epochs, seed)
                 result = evaluate_scores(score(head, maps[0, held_out]), targets[held_out].numpy())
             else:
-                losses = train(head, maps, targets, lr, epochs, seed)
+                taken, losses = timed(train, head, maps, targets, lr, epochs, seed)
                 scores = score(head, test_maps)
                 dump = ScoreDump(
                     scores, data['test_targets'], data['test_ids'], data['test_paths'], tuple(data['test_classes'])
@@ -164,7 +163,7 @@ def main() -> None:
                 result = evaluate_scores(scores, data['test_targets'])
             row = dict(head=name, stage=stage, lr=lr, epochs=epochs, seed=seed)
             row |= {figure: round(result[figure], 3) for figure in ('mAP', 'CF1', 'OF1')}
-            row |= dict(losses=[round(loss, 4) for loss in losses], seconds=round(time.perf_counter() - start, 1))
+            row |= dict(losses=[round(loss, 4) for loss in losses], seconds=round(taken.wall, 1))
             done[key] = row
             with log.open('a') as file:
                 file.write(json.dumps(row) + '\n')
