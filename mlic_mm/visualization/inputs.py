@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.evaluation.scores.image_names import distinct_ids
+from mlic_mm.models.data_preprocessors import denormalize
 from mlic_mm.models.heads import map_channels
 from mlic_mm.models.layers import channels_first
 
@@ -119,11 +120,7 @@ def before_preprocessing(image: Tensor, preprocessor: nn.Module, dtype: torch.dt
         preprocessor: The model's.
         dtype: Of the image as it was loaded. If it is uint8, so is what is returned.
     """
-    mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
-    if mean is not None and std is not None:
-        image = image * std + mean
-    if getattr(preprocessor, 'to_rgb', False) and image.size(0) == 3:
-        image = image.flip(0)
+    image = denormalize(image, preprocessor)
     return image.round().clip(0, 255).byte() if dtype == torch.uint8 else image
 
 

@@ -4,6 +4,7 @@ from .distill_classifier import DistillClassifier
 from .ensemble_classifier import EnsembleClassifier
 from .spatial_context_classifier import SpatialContextClassifier
 from .teacher import Teacher
+from .teaching import Teaching
 
 __all__ = [
     'AttentionConsistencyClassifier',
@@ -12,4 +13,5 @@ __all__ = [
     'EnsembleClassifier',
     'SpatialContextClassifier',
     'Teacher',
+    'Teaching',
 ]

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
+from mlic_mm.models.utils.layer_maps import tapped
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of
 from mlic_mm.registry import MODELS
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.boxes import image_frame
 from mlic_mm.utils.checks import check_same_classes
-
-from .teacher import tapped
 
 
 @MODELS.register_module()

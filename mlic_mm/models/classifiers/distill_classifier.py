@@ -9,11 +9,13 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.models.data_preprocessors import denormalize
 from mlic_mm.models.losses import DistillLoss, DistillOutputs, FeatureDistillLoss, leave_out_unknown
+from mlic_mm.models.utils.layer_maps import find_module, tapped
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.boxes import image_frame
 
-from .teacher import Teacher, find_layer, raw_images, tapped
+from .teacher import Teacher
 
 
 @MODELS.register_module()
@@ -76,7 +78,7 @@ class DistillClassifier(ImageClassifier):
         features = [loss for loss in self.distill.values() if isinstance(loss, FeatureDistillLoss)]
         self.layers = tuple(dict.fromkeys(loss.student_layer for loss in features))
         for layer in self.layers:
-            find_layer(self, layer, 'student')
+            find_module(self, layer)
         self._teacher_layers = [loss.teacher_layer for loss in features]
         self._teacher_cfg = teacher
         self.teacher: Teacher | None = None
@@ -139,7 +141,7 @@ class DistillClassifier(ImageClassifier):
                     'DistillClassifier has no teacher: set model.teacher=dict(config=…, checkpoint=…), or load a '
                     'cached one in the pipeline with mlic_mm.LoadTeacher and mlic_mm.PackProposals'
                 )
-            return self.teacher(raw_images(inputs, self.data_preprocessor), data_samples)
+            return self.teacher(denormalize(inputs, self.data_preprocessor), data_samples)
         if getattr(self.data_preprocessor, 'batch_augments', None):
             raise ValueError(
                 'DistillClassifier: the cached teacher has not seen the images that batch augments make; leave '

@@ -12,8 +12,10 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.config_files.config_file import read_config
+from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.registry import MODELS
 
+from .teaching import regions_of_samples
 from .trained_classifier import Labels, build_classifier, common_labels
 
 KEYS = ('config', 'model', 'checkpoint', 'sizes', 'flip', 'weight')
@@ -164,6 +166,11 @@ class EnsembleClassifier(BaseClassifier):
         if mode == 'loss':
             raise ValueError('EnsembleClassifier is not trained as a whole: train each member with its own config')
         raise ValueError(f"mode={mode!r} of EnsembleClassifier; choose 'tensor' or 'predict'")
+
+    def teach(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
+        """Return image logits and the proposals of the samples, see :class:`Teaching`."""
+        boxes, scores = regions_of_samples(raw, samples)
+        return DistillOutputs(self(raw), boxes=boxes, box_scores=scores)
 
     def _fuse(self, inputs: Tensor) -> Tensor:
         if self._untrained:

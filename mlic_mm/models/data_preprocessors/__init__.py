@@ -1,3 +1,4 @@
+from .denormalize import denormalize
 from .multi_label_data_preprocessor import MultiLabelDataPreprocessor
 
-__all__ = ['MultiLabelDataPreprocessor']
+__all__ = ['MultiLabelDataPreprocessor', 'denormalize']

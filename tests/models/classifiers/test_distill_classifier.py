@@ -13,7 +13,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models import DistillLoss, DistillOutputs, Teacher, multi_label_bce
-from mlic_mm.models.classifiers.teacher import raw_images
+from mlic_mm.models.data_preprocessors import denormalize
 from mlic_mm.models.layers import fuse_branches, select_regions
 from mlic_mm.models.losses import roi_feature_distance
 from mlic_mm.registry import MODELS
@@ -219,7 +219,7 @@ class TestTeacherIsFrozen:
         """Images that its student normalises otherwise reach it as raw pixels."""
         teacher = plain().eval()
         expected = teacher(images)
-        raw = raw_images(images, teacher.data_preprocessor)
+        raw = denormalize(images, teacher.data_preprocessor)
         other = dict(num_classes=4, mean=[0.0] * 3, std=[255.0] * 3, to_rgb=False)
         model = student(teacher, dict(hinton=dict(type='mlic_mm.HintonDistillLoss')), data_preprocessor=other)
         outputs = model._teach(raw / 255, samples)
@@ -258,7 +258,7 @@ class TestKindsOfTeachers:
         torch.save(dict(state_dict=teacher.state_dict(), meta=meta), weights)
         loaded = Teacher(str(config), str(weights))
         assert loaded.classes == ('a', 'b', 'c', 'd')
-        raw = raw_images(images, teacher.data_preprocessor)
+        raw = denormalize(images, teacher.data_preprocessor)
         assert torch.equal(loaded(raw, samples).cls_logits, Teacher(model=teacher)(raw, samples).cls_logits)
         with pytest.raises(ValueError, match='no checkpoint given, so the teacher would have nothing to teach'):
             Teacher(str(config))
@@ -315,7 +315,7 @@ class TestErrors:
             (
                 dict(distill=dict(roi=ROI | dict(student_layer='backbone.layer9'))),
                 ValueError,
-                "no layer 'backbone",
+                "DistillClassifier has no module 'backbone.layer9'; did you mean 'backbone.layer",
             ),
         ],
     )
@@ -329,7 +329,7 @@ class TestErrors:
 
     def test_teacher_without_such_a_layer(self) -> None:
         distill = dict(roi=ROI | dict(teacher_layer='backbone.nowhere'))
-        with pytest.raises(ValueError, match=r"the teacher .* has no layer 'backbone\.nowhere'"):
+        with pytest.raises(ValueError, match=r"ImageClassifier has no module 'backbone\.nowhere'"):
             student(detector(), distill)
 
     @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ class TestErrors:
         [
             (dict(), 'either `config` and `checkpoint`, or a built `model`'),
             (dict(model=nn.Identity(), num_regions=0), 'num_regions=0'),
-            (dict(model=nn.Identity(), iou_threshold=0), 'iou_threshold=0 must lie in'),
+            (dict(model=nn.Identity(), iou_threshold=0), 'iou_threshold=0 must be a number above 0 and at most 1'),
             (dict(model=nn.Identity(), checkpoint='x.pth'), "leave out checkpoint='x.pth'"),
         ],
     )

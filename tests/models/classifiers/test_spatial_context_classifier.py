@@ -10,9 +10,11 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
+from tiny_spatial_context import model_config
 from torch import Tensor
 
 from mlic_mm.models import SpatialContextClassifier, Teacher
+from mlic_mm.models.layers import image_logits, select_regions
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
 
@@ -253,12 +255,47 @@ def test_without_mmdet_the_message_has_the_command() -> None:
         register_mmdet('SpatialContextHead')
 
 
+@pytest.fixture
+def raw() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0)).float()
+
+
 @needs_mmdet
-def test_as_a_teacher() -> None:
-    """It proposes for itself; a student's samples need no regions."""
-    built = classifier().eval()
-    teacher = Teacher(model=built)
-    raw = torch.randint(0, 256, (2, 3, 96, 128), generator=torch.Generator().manual_seed(0))
-    outputs = teacher(raw.float(), [DataSample(), DataSample()])
-    inputs = built.data_preprocessor(dict(inputs=raw), False)['inputs']
-    torch.testing.assert_close(outputs.logits, built(inputs))
+class TestAsATeacher:
+    def test_proposes_its_own_regions(self, raw: torch.Tensor) -> None:
+        """As fractions, after NMS; what a student's samples propose is neither used nor changed."""
+        built = classifier().eval()
+        others = [DataSample() for _ in raw]
+        for sample in others:
+            sample.set_field(torch.tensor([[3.0, 3, 9, 9]]), 'proposals')
+            sample.set_field(torch.ones(1), 'proposal_scores')
+        outputs = Teacher(model=built, num_regions=7)(raw, others)
+        inputs = built.data_preprocessor(dict(inputs=raw), False)['inputs']
+        torch.testing.assert_close(outputs.logits, built(inputs))
+        with torch.no_grad():
+            proposed = built.propose(built.extract_feat(inputs), inputs)
+        for i, sample in enumerate(proposed):
+            best = select_regions(sample.proposals, sample.proposal_scores, 0.4, 7)
+            pixels = outputs.boxes[i] * torch.tensor([128.0, 96, 128, 96])
+            torch.testing.assert_close(pixels, sample.proposals[best], rtol=0, atol=1e-4)
+            torch.testing.assert_close(outputs.box_scores[i], sample.proposal_scores[best])
+            assert others[i].proposals.tolist() == [[3, 3, 9, 9]]
+        assert outputs.cls_logits is None
+
+    def test_regions_stay_in_images_that_were_padded(self, raw: torch.Tensor) -> None:
+        samples = [DataSample(metainfo=dict(img_shape=shape)) for shape in ((96, 128), (96, 64))]
+        boxes = Teacher(model=classifier().eval())(raw, samples).boxes
+        assert boxes[0].amax() == 1
+        assert boxes[1][:, 2].amax() == 0.5
+
+    def test_a_weakly_supervised_head_judges_them(self, raw: torch.Tensor) -> None:
+        head = dict(type='mlic_mm.WSDDNHead', num_classes=3, in_channels=16, stride=32, roi_size=2)
+        cfg = model_config(3)
+        cfg.head = head
+        del cfg.train_cfg['rcnn'], cfg.test_cfg['rcnn']  # for SpatialContextHead
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            built = MODELS.build(cfg).eval()
+        outputs = Teacher(model=built, num_regions=7)(raw, [DataSample() for _ in raw])
+        assert outputs.cls_logits.shape == outputs.det_logits.shape
+        assert [boxes.shape for boxes in outputs.boxes] == [(7, 4)] * 2
+        torch.testing.assert_close(outputs.logits, image_logits(outputs.cls_logits, outputs.det_logits))
