@@ -91,7 +91,7 @@ setup(
     license='Apache-2.0',
     keywords='computer vision, multi-label image classification, OpenMMLab',
     packages=find_packages(include=['mlic_mm', 'mlic_mm.*']),
-    package_data={'mlic_mm': ['visualization/templates/*']},
+    package_data={'mlic_mm': ['py.typed', 'visualization/templates/*']},
     python_requires='>=3.10',
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in EXTRAS},
