@@ -13,7 +13,7 @@ from typing import Any
 import _clone  # noqa: F401
 
 from mlic_mm.apis.label_graph import build_label_graph
-from mlic_mm.cli.command import CommandParser, ConfigOptions, command
+from mlic_mm.cli.command import CommandParser, command
 
 
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:
@@ -51,9 +51,7 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     order = parser.add_mutually_exclusive_group()
     order.add_argument('--classes-order', choices=('alphabetical', 'dataset'), help="order of a pickle's rows")
     order.add_argument('--classes', type=Path, metavar='FILE', help="names of a pickle's rows, one a line or JSON")
-    parser.add_argument(
-        '--cfg-options', dest='options', nargs='+', action=ConfigOptions, help='override settings of the config'
-    )
+    parser.add_config_options()
     words = parser.parse_keywords(argv)
     if any('=' not in alias for alias in words['aliases']):
         parser.error('--alias must read LABEL=WORDS')

@@ -10,7 +10,7 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.test import test
-from mlic_mm.cli.command import CommandParser, ConfigOptions, command
+from mlic_mm.cli.command import CommandParser, command
 from mlic_mm.engine.launch import LAUNCHERS
 
 
@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "config's tta_pipeline, else flip",
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_config_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         report=args.report,
         views=args.tta,
         amp=args.amp,
-        options=args.cfg_options,
+        options=args.options,
         launcher=args.launcher,
     )
 

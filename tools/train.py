@@ -7,7 +7,7 @@ import sys
 import _clone  # noqa: F401
 
 from mlic_mm.apis.train import TrainingStopped, train
-from mlic_mm.cli.command import CommandParser, ConfigOptions, command, is_main_process
+from mlic_mm.cli.command import CommandParser, command, is_main_process
 from mlic_mm.engine.launch import LAUNCHERS
 
 
@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--auto-scale-lr', action='store_true', help='scale the learning rate by actual / base batch size'
     )
     parser.add_argument('--seed', type=int, help='seed of everything random (default: the one of the config)')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override the config: a.b=1 c="[1,2]"')
+    parser.add_config_options()
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how the processes were started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             amp=args.amp,
             auto_scale_lr=args.auto_scale_lr,
             seed=args.seed,
-            options=args.cfg_options,
+            options=args.options,
             launcher=args.launcher,
         )
     except TrainingStopped as stop:

@@ -72,6 +72,10 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f'unknown: {" ".join(unknown)}{"".join(dict.fromkeys(near))}')
         return known
 
+    def add_config_options(self, text: str = 'override the config: a.b=1 c="[1,2]"') -> None:
+        """Add ``--cfg-options KEY=VALUE …``, the keyword ``options`` of a job."""
+        self.add_argument('--cfg-options', dest='options', nargs='+', action=ConfigOptions, help=text)
+
     def parse_keywords(self, args: Sequence[str] | None = None) -> dict[str, Any]:
         """Parse the words of a command, and return them as keyword arguments for the job behind it."""
         found = dict(vars(self.parse_args(args)))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_helpers import REPO, Log, load_tool
+from dataset_helpers import REPO, Log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nus_wide_miniature import ALL, LABELS, ORDER, build, contents, lines, miniature, picture
+from run_tool import call_tool
 
 from mlic_mm.datasets.find_images import find_images
 from mlic_mm.datasets.from_config import dataset_from_config
@@ -271,12 +272,12 @@ def test_base_config_and_tools(
     inputs = dataset_from_config(config, 'train')[0]
     assert inputs['inputs'].shape == (3, 448, 448)
     assert inputs['data_samples'].img_id == 'actor/0001_2124494179.jpg'
-    load_tool('dataset_stats').main([config, '--split', 'test'])
+    call_tool('dataset_stats', config, '--split', 'test')
     out = capsys.readouterr().out
     assert 'NUSWIDE (test): 2 images, 81 labels' in out
     assert 'labels per image: mean 2.00, median 2, most 3; 0 images without labels' in out
-    load_tool('browse_dataset').main([config, '--out', str(tmp_path / 'sheet.jpg')])
+    call_tool('browse_dataset', config, '--out', str(tmp_path / 'sheet.jpg'))
     assert (tmp_path / 'sheet.jpg').stat().st_size > 1000
     shutil.rmtree(tmp_path / 'nus' / 'Flickr')
-    load_tool('dataset_stats').main([config, '--cfg-options', 'train_dataloader.dataset.on_missing=keep'])
+    call_tool('dataset_stats', config, '--cfg-options', 'train_dataloader.dataset.on_missing=keep')
     assert 'NUSWIDE (train): 3 images, 81 labels' in capsys.readouterr().out

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_helpers import load_tool
 from nus_wide_miniature import build
+from run_tool import call_tool
 
 from mlic_mm.datasets import NUSWIDE
 from mlic_mm.datasets.find_images import find_images
@@ -74,7 +74,7 @@ def test_published_list_files(
         f"train_dataloader = dict(dataset=dict(type='mlic_mm.NUSWIDE', data_root={str(tmp_path)!r}, "
         f"ann_file='{split}.txt', on_missing='keep', pipeline=[]))\n"
     )
-    load_tool('dataset_stats').main([str(config)])
+    call_tool('dataset_stats', str(config))
     out = capsys.readouterr().out
     assert f'NUSWIDE (train): {size} images, 81 labels' in out
     assert 'labels per image: mean 2.4' in out

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from dataset_helpers import REPO, load_tool
+from dataset_helpers import REPO
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
+from run_tool import call_tool
 
 from mlic_mm.datasets import PA100K
 from mlic_mm.datasets.pa100k.annotation import ATTRIBUTES
@@ -223,7 +224,7 @@ def test_tools(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv('PA100K_ROOT', table)
     config = str(REPO / 'configs/_base_/datasets/pa100k_224.py')
     keep = 'test_dataloader.dataset.on_missing=keep'
-    load_tool('dataset_stats').main([config, '--split', 'test', '--cfg-options', keep])
+    call_tool('dataset_stats', config, '--split', 'test', '--cfg-options', keep)
     text = capsys.readouterr().out
     assert 'PA100K (test): 10000 images, 26 labels' in text
     assert 'never present' not in text
@@ -231,5 +232,5 @@ def test_tools(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     for stage in ('before', 'after'):
         out = tmp_path / f'{stage}.jpg'
         words = [config, '--out', str(out), '--stage', stage, '--number', '3', '--cfg-options', block]
-        load_tool('browse_dataset').main(words)
+        call_tool('browse_dataset', *words)
         assert Image.open(out).width == 3 * 232 + 8

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dataset_helpers import REPO, Log, load_tool
+from dataset_helpers import REPO, Log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
+from run_tool import call_tool
 
 from mlic_mm.datasets import CropBox, LoadImage, WIDERAttribute
 from mlic_mm.datasets.transforms import image_io
@@ -378,14 +379,14 @@ def test_tools(real: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     root, persons = real
     monkeypatch.setenv('WIDER_ROOT', str(root))
     number = sum(len(targets) for name, targets in persons.items() if name.startswith('train'))
-    load_tool('dataset_stats').main([str(CONFIG), '--out', str(tmp_path / 'stats.png')])
+    call_tool('dataset_stats', str(CONFIG), '--out', str(tmp_path / 'stats.png'))
     text = capsys.readouterr().out
     assert f'WIDERAttribute (train): {number} images, 14 labels' in text
     assert 'longHair' in text
     sheets = {}
     for stage in ('before', 'after'):
         out = tmp_path / f'{stage}.png'
-        load_tool('browse_dataset').main([str(CONFIG), '--out', str(out), '--stage', stage, '--number', '2'])
+        call_tool('browse_dataset', str(CONFIG), '--out', str(out), '--stage', stage, '--number', '2')
         sheets[stage] = np.asarray(Image.open(out).convert('RGB'))
     first, second = (sheets['after'][8:232, 8 + k * 232 : 232 + k * 232] for k in range(2))
     assert (first != second).mean() > 0.5  # two persons of one photograph

@@ -1,28 +1,18 @@
 """tools/browse_dataset.py and tools/dataset_stats.py on real configs and data sets."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
+from run_tool import call_tool
+
+from mlic_mm.apis.statistics import conditional, statistics_text
 
 REPO = Path(__file__).resolve().parents[2]
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPO / 'tools' / f'{name}.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-browse_dataset, dataset_stats = load('browse_dataset'), load('dataset_stats')
 
 CONFIG = """
 custom_imports = dict(imports=['mlic_mm'], allow_failed_imports=False)
@@ -50,7 +40,7 @@ def config(tmp_path: Path) -> str:
 
 def test_sheet_shows_every_picture_in_order(config: str, tmp_path: Path) -> None:
     out = tmp_path / 'new folder' / 'sheet.png'
-    browse_dataset.main([config, '--out', str(out)])
+    call_tool('browse_dataset', config, '--out', str(out))
     sheet = np.asarray(Image.open(out).convert('RGB'))
     width, middle = 224 + 8, 8 + 112
     assert sheet.shape[1] == 4 * width + 8
@@ -63,7 +53,7 @@ def test_sheet_shows_every_picture_in_order(config: str, tmp_path: Path) -> None
 
 def test_labels_are_written_below_the_picture(config: str, tmp_path: Path) -> None:
     out = tmp_path / 'sheet.png'
-    browse_dataset.main([config, '--out', str(out)])
+    call_tool('browse_dataset', config, '--out', str(out))
     below = np.asarray(Image.open(out).convert('RGB')).astype(int)[8 + 224 + 15 : 8 + 224 + 75]
     tiles = [below[:, 8 + k * 232 : 232 + k * 232] for k in range(4)]
     green = [((t[..., 1] - t[..., 0] > 40) & (t[..., 1] - t[..., 2] > 40)).sum() for t in tiles]
@@ -77,7 +67,7 @@ def test_labels_are_written_below_the_picture(config: str, tmp_path: Path) -> No
 
 def test_after_the_pipeline(config: str, tmp_path: Path) -> None:
     out = tmp_path / 'sheet.jpg'
-    browse_dataset.main([config, '--out', str(out), '--stage', 'after', '--number', '2'])
+    call_tool('browse_dataset', config, '--out', str(out), '--stage', 'after', '--number', '2')
     sheet = np.asarray(Image.open(out).convert('RGB')).astype(int)
     # 40 × 20 was squished to a square, which fills its tile up to the upper edge.
     assert np.abs(sheet[12, 120] - (255, 0, 0)).max() < 12
@@ -88,9 +78,14 @@ def test_boxes_are_drawn_where_asked(tmp_path: Path) -> None:
     words = [str(REPO / 'configs/_base_/datasets/digits_96.py'), '--number', '1', '--cfg-options']
     words += [f'train_dataloader.dataset.data_root={tmp_path / "digits"}']
     words += ['train_dataloader.dataset.num_train=2', 'train_dataloader.dataset.num_val=1']
-    browse_dataset.main([*words[:3], '--out', str(tmp_path / 'a.png'), *words[3:]])
-    browse_dataset.main(
-        [*words[:3], '--out', str(tmp_path / 'b.png'), *words[3:], 'train_dataloader.dataset.with_boxes=True']
+    call_tool('browse_dataset', *words[:3], '--out', str(tmp_path / 'a.png'), *words[3:])
+    call_tool(
+        'browse_dataset',
+        *words[:3],
+        '--out',
+        str(tmp_path / 'b.png'),
+        *words[3:],
+        'train_dataloader.dataset.with_boxes=True',
     )
     plain, boxed = (np.asarray(Image.open(tmp_path / name).convert('RGB')) for name in ('a.png', 'b.png'))
     changed = (plain != boxed).any(2)
@@ -102,7 +97,7 @@ def test_boxes_are_drawn_where_asked(tmp_path: Path) -> None:
 
 def test_stats_worked_by_hand(config: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / 'stats.png'
-    dataset_stats.main([config, '--out', str(out)])
+    call_tool('dataset_stats', config, '--out', str(out))
     text = capsys.readouterr().out
     assert 'CSVMultiLabel (train): 4 images, 3 labels' in text
     assert 'mean 1.00, median 1, most 2; 1 images without labels' in text
@@ -121,7 +116,7 @@ def test_stats_worked_by_hand(config: str, tmp_path: Path, capsys: pytest.Captur
 
 def test_labels_that_are_never_absent_are_named() -> None:
     targets = np.array([[1, -1, 1], [-1, 0, 1], [1, 1, 1]])
-    text = dataset_stats.report('title', targets, ('cat', 'dog', 'person'))
+    text = statistics_text('title', targets, ('cat', 'dog', 'person'))
     assert 'never absent, present or ignored in all images: cat (training' in text
 
 
@@ -132,7 +127,7 @@ def test_names_that_would_steer_the_terminal(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / 'train.json').write_text(json.dumps(content))
     dataset = dict(type='mmpretrain.MultiLabelDataset', ann_file=str(tmp_path / 'train.json'), pipeline=[])
     (tmp_path / 'config.py').write_text(f'train_dataloader = dict(dataset={dataset})')
-    dataset_stats.main([str(tmp_path / 'config.py')])
+    call_tool('dataset_stats', str(tmp_path / 'config.py'))
     text = capsys.readouterr().out
     assert r'\x1b[2Jcat' in text
     assert r'never present: G\x07' in text
@@ -142,7 +137,7 @@ def test_names_that_would_steer_the_terminal(tmp_path: Path, capsys: pytest.Capt
 def test_names_that_look_like_mathematics_and_long_ones(config: str, tmp_path: Path) -> None:
     table = tmp_path / 'labels.csv'
     table.write_text(table.read_text().replace('cat', r'\frac{a}{b}$ $').replace('dog', 'dog ' * 100))
-    dataset_stats.main([config, '--out', str(tmp_path / 'stats.png')])
+    call_tool('dataset_stats', config, '--out', str(tmp_path / 'stats.png'))
     assert np.ptp(np.asarray(Image.open(tmp_path / 'stats.png').convert('RGB'))) == 255
 
 
@@ -158,7 +153,7 @@ def test_small_boxes_of_large_photographs_are_drawn(tmp_path: Path) -> None:
     (tmp_path / 'c.py').write_text(
         f"custom_imports = dict(imports=['mlic_mm'])\ntrain_dataloader = dict(dataset={dataset})"
     )
-    browse_dataset.main([str(tmp_path / 'c.py'), '--out', str(tmp_path / 'sheet.png')])
+    call_tool('browse_dataset', str(tmp_path / 'c.py'), '--out', str(tmp_path / 'sheet.png'))
     assert (np.asarray(Image.open(tmp_path / 'sheet.png').convert('RGB')) == (0, 255, 0)).all(2).any()
 
 
@@ -172,33 +167,35 @@ def test_small_boxes_of_large_photographs_are_drawn(tmp_path: Path) -> None:
 )
 def test_tables_that_may_be_misread_are_refused_by_each_tool(config: str, tmp_path: Path, content: str) -> None:
     (tmp_path / 'labels.csv').write_text(content)
-    for tool, words in ((dataset_stats, []), (load('build_label_graph'), ['--out', str(tmp_path / 'g.npz')])):
+    for tool, words in (('dataset_stats', []), ('build_label_graph', ['--out', str(tmp_path / 'g.npz')])):
         with pytest.raises(SystemExit, match=r'labels\.csv:? ?(1: .* is no image|column .*minus_one)'):
-            tool.main([config, *words])
+            call_tool(tool, config, *words)
     assert not (tmp_path / 'g.npz').exists()
 
 
 def test_conditional_probabilities() -> None:
     present = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], bool)
-    np.testing.assert_allclose(dataset_stats.conditional(present), [[0, 2 / 3, 0], [2 / 3, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(conditional(present), [[0, 2 / 3, 0], [2 / 3, 0, 0], [0, 0, 0]])
 
 
-@pytest.mark.parametrize(('module', 'out'), [(browse_dataset, 'mine.png'), (dataset_stats, 'mine.png')])
-def test_files_are_kept_unless_forced(module: ModuleType, out: str, config: str, tmp_path: Path) -> None:
-    mine = tmp_path / out
+@pytest.mark.parametrize('tool', ['browse_dataset', 'dataset_stats'])
+def test_files_are_kept_unless_forced(tool: str, config: str, tmp_path: Path) -> None:
+    mine = tmp_path / 'mine.png'
     mine.write_text('my holiday')
     with pytest.raises(SystemExit, match='exists and is kept; --force'):
-        module.main([config, '--out', str(mine)])
+        call_tool(tool, config, '--out', mine)
     assert mine.read_text() == 'my holiday'
-    module.main([config, '--out', str(mine), '--force'])
+    call_tool(tool, config, '--out', mine, '--force')
     assert Image.open(mine).format == 'PNG'
 
 
 def test_user_errors_are_one_line(config: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match='has no val_dataloader; it has data for: train'):
-        dataset_stats.main([config, '--split', 'val'])
+        call_tool('dataset_stats', config, '--split', 'val')
     with pytest.raises(SystemExit, match=r'(?s)error: .*nowhere.* not found'):
-        browse_dataset.main([config, '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path / "nowhere"}'])
+        call_tool(
+            'browse_dataset', config, '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path / "nowhere"}'
+        )
     for kind, where in (('mlic_mm.CSVMultiLabel', ''), ('MultiLabelDataset', r'train_dataloader\.dataset \(')):
         words = [f'train_dataloader.dataset.type={kind}', 'train_dataloader.dataset.indices=0']
         (tmp_path / 'one.json').write_text(
@@ -206,10 +203,10 @@ def test_user_errors_are_one_line(config: str, tmp_path: Path) -> None:
         )
         words += ['train_dataloader.dataset.ann_file=one.json'] * bool(where)
         with pytest.raises(SystemExit, match=rf'error: .*{where}{kind.removeprefix("mlic_mm.")}\)? is empty'):
-            dataset_stats.main([config, '--cfg-options', *words])
-    for module, words in ((browse_dataset, ['--out', 'a.txt']), (browse_dataset, ['--number', '0'])):
+            call_tool('dataset_stats', config, '--cfg-options', *words)
+    for tool, words in (('browse_dataset', ['--out', 'a.txt']), ('browse_dataset', ['--number', '0'])):
         with pytest.raises(SystemExit):
-            module.main([config, *words])
+            call_tool(tool, config, *words)
 
 
 @pytest.mark.parametrize('name', ['coco2017_448', 'voc07_448'])
@@ -220,11 +217,22 @@ def test_base_configs_read_the_real_data(
     monkeypatch.setenv('VOC_ROOT', str(data_root / 'VOCdevkit' / 'VOC2007'))
     config = str(REPO / f'configs/_base_/datasets/{name}.py')
     out = tmp_path / 'sheet.jpg'
-    browse_dataset.main(
-        [config, '--split', 'test', '--stage', 'after', '--number', '3', '--seed', '1', '--out', str(out)]
+    call_tool(
+        'browse_dataset',
+        config,
+        '--split',
+        'test',
+        '--stage',
+        'after',
+        '--number',
+        '3',
+        '--seed',
+        '1',
+        '--out',
+        str(out),
     )
     assert out.stat().st_size > 10_000
-    dataset_stats.main([config])
+    call_tool('dataset_stats', config)
     assert 'person' in capsys.readouterr().out
 
 
@@ -240,4 +248,4 @@ def test_base_configs_of_absent_data_say_what_to_get(monkeypatch: pytest.MonkeyP
         path = REPO / f'configs/_base_/datasets/{name}.py'
         assert Config.fromfile(path).data_root.startswith('data/')
         with pytest.raises(SystemExit, match=f'(?s)error: .*not found.*{page}'):
-            dataset_stats.main([str(path)])
+            call_tool('dataset_stats', str(path))
