@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mlic_mm.utils.choices import did_you_mean
 
@@ -11,6 +12,30 @@ from .cells import read_flag
 
 Row = tuple[int, list[str]]
 """Line number in the file and stripped cells."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A user's table.
+
+    Attributes:
+        source: The file, for messages.
+        names: The header, None if there is none.
+        rows: The other lines, all of one length.
+        path: The column of the paths.
+        labels: The columns that may hold labels.
+    """
+
+    source: str
+    names: list[str] | None
+    rows: list[Row]
+    path: int
+    labels: list[int]
+
+    def column(self, index: int) -> list[str]:
+        """Return the cells of a column."""
+        return [cells[index] for _, cells in self.rows]
+
 
 # Names as in `plain_name`. Of the first kind is the column of paths, of the second where there is none of the first.
 # fmt: off
@@ -98,6 +123,36 @@ def read_rows(path: str, delimiter: str) -> list[Row]:
     if not rows:
         raise ValueError(f'{path}: the file is empty; expected a line per image')
     return rows
+
+
+def check_width(source: str, rows: Sequence[Row], width: int, delimiter: str) -> None:
+    """Refuse a line with another number of columns than the first.
+
+    Raises:
+        ValueError: Names the line.
+    """
+    for line, cells in rows:
+        if len(cells) != width:
+            raise ValueError(
+                f'{source}:{line}: {len(cells)} columns where the first line has {width}; add what is missing, and put '
+                f'quotes around a cell that contains {delimiter!r}'
+            )
+
+
+def check_paths(table: Table) -> None:
+    """Refuse a blank path, and one that occurs twice.
+
+    Raises:
+        ValueError: Names the line.
+    """
+    seen: dict[str, int] = {}
+    for line, cells in table.rows:
+        path = cells[table.path]
+        if not path:
+            raise ValueError(f'{table.source}:{line}: the path is blank; fill it in or remove the line')
+        if path in seen:
+            raise ValueError(f'{table.source}:{line}: path {path!r} is already on line {seen[path]}; merge the two')
+        seen[path] = line
 
 
 def find_columns(
