@@ -78,15 +78,8 @@ def test_boxes_are_drawn_where_asked(tmp_path: Path) -> None:
     words = [str(REPO / 'configs/_base_/datasets/digits_96.py'), '--number', '1', '--cfg-options']
     words += [f'train_dataloader.dataset.data_root={tmp_path / "digits"}']
     words += ['train_dataloader.dataset.num_train=2', 'train_dataloader.dataset.num_val=1']
-    call_tool('browse_dataset', *words[:3], '--out', str(tmp_path / 'a.png'), *words[3:])
-    call_tool(
-        'browse_dataset',
-        *words[:3],
-        '--out',
-        str(tmp_path / 'b.png'),
-        *words[3:],
-        'train_dataloader.dataset.with_boxes=True',
-    )
+    call_tool('browse_dataset', '--out', tmp_path / 'a.png', *words)
+    call_tool('browse_dataset', '--out', tmp_path / 'b.png', *words, 'train_dataloader.dataset.with_boxes=True')
     plain, boxed = (np.asarray(Image.open(tmp_path / name).convert('RGB')) for name in ('a.png', 'b.png'))
     changed = (plain != boxed).any(2)
     assert (boxed[changed] == (0, 255, 0)).all()

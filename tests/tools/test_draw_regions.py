@@ -1,6 +1,5 @@
 """tools/draw_regions.py with a small detector of random weights on drawn images."""
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,13 +10,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image, ImageColor
+from run_tool import call_tool
 
 from mlic_mm.datasets.proposal_file import write_proposal_file
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.visualization.region_pictures import ADDED, AMBER, BLUE, FOUND, GREEN, RED
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-import draw_regions
 
 CLASSES = ('cat', 'dog', 'cow', 'hen')
 CONFIG = """
@@ -70,7 +67,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(root: Path, out: Path, *words: str, config: str = 'wsddn.py') -> np.ndarray:
-    draw_regions.main([str(root / config), str(root / 'w.pth'), '--out', str(out), '--device', 'cpu', *words])
+    call_tool('draw_regions', str(root / config), str(root / 'w.pth'), '--out', str(out), '--device', 'cpu', *words)
     return np.asarray(Image.open(out / 'regions.png').convert('RGB'))
 
 
@@ -120,7 +117,7 @@ def test_what_does_not_fit_is_named(root: Path, tmp_path: Path) -> None:
     weights['meta']['dataset_meta']['classes'] = ('dog', 'cat', 'cow', 'hen')
     torch.save(weights, tmp_path / 'other.pth')
     with pytest.raises(SystemExit, match='labels differ at index 0'):
-        draw_regions.main([str(root / 'wsddn.py'), str(tmp_path / 'other.pth'), '--out', str(tmp_path)])
+        call_tool('draw_regions', str(root / 'wsddn.py'), str(tmp_path / 'other.pth'), '--out', str(tmp_path))
     assert not (tmp_path / 'regions.png').exists()
 
 
@@ -186,7 +183,7 @@ def test_what_only_the_context_branch_finds(
     context: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*map(str, context), '--device', 'cpu', '--num', '2']
-    draw_regions.main([*words, '--out', str(tmp_path / 'both'), '--threshold', '0.4'])
+    call_tool('draw_regions', *words, '--out', str(tmp_path / 'both'), '--threshold', '0.4')
     out = capsys.readouterr().out
     # The bird has 0.95 from the context branch, so 0.48 from both.
     assert '2 images, above 0.4 with the context branch only: ' in out
@@ -195,10 +192,10 @@ def test_what_only_the_context_branch_finds(
     assert count(both, ADDED) > 0
     assert count(both, FOUND) > 0
     with pytest.raises(SystemExit, match='in none of the 6 test images does only the context branch bring a label abo'):
-        draw_regions.main([*words, '--out', str(tmp_path / 'none'), '--threshold', '0.6'])
+        call_tool('draw_regions', *words, '--out', str(tmp_path / 'none'), '--threshold', '0.6')
     with pytest.raises(SystemExit, match=r'--best-boxes are for a mlic_mm\.WSDDNHead'):
-        draw_regions.main([*words, '--out', str(tmp_path / 'none'), '--best-boxes'])
+        call_tool('draw_regions', *words, '--out', str(tmp_path / 'none'), '--best-boxes')
     one_branch = ['--cfg-options', "model.head.branches=['object']"]
     with pytest.raises(SystemExit, match='the head lacks a branch'):
-        draw_regions.main([*words, '--out', str(tmp_path / 'none'), *one_branch])
+        call_tool('draw_regions', *words, '--out', str(tmp_path / 'none'), *one_branch)
     assert not (tmp_path / 'none').exists()
