@@ -1,8 +1,8 @@
-"""Says what is installed, whether ops, GPU and data are there, and what to run for what is missing.
+"""Show what is installed, whether ops, GPU and data are there, and the command for what is missing.
 
-``python -m mlic_mm.doctor [--json]``; exit code 0 when training can run, 1 otherwise. Only what imports counts, never
-the name of a distribution, so both lines of the OpenMMLab packages are treated alike. Nothing outside the standard
-library is imported before it is being checked.
+``python -m mlic_mm.doctor [--json]`` ends with exit status 0 if training can run, else with 1. Only imports count,
+never the name of a distribution, so the original and the maintained OpenMMLab packages are treated alike. A package
+outside of the standard library is imported only when it is checked.
 """
 
 import argparse
@@ -38,10 +38,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        name: What was looked for.
+        name: Name of the part.
         state: ``ok``, ``missing`` (training cannot run), ``absent`` (something optional) or ``note``.
-        found: Version and place, or the reason why not.
-        cure: What to run or do; empty when nothing is to be done.
+        found: Version and place, or the reason of the failure.
+        cure: What to run or do; empty if nothing is to be done.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything, in the order in which it is needed."""
+    """Check everything, in the order in which it is needed."""
     findings = [_python()]
     for name in ('torch', 'torchvision', 'numpy', 'scipy', 'PIL', 'matplotlib', 'sklearn', 'cv2'):
         findings.append(_package(name, 'missing', CURES.get(name, RUNTIME)))
@@ -66,7 +66,7 @@ def examine() -> list[Finding]:
 
 
 def _openmmlab() -> list[Finding]:
-    """The cure must not mix the lines: both install into the same folders, and the second overwrites the first."""
+    """Check the OpenMMLab packages. The cure must not mix the two lines: they overwrite each other's files."""
     names = ('mmengine', 'mmcv', 'mmpretrain')
     some = any(find_spec(name) for name in names)
     return [_package(name, 'missing', SAME_LINE if some else MAINTAINED) for name in names]
@@ -80,7 +80,7 @@ def _python() -> Finding:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the chatter of a package's import out of the report."""
+    """Keep what a package prints at its import out of the report."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         yield
@@ -99,14 +99,14 @@ def _reason(error: BaseException) -> str:
 def _package(name: str, state: str, cure: str) -> Finding:
     try:
         module = _import(name)
-    except Exception as error:  # a broken package may raise anything at import, and that is the finding
+    except Exception as error:  # a broken package may raise any error at import
         return Finding(name, state, _reason(error), cure)
     place = Path(getattr(module, '__file__', None) or '?').parent
     return Finding(name, 'ok', f'{getattr(module, "__version__", "version unknown")} ({place})')
 
 
 def _probe(name: str, state: str, check: Callable[[], tuple[str, str]], cure: str = '') -> Finding:
-    """Run ``check``, which returns what it found and a cure (empty: fine), or raises: then ``cure`` is the one."""
+    """Run ``check``. It returns what it found and a cure (empty if all is well). If it raises, ``cure`` is taken."""
     try:
         with _quiet():
             found, own_cure = check()
@@ -150,7 +150,7 @@ def _ximgproc() -> tuple[str, str]:
 
 
 def _resume() -> tuple[str, str]:
-    """Write what a Runner's checkpoint holds besides tensors and read it back the way a Runner does."""
+    """Write what a runner's checkpoint holds besides tensors, and read it as a runner does."""
     import torch
     from mmengine.logging import HistoryBuffer
     from mmengine.runner import CheckpointLoader
@@ -163,14 +163,14 @@ def _resume() -> tuple[str, str]:
         except Exception as error:  # the error's type depends on the version of torch
             return (
                 f'mmengine cannot read its own checkpoints with torch {torch.__version__}: {_reason(error)[:60]}…',
-                "resume with this project's tools/train.py, which reads them; elsewhere: torch < 2.6, or the "
+                "resume with this project's tools/train.py, which can read them; elsewhere use torch < 2.6, or the "
                 "maintained line in a new environment: pip install -e '.[mm]'",
             )
     return 'mmengine reads back its own checkpoints', ''
 
 
 def _data() -> list[Finding]:
-    """Data sets, label graphs and weights where the configs look for them, from the working directory."""
+    """Look for data sets, label graphs and weights where the configs expect them, below the working directory."""
     coco = Path(os.environ.get('COCO_ROOT', 'data/coco'))
     voc = Path(os.environ.get('VOC_ROOT', 'data/VOCdevkit/VOC2007'))
     return [
@@ -201,12 +201,12 @@ def _folder(name: str, root: Path, pattern: str, cure: str) -> Finding:
 
 
 def can_train(findings: list[Finding]) -> bool:
-    """Whether nothing that training needs is missing."""
+    """Return whether all that training needs is there."""
     return all(finding.state != 'missing' for finding in findings)
 
 
 def render(findings: list[Finding]) -> str:
-    """The report for people."""
+    """Return the report for people."""
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:

@@ -17,13 +17,13 @@ TASK_UTILS = root.Registry(
     'task util',
     parent=root.TASK_UTILS,
     scope='mlic_mm',
-    locations=['mlic_mm.models.view_transforms', 'mlic_mm.models.patch_generators'],
+    locations=['mlic_mm.models.layers', 'mlic_mm.models.view_transforms', 'mlic_mm.models.patch_generators'],
 )
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='mlic_mm', locations=['mlic_mm.engine'])
 OPTIM_WRAPPERS = root.Registry(
     'optim_wrapper', parent=root.OPTIM_WRAPPERS, scope='mlic_mm', locations=['mlic_mm.engine']
 )
-# The one registry of mmpretrain's without a root.
+# The parent is mmpretrain's registry, because it has no root in mmengine.
 BATCH_AUGMENTS = root.Registry(
     'batch augment', parent=MMPRETRAIN_BATCH_AUGMENTS, scope='mlic_mm', locations=['mlic_mm.models.batch_augments']
 )

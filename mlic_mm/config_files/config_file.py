@@ -1,4 +1,4 @@
-"""Read config files, and say in one line what is wrong with a bad one."""
+"""Read config files, and say in one line what is wrong with one."""
 
 import logging
 import traceback
@@ -18,19 +18,19 @@ SUFFIXES = ('.py', '.yaml', '.yml', '.json')
 
 
 class ConfigError(ValueError):
-    """A config file that cannot be used; the message names the file, the place and the cure."""
+    """The config file cannot be used; the message names the file, the place and the cure."""
 
 
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read a config file and merge settings into it.
 
     Args:
-        path (str | Path): Python, YAML or JSON file of mmengine.
-        options (Mapping, optional): Settings to override, by dotted keys: ``{'optim_wrapper.optimizer.lr': 0.1}``.
+        path: Python, YAML or JSON file of mmengine.
+        options: Settings to override, by dotted keys: ``{'optim_wrapper.optimizer.lr': 0.1}``.
 
     Raises:
-        FileNotFoundError: There is no such file; the message says where it was looked for, and what is there.
-        ConfigError: The file, or one that it inherits from, cannot be read; or an option does not fit into it.
+        FileNotFoundError: There is no such file; the message says where it should be, and what is there.
+        ConfigError: The file or one of its bases cannot be read, or an option does not fit into it.
 
     >>> read_config('configs/deeplift_coco.py', {'train_cfg.max_epochs': 2}).train_cfg.max_epochs
     2
@@ -46,7 +46,7 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     logger.addFilter(_keep_for_the_file)
     try:
         cfg = Config.fromfile(file)
-    except Exception as error:  # a config is a program, and fails in as many ways
+    except Exception as error:  # a config is a program and can raise any error
         raise ConfigError(_reason(file, error)) from error
     finally:
         logger.removeFilter(_keep_for_the_file)
@@ -65,11 +65,11 @@ def require_keys(cfg: Config, keys: Mapping[str, str]) -> None:
     """Refuse a config that lacks a part.
 
     Args:
-        cfg (Config): The config.
-        keys (Mapping[str, str]): What each part is for, by its name: ``{'model': 'the model to train'}``.
+        cfg: The config.
+        keys: Purpose of each part by its name: ``{'model': 'the model to train'}``.
 
     Raises:
-        ConfigError: Names the first part that is missing.
+        ConfigError: A part is missing; the message names the first one.
     """
     for key, purpose in keys.items():
         if cfg.get(key) is None:
@@ -84,7 +84,7 @@ def require_keys(cfg: Config, keys: Mapping[str, str]) -> None:
 
 
 def _keep_for_the_file(record: logging.LogRecord) -> bool:
-    """Hold back what mmengine says of each environment variable, once for each config that is read."""
+    """Hold back mmengine's line for each environment variable."""
     if not str(record.msg).startswith('Using env variable'):
         return True
     HELD_BACK.append(str(record.msg))
@@ -92,7 +92,7 @@ def _keep_for_the_file(record: logging.LogRecord) -> bool:
 
 
 def _reason(file: Path, error: Exception) -> str:
-    """Say what is wrong with a file or one of those it inherits from."""
+    """Say what is wrong with a file or one of its bases."""
     name, line = str(file), None
     for frame, number in traceback.walk_tb(error.__traceback__):
         inner = frame.f_locals.get('filename')
@@ -101,7 +101,7 @@ def _reason(file: Path, error: Exception) -> str:
         elif frame.f_code.co_filename == name:
             line = number  # the file itself runs here
     if isinstance(error, FileNotFoundError) and error.filename:
-        return f'config {file} inherits from {error.filename}, which is not there: correct _base_'
+        return f'config {file} inherits from {error.filename}, which does not exist: correct _base_'
     if isinstance(error, UnicodeDecodeError):
         return f'config {name} is not a text in UTF-8 (byte {error.start}): give a config file, or save it as UTF-8'
     if isinstance(error, SyntaxError):

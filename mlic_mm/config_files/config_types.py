@@ -1,4 +1,4 @@
-"""``type`` of a part of a config is a name, with or without a scope, or in pure-Python configs the class itself."""
+"""Read ``type`` of a part of a config: a name with or without scope, or the class itself in pure-Python configs."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ['type_class', 'type_name']
 
 
 def type_name(kind: Any) -> str:
-    """Return the name of the class, without scope; empty for None.
+    """Return the name of the class without its scope; an empty text for None.
 
     >>> type_name('mlic_mm.LoadImage'), type_name(dict)
     ('LoadImage', 'dict')
@@ -18,5 +18,5 @@ def type_name(kind: Any) -> str:
 
 
 def type_class(registry: Registry, kind: Any) -> Any:
-    """Return the class; None where the registry does not know the name."""
+    """Return the class; None if the registry does not know the name."""
     return registry.get(kind) if isinstance(kind, str) else kind

@@ -1,4 +1,4 @@
-"""What other packages say while they are imported, and no user can act on."""
+"""Hold back messages that other packages print while they are imported, and that help no user."""
 
 import contextlib
 import io
@@ -11,11 +11,11 @@ __all__ = ['HELD_BACK', 'hold_back_noise']
 
 NOISE = re.compile('Could not import OneDL|MultiScaleDeformableAttention|^Loads checkpoint by point backend')
 HELD_BACK: list[str] = []
-"""Lines that were held back; the log file of a run gets them."""
+"""Lines that were held back. The log file of a run gets them."""
 
 
 class _Lines(io.TextIOBase):
-    """Passes whole lines on, but for the noise."""
+    """Stream that passes lines on, without the noise."""
 
     def __init__(self, out: io.TextIOBase) -> None:
         self._out, self._rest = out, ''
@@ -35,7 +35,7 @@ class _Lines(io.TextIOBase):
 
 @contextlib.contextmanager
 def hold_back_noise() -> Iterator[None]:
-    """Keep known noise off the screen while packages are imported; everything else passes."""
+    """Keep known noise off the screen while packages are imported. Everything else passes."""
     lines = _Lines(sys.stdout)  # type: ignore[arg-type]
     show = warnings.showwarning
 

@@ -1,4 +1,4 @@
-"""Checkpoints are data: read them without running what they carry, and say what is wrong with a bad one."""
+"""Read checkpoints as plain data, and say what is wrong with a bad one."""
 
 import os
 import re
@@ -24,31 +24,31 @@ __all__ = [
 ]
 
 WEIGHTS = ('model', 'model_state_dict', 'module', 'net', 'network', 'weights', 'params', 'ema', 'model_ema')
-"""Under which names other programs keep the weights."""
+"""Names under which other programs store the weights."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file and the cure."""
+    """The checkpoint cannot be used; the message names the file and the cure."""
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint that is empty, cut short or no checkpoint at all."""
+    """The checkpoint is empty, cut short, or no checkpoint."""
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A checkpoint that holds more than plain data, and could run code if it were unpickled."""
+    """The checkpoint holds more than plain data. It could run code if it were unpickled."""
 
 
 def forbid_code_in_checkpoints() -> None:
-    """Make every checkpoint in this process, and in those it starts, load as plain data or not at all.
+    """Load checkpoints as plain data or not at all, in this process and in processes that it starts.
 
-    mmengine answers a failed safe load by executing the pickle, with only a warning. Tools call this first, so that
-    ``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')`` and test all refuse such a file. It is a function
-    and not done on ``import mlic_mm`` because it changes a policy of the whole process.
+    If a safe load fails, mmengine executes the pickle and only warns. Tools call this function first. Then
+    ``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')`` and test refuse such a file. ``import mlic_mm``
+    does not call it, because it changes the whole process.
     """
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    if ALLOW_LISTS:  # for what mmengine loads by other ways than a local path, such as a URL
+    if ALLOW_LISTS:  # for files that mmengine loads by URL
         torch.serialization.add_safe_globals([(value, name) for name, value in safe_globals().items()])
     CheckpointLoader.register_scheme(prefixes='', loader=load_checkpoint, force=True)
 
@@ -57,13 +57,13 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     """Read a local checkpoint as plain data: tensors, arrays, numbers, strings and containers of them.
 
     Args:
-        filename (str | Path): A file written by ``torch.save``, or ``.safetensors``.
-        map_location (str | torch.device | Callable): As for ``torch.load``.
-        mmap (bool): Leave tensors on disk until they are used, to look at the rest quickly.
+        filename: A file written by ``torch.save``, or ``.safetensors``.
+        map_location: As for ``torch.load``.
+        mmap: Leave tensors on disk until they are used. This is a quick way to look at the rest.
 
     Returns:
-        dict: What the file holds. The weights are always under ``state_dict``, also where the file has nothing but
-        weights, or has them under another usual name such as ``model``.
+        The content of the file. The weights are always under ``state_dict``, even if the file has only weights or has
+        them under another usual name such as ``model``.
 
     Raises:
         FileNotFoundError: There is no such file; the message lists checkpoints near it.
@@ -83,8 +83,8 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
     try:
         checkpoint = read_torch_data(path, map_location, mmap and zipped)
     except (OSError, MemoryError):
-        raise  # the machine's trouble, not the file's
-    except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
+        raise  # of the machine, not of the file
+    except Exception as error:  # a damaged pickle can raise almost any error
         found = re.search(r'(?:GLOBAL|reduce for unrecognized function) (getattr\(.*?\)|\S*)|(TorchScript)', str(error))
         if found:
             raise UnsafeCheckpointError(
@@ -92,7 +92,7 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
                 'nothing of it was executed. If you trust its author, ask for the weights alone: '
                 "torch.save({'state_dict': model.state_dict()}, path)"
             ) from None
-        plain = 'Weights only load failed' in str(error)  # what follows is advice to switch the protection off
+        plain = 'Weights only load failed' in str(error)  # the rest of the message advises to switch the protection off
         reason = 'not as torch.save writes it' if plain else f'{type(error).__name__}: {error}'.splitlines()[0][:120]
         raise DamagedCheckpointError(_damaged(path, f'cannot be read ({reason})')) from error
     if not isinstance(checkpoint, dict):
@@ -104,7 +104,7 @@ def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bo
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the content of a file of ``torch.save`` with its checksums, which torch does not look at."""
+    """Compare the content of a file of ``torch.save`` with its checksums. torch does not compare them."""
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
@@ -137,11 +137,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def find_resumable(work_dir: str | Path) -> tuple[Path | None, list[str]]:
-    """Find the checkpoint of a work directory with the most iterations among those that can be read.
+    """Find the intact checkpoint of a work directory with the most iterations.
 
     Returns:
-        tuple[Path | None, list[str]]: The checkpoint, ``None`` where the directory has no whole one, and one message
-        for each file that had to be passed over because it is damaged.
+        The checkpoint, or ``None`` if none is intact, and one message for each damaged file.
 
     Raises:
         UnsafeCheckpointError: One of them carries code.

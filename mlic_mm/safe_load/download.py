@@ -1,4 +1,4 @@
-"""Files by URL: from several homes, resumed, checked."""
+"""Download files from several addresses, resume them, and check them."""
 
 import hashlib
 import os
@@ -17,33 +17,33 @@ from mlic_mm.utils.folder_lock import lock_folder
 __all__ = ['DownloadError', 'download', 'sha256_of']
 
 TIMEOUT_S = 30.0
-"""Of a connection and of every read: a silent firewall would otherwise hang for minutes."""
+"""Timeout of a connection and of each read. Without it, a silent firewall would hang for minutes."""
 
 
 class DownloadError(OSError):
-    """A file cannot be fetched; the message has the reason of every address."""
+    """The file cannot be downloaded; the message has the reason of each address."""
 
 
 def download(addresses: Sequence[str], file: Path, digits: str = '') -> None:
-    """Fetch a file from the first address that has it; it gets its name when it is whole.
+    """Download a file from the first address that has it. The file gets its name when it is complete.
 
-    A file whose SHA-256 is known is resumed: what came before a cut stays beside it as ``<name>.part``, for the next
-    attempt, the next address or the next call. If the sum is wrong then, the file is fetched anew, once. Processes
-    take turns.
+    A file whose SHA-256 is known is resumed: after a cut, the first part stays beside it as ``<name>.part`` for the
+    next attempt, the next address or the next call. If the sum is wrong then, the file is downloaded again, once.
+    Processes wait for each other.
 
     Args:
         addresses: URLs of the same file.
-        file: Where it goes; the folder is made.
-        digits: The SHA-256, or the digits that it begins with.
+        file: The file to write; its folder is made.
+        digits: The SHA-256, or its first digits.
 
     Raises:
-        DownloadError: No address has the file, or one with this sum; or it cannot be written.
+        DownloadError: No address has the file with this sum, or it cannot be written.
     """
     reasons = []
     try:
         with lock_folder(file.parent, '.mlic_mm-download.lock', wait=True):
             for address in addresses:
-                if file.exists():  # by another process, meanwhile
+                if file.exists():  # another process has downloaded it meanwhile
                     return
                 try:
                     _fetch(address, file, digits)
@@ -56,7 +56,7 @@ def download(addresses: Sequence[str], file: Path, digits: str = '') -> None:
 
 
 def sha256_of(stream: BinaryIO) -> str:
-    """Return the SHA-256 of what is left of a stream."""
+    """Return the SHA-256 of the rest of a stream."""
     digest = hashlib.sha256()
     while block := stream.read(1 << 20):
         digest.update(block)
@@ -90,7 +90,7 @@ def _has_sum(stream: BinaryIO, digits: str) -> bool:
 
 
 def _receive_all(address: str, stream: BinaryIO, digits: str) -> None:
-    """Receive until the end; where a connection breaks, go on from there as long as it brings something."""
+    """Receive until the end. If the connection breaks, go on from there as long as new bytes come."""
     while True:
         start = stream.seek(0, os.SEEK_END) if digits else 0
         try:
@@ -103,12 +103,12 @@ def _receive_all(address: str, stream: BinaryIO, digits: str) -> None:
 
 
 def _receive(address: str, stream: BinaryIO, start: int) -> bool:
-    """Receive until the connection ends, and return whether the server has said that this is all."""
+    """Receive until the connection ends. Return whether the server stated the length."""
     headers = {'User-Agent': 'torch.hub'} | ({'Range': f'bytes={start}-'} if start else {})
     try:
         response: Any = urlopen(Request(address, headers=headers), timeout=TIMEOUT_S)
     except HTTPError as error:
-        if error.code == 416 and start:  # nothing is left to send; the sum tells whether that is right
+        if error.code == 416 and start:  # nothing is left to send; the checksum shows whether that is right
             return True
         raise
     with response:
@@ -128,7 +128,7 @@ def _receive(address: str, stream: BinaryIO, start: int) -> bool:
             while block := response.read(READ_DATA_CHUNK):
                 stream.write(block)
                 bar.update(len(block))
-        # http.client takes a connection that is cut for the end.
+        # http.client takes a cut connection for the end.
         if total is not None and stream.tell() < total:
             raise ConnectionError(f'the connection was cut after {stream.tell()} of {total} bytes')
         if not stream.tell():

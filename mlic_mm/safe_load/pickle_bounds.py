@@ -1,7 +1,7 @@
-"""Refuse pickles that ask for time or memory out of proportion to their size, before anything of them is built.
+"""Refuse pickles that need time or memory out of proportion to their size, before anything is built.
 
-A pickle is a program for a stack machine. Parts may be used again, so that sixty doublings of a tuple take 120 bytes
-and 2⁶⁰ steps to hash, compare or print. This walks through the program with a description of each value in its place.
+A pickle is a program for a stack machine. It may use a part again: sixty doublings of a tuple take 120 bytes, and 2⁶⁰
+steps to hash, compare or print. This module runs the program with a short description in place of each value.
 """
 
 import pickle
@@ -11,30 +11,30 @@ from typing import Any
 
 MOST_NESTED = 100
 MOST_IN_KEY, MOST_LONG_KEYS = 100, 10_000
-"""Parts of a key of a dictionary, or of what is called: they are hashed and printed. Parts of all keys that have parts.
+"""The most parts of one key of a dictionary or of a called name, and the most parts of all keys that have parts.
 
-Python looks for a key among all those of the same hash. Of text the hash is secret; of floats, large numbers and tuples
-a file can choose any number with one hash, and 10,000 of them take a second.
+Keys and names are hashed and printed. Python compares a key with all keys of the same hash. The hash of a text is
+secret. For floats, large numbers and tuples a file can choose many values with one hash; 10,000 of them take a second.
 """
 _SMALL = 2**24
-"""Whole numbers below have hashes that differ, and so many of them are not harmful."""
+"""Smaller whole numbers have different hashes, so many of them do no harm."""
 MOST_BITS = 8192
-"""Of a whole number."""
+"""The most bits of a whole number."""
 _PER_BYTE, _FREE = 64, 10_000
-"""Parts of all values, counted as often as they are used: so many for each byte of the file, and so many more."""
+"""Parts of all values, counted at each use: so many per byte of the file, and so many more."""
 _COPIES = 8
-"""Bytes handed to functions, which may copy them, for each byte of the file."""
+"""Bytes that functions get, and may copy, per byte of the file."""
 _TOO_DEEP = f'its values are nested more than {MOST_NESTED} deep'
 _shown = reprlib.Repr()
 _shown.maxstring, _shown.maxlevel, _shown.maxtuple, _shown.maxlist, _shown.maxdict, _shown.maxother = 80, 2, 4, 4, 4, 60
 
 
 class PickleBombError(pickle.UnpicklingError):
-    """A pickle that would take more time or memory than its size warrants."""
+    """The pickle would need time or memory out of proportion to its size."""
 
 
 def show(value: Any) -> str:
-    """Return the beginning of ``repr(value)``, however large or shared its parts are."""
+    """Return the beginning of ``repr(value)``. Large and shared parts are cut."""
     try:
         return _shown.repr(value)[:200]
     except ValueError:  # a number of thousands of digits
@@ -42,7 +42,7 @@ def show(value: Any) -> str:
 
 
 class _Value:
-    """What is known of a value: its parts, how many they are and how many bytes they have, all counted repeatedly."""
+    """Description of a value: its parts, their number and their bytes, counted at each use."""
 
     __slots__ = ('bytes', 'count', 'depth', 'parts')
 
@@ -55,16 +55,16 @@ class _Value:
             raise PickleBombError(_TOO_DEEP)
 
     def add(self, parts: list['_Value']) -> None:
-        # What holds this value already does not learn of it; no such value can be a key, and a walk at the end counts.
+        # Containers that hold this value keep their old count: they cannot be keys, and the end counts again.
         if self in _SHARED:
-            return  # a number, which the reader will refuse to add to
+            return  # a number; the reader will refuse to add to it
         self.parts += parts
         self.count += sum(part.count for part in parts)
         self.bytes += sum(part.bytes for part in parts)
 
 
 _LEAF, _NUMBER, _LARGE, _LATIN1, _MARK = (_Value([]) for _ in range(5))  # large numbers and floats
-# Functions that torch lets a file call, and that do much for a small argument, or hash what is in it.
+# Functions that torch allows, and that do much work for a small argument or hash its parts.
 _ENCODE, _RESERVE, _SET, _DICT = (_Value([]) for _ in range(4))
 _SHARED = {_LEAF, _NUMBER, _LARGE, _LATIN1, _MARK, _ENCODE, _RESERVE, _SET, _DICT}
 _TEXTS = {'latin1': _LATIN1, 'latin-1': _LATIN1}
@@ -78,17 +78,17 @@ _FUNCTIONS = {
 
 
 def check_bounds(operations: Iterable[tuple[Any, Any, int | None]]) -> int:
-    """Walk through one pickle.
+    """Check one pickle.
 
     Args:
-        operations (Iterable): Of ``pickletools.genops``.
+        operations: From ``pickletools.genops``.
 
     Returns:
-        int: Bytes that the pickle takes, from its first operation to STOP.
+        Bytes of the pickle, from its first operation to STOP.
 
     Raises:
-        PickleBombError: It would take too much.
-        ValueError, IndexError, KeyError: It is damaged: the reader will say so.
+        PickleBombError: It would need too much time or memory.
+        ValueError, IndexError, KeyError: It is damaged.
     """
     root, size = _run(operations)
     most = _FREE + _PER_BYTE * size

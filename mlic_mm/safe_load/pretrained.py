@@ -1,7 +1,7 @@
-"""Pretrained weights: by URL where the network allows, by file otherwise.
+"""Find pretrained weights, by URL or as a file, before a model is built.
 
-mmengine downloads the weights of an ``init_cfg`` in the middle of building the model, and offline ends in a bare
-``URLError``. Looking for them before anything is built lets the message say what a user can do.
+mmengine downloads the weights of an ``init_cfg`` while it builds the model. Offline it stops with a bare ``URLError``.
+Here the weights are found first, so the message can say what a user can do.
 """
 
 import os
@@ -16,26 +16,26 @@ from mmengine.model import PretrainedInit
 from mlic_mm.safe_load.download import DownloadError, download, sha256_of
 
 HOMES = ('download.openmmlab.com', 'mmassets.onedl.ai')
-"""Where the weights of OpenMMLab lie, under the same paths: of the original line, and of the maintained one."""
+"""Homes of the OpenMMLab weights, with the same paths: of the original packages, and of the maintained ones."""
 
 
 def resolve_pretrained(cfg: Mapping[str, Any]) -> list[Path]:
-    """Make sure that every pretrained checkpoint named in a config is on this machine, downloading what is missing.
+    """Make sure that every pretrained checkpoint of a config is on this machine. Download what is missing.
 
     Looks at every ``dict(type='Pretrained', checkpoint=...)`` below ``cfg['model']`` and at ``cfg['load_from']``.
-    URLs go to torch's own cache, where mmengine finds them by itself; the config stays as it is. On a machine with
-    several processes only the first downloads; the others wait in mmengine's own barrier.
+    Files of URLs go to torch's own cache, where mmengine finds them. The config stays as it is. On a machine with
+    several processes only the first one downloads; the others wait in mmengine's own barrier.
 
     Args:
-        cfg: A whole config, before the Runner is built.
+        cfg: A complete config, before the runner is built.
 
     Returns:
-        The files, in the order of the config; other schemes (``torchvision://``, ``s3://`` …) are left to mmengine.
+        The files, in the order of the config. mmengine handles other schemes (``torchvision://``, ``s3://`` …).
 
     Raises:
-        FileNotFoundError: A file is missing or a download failed; names the key, both ways to get the weights and
-            the option to train without them.
-        ValueError: The file of a URL does not match the checksum in its name.
+        FileNotFoundError: A file is missing or a download failed. The message names the key, both ways to get the
+            weights, and the option to train without them.
+        ValueError: The file of a URL does not have the checksum of its name.
     """
     if int(os.environ.get('LOCAL_RANK', '0')) > 0:
         return []
@@ -46,17 +46,17 @@ def resolve_pretrained(cfg: Mapping[str, Any]) -> list[Path]:
 
 
 def pretrained_sources(cfg: Mapping[str, Any]) -> list[str]:
-    """Return the files and URLs of every pretrained checkpoint below ``cfg['model']``, each once."""
+    """Return the files and URLs of all pretrained checkpoints below ``cfg['model']``, each once."""
     return list(dict.fromkeys(source for _, _, source in _pretrained(cfg.get('model'), 'model')))
 
 
 def cached_path(url: str) -> Path:
-    """Where torch and mmengine keep the file of ``url``."""
+    """Return the path where torch and mmengine store the file of ``url``."""
     return Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(url).path).name
 
 
 def _pretrained(node: Any, key: str, switch: str = '') -> Iterator[tuple[str, str, str]]:
-    """Yield ``(key of the checkpoint, key that set to None drops it, checkpoint)``."""
+    """Yield ``(key of the checkpoint, key to set to None for training without it, checkpoint)``."""
     if isinstance(node, Mapping):
         kind = node.get('type')
         named = isinstance(kind, str) and kind.rpartition('.')[2] in ('Pretrained', 'PretrainedInit')
@@ -93,7 +93,7 @@ def _resolve(key: str, switch: str, source: str) -> Path | None:
 
 
 def addresses_of(url: str) -> list[str]:
-    """Return ``url`` and, of weights of OpenMMLab, the same file at their other homes."""
+    """Return ``url``, and for weights of OpenMMLab the same file at their other home."""
     parts = urlsplit(url)
     if parts.netloc not in HOMES:
         return [url]
@@ -103,13 +103,13 @@ def addresses_of(url: str) -> list[str]:
 def _explain(key: str, switch: str, source: str, file: Path, reason: str) -> str:
     by_hand = f'download it on a machine with network and put it at {file}, ' if source != str(file) else ''
     return (
-        f'pretrained weights of {key} are not to be had, {source}: {reason}: {by_hand}give another file with '
-        f'--cfg-options {key}=FILE, or train without with --cfg-options {switch}=None'
+        f'pretrained weights of {key} are missing, {source}: {reason}: {by_hand}give another file with '
+        f'--cfg-options {key}=FILE, or train without them with --cfg-options {switch}=None'
     )
 
 
 def _digits(file: Path) -> str:
-    """Digits of SHA-256 that OpenMMLab and torch put at the end of a name, where there are any."""
+    """Return the digits of SHA-256 at the end of a name, as OpenMMLab and torch write them; empty without any."""
     match = torch.hub.HASH_REGEX.search(file.name)
     return match.group(1) if match and len(match.group(1)) >= 8 else ''
 

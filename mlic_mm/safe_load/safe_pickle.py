@@ -1,8 +1,8 @@
-"""Read pickles of arrays and tensors from other codebases without running what they say.
+"""Read pickles of arrays and tensors of other codebases without executing them.
 
-Python's unpickler calls whatever callable a file names. Here every name is answered by a stand-in that can only
-describe a numeric array, tensor or scalar, and the opcodes are checked before anything is built. A hostile file can
-neither run code nor ask for time or memory out of proportion to its size.
+Python's unpickler calls every callable that a file names. This reader gives a stand-in for each name. The stand-ins
+can only describe a numeric array, tensor or scalar. The opcodes are checked before anything is built. A hostile file
+can neither run code nor take time or memory out of proportion to its size.
 """
 
 import io
@@ -19,7 +19,7 @@ import numpy as np
 from .pickle_bounds import check_bounds, show
 from .torch_storage import read_storage, view_storage
 
-_CURE = 'nothing in it was executed; if you trust its origin, save its arrays as .npz where it was made and use that'
+_CURE = 'nothing in it was executed; if you trust its author, ask for the arrays as .npz'
 # Numbers and text of fixed size only: no objects, records, dates or platform-dependent floats.
 _DIMENSIONS = 64
 _DTYPE = re.compile(r'b1|i[1248]|u[1248]|f[248]|c8|c16|[SU]\d{1,6}|\?')
@@ -42,11 +42,11 @@ def load_pickle(path: str | Path) -> Any:
     byte order, numpy scalars as Python numbers, tensors as arrays (bfloat16 as float32).
 
     Args:
-        path (str | Path): The file.
+        path: The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file holds anything else, or is damaged. Nothing in it has been executed.
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds anything else, or is damaged. Nothing in it was executed.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,7 +66,7 @@ def load_pickle(path: str | Path) -> Any:
 
 
 def _check_opcodes(data: bytes) -> None:
-    """Walk through the file without building anything; a length or memo index beyond the file never allocates."""
+    """Check the opcodes without building anything, so that a wrong length or memo index allocates nothing."""
 
     def allowed() -> Iterator[tuple[Any, Any, int | None]]:
         for opcode, argument, position in pickletools.genops(data):
@@ -82,7 +82,7 @@ def _check_opcodes(data: bytes) -> None:
 
 
 class _Callable:
-    """What a pickle gets in place of a function: callable, but without any attribute that BUILD could reach."""
+    """Stand-in for a function. It can be called, and has no attribute that BUILD could reach."""
 
     __slots__ = ('_make',)
 
@@ -144,7 +144,7 @@ class _Array:
 
 
 class _Storage:
-    """The numbers that a tensor is a view of."""
+    """Numbers of a tensor. The tensor is a view of them."""
 
     __slots__ = ('value',)
 
@@ -156,7 +156,7 @@ class _Storage:
 
 
 class _Hooks:
-    """The empty dictionary of hooks that torch writes with a tensor; nothing can be put into it."""
+    """Empty dictionary of hooks, which torch writes with a tensor. Nothing can be added to it."""
 
     __slots__ = ()
 
@@ -165,11 +165,11 @@ class _Hooks:
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler whose vocabulary is a handful of stand-ins for numpy's own functions."""
+    """Unpickler that knows a few stand-ins for NumPy's and torch's functions, and nothing else."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding='latin1')
-        # An honest file holds the bytes of each array once; copying one of them a million times is a memory bomb.
+        # An honest file holds the bytes of each array once. To copy an array a million times is an attack.
         # bfloat16 takes twice its bytes, as storage and as array.
         self._budget = 5 * len(data)
         self._ndarray = _Callable(self._refuse)
@@ -201,7 +201,7 @@ class _Reader(pickle.Unpickler):
             raise pickle.UnpicklingError('its arrays take more memory than the file has bytes')
 
     def encode(self, text: Any, encoding: Any) -> bytes:
-        """How Python 3 writes bytes into a protocol 2 pickle."""
+        """Stand in for ``codecs.encode``: Python 3 writes bytes so into a pickle of protocol 2."""
         if not isinstance(text, str) or encoding != 'latin1':
             raise pickle.UnpicklingError('bytes are written in an unknown way')
         self.spend(len(text))
@@ -246,12 +246,12 @@ class _Reader(pickle.Unpickler):
 
 
 def _plain(value: Any, done: dict[int, Any], active: set[int]) -> Any:
-    """``value`` with stand-ins turned into arrays.
+    """Return ``value`` with arrays in place of the stand-ins.
 
     Args:
-        value (Any): What the reader built.
-        done (dict[int, Any]): Results by ``id``: parts that are shared stay shared, and are walked once.
-        active (set[int]): Containers being walked, to find one that holds itself.
+        value: What the reader built.
+        done: Results by ``id``. Shared parts stay shared, and are visited once.
+        active: Containers that are being visited, to find one that holds itself.
     """
     if value is None or type(value) in (bool, int, float, complex, str, bytes):
         return value
@@ -281,6 +281,6 @@ def _plain(value: Any, done: dict[int, Any], active: set[int]) -> Any:
 
 
 def _is_plain_key(key: Any) -> bool:
-    """Whether a key is a number, text, or a tuple of such."""
+    """Return whether a key is a number, a text, or a tuple of these."""
     parts = key if type(key) is tuple else (key,)
     return all(part is None or type(part) in (bool, int, float, str, bytes) for part in parts)

@@ -1,4 +1,4 @@
-"""Read files of ``torch.save`` as plain data, with every torch that the OpenMMLab packages run on."""
+"""Read files of ``torch.save`` as plain data, with every version of torch that the OpenMMLab packages support."""
 
 import mmap
 import os
@@ -30,7 +30,7 @@ ALLOW_LISTS = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (
 
 
 def _history_statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, which mmengine's history buffers pickle their four statistics with."""
+    """Stand in for ``getattr``. mmengine's history buffers pickle their four statistics with it."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
         raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr({owner!r}, {name!r})')
     return getattr(owner, name)
@@ -38,7 +38,7 @@ def _history_statistic(owner: type, name: str) -> Callable:
 
 @lru_cache
 def safe_globals() -> dict[str, Any]:
-    """What a checkpoint of mmengine names besides tensors: history buffers over NumPy arrays and scalars."""
+    """Return what checkpoints of mmengine name besides tensors: history buffers of NumPy arrays and scalars."""
     core = import_module('numpy._core.multiarray' if hasattr(np, '_core') else 'numpy.core.multiarray')
     dtypes = [type(np.dtype(name)) for name in ('bool', 'int32', 'uint32', 'int64', 'uint8', 'float32', 'float64')]
     # The last three are in torch's own list since 2.4; schedules keep their milestones in a Counter.
@@ -52,30 +52,30 @@ def safe_globals() -> dict[str, Any]:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for ``codecs.encode``, by which pickles before protocol 3 hold bytes."""
+    """Stand in for ``codecs.encode``. Pickles before protocol 3 write bytes with it."""
     if encoding not in ('latin1', 'latin-1'):
         raise pickle.UnpicklingError('bytes are written in an unknown way')
     return text.encode('latin-1')
 
 
 def _bytearray(*content: Any) -> bytearray:
-    """Stand in for ``bytearray``, which takes a number for a size."""
+    """Stand in for ``bytearray``, which would take a number for a size."""
     if content and not isinstance(content[0], (str, bytes)):
         raise pickle.UnpicklingError('it creates an array in an unknown way')
     return bytearray(*content)
 
 
 def _scalar(dtype: np.dtype, raw: bytes) -> Any:
-    """Stand in for NumPy's own, which makes a number of any size where it gets no bytes."""
+    """Stand in for NumPy's function, which makes a number of any size if it gets no bytes."""
     return np.frombuffer(raw, dtype, 1)[0]
 
 
 def _check_bounds(path: Path) -> None:
-    """Look at the pickles in a file of ``torch.save`` before torch reads them.
+    """Check the pickles in a file of ``torch.save`` before torch reads them.
 
     Raises:
-        PickleBombError: One would take time or memory out of proportion to its size.
-        ValueError: One is damaged.
+        PickleBombError: A pickle would need time or memory out of proportion to its size.
+        ValueError: A pickle is damaged.
     """
     with suppress(IndexError, KeyError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error):
         if zipfile.is_zipfile(path):
@@ -88,33 +88,33 @@ def _check_bounds(path: Path) -> None:
                     with archive.open(entry) as file:
                         check_bounds(pickletools.genops(file.read()))
             return
-        # Of a mapped file no more is read than there is, however much a length asks for.
+        # A mapped file gives at most its own bytes, even if a wrong length asks for more.
         with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for _ in range(5):  # magic number, version, sizes of numbers, the object, names of storages
                 check_bounds(pickletools.genops(data))  # type: ignore[arg-type]  # it reads as a file does
 
 
 def read_torch_data(path: Path, map_location: Any, map_file: bool, allow_lists: bool = ALLOW_LISTS) -> Any:
-    """Read a file of ``torch.save``; what is not plain data is refused before it is called.
+    """Read a file of ``torch.save``. Refuse everything but plain data before it is called.
 
     Args:
-        path (Path): File in torch's zip format or the one before it.
-        map_location (Any): As for ``torch.load``.
-        map_file (bool): Leave tensors on disk until they are used, where torch can.
-        allow_lists (bool): Use torch's own restricted unpickler, which before 2.6 cannot be taught mmengine's types.
+        path: File in torch's zip format or the one before it.
+        map_location: As for ``torch.load``.
+        map_file: Leave tensors on disk until they are used, if torch can.
+        allow_lists: Use torch's own restricted unpickler. Before torch 2.6 it cannot learn mmengine's types.
 
     Raises:
-        pickle.UnpicklingError: With ``GLOBAL <name>`` in its message for what was refused; a
-            :class:`~mlic_mm.safe_load.pickle_bounds.PickleBombError` where it would take time or memory without end.
+        pickle.UnpicklingError: Something was refused; the message has ``GLOBAL <name>``. Or, as its subclass
+            :class:`PickleBombError`, the file would need time or memory without end.
     """
     try:
         _check_bounds(path)
     except ValueError as error:
-        # A reader may take the length for the memory that it needs. What is damaged in other ways torch says better.
+        # A reader may allocate the stated length. For other damage, torch has better messages.
         if 'remain' in str(error):
             raise pickle.UnpicklingError(f'a length in it reaches beyond its end: {error}') from error
     with warnings.catch_warnings():
-        # torch warns of TorchScript and old pickles before it refuses them.
+        # torch warns about TorchScript and old pickles before it refuses them.
         warnings.simplefilter('ignore')
         if allow_lists:
             with torch.serialization.safe_globals([(value, name) for name, value in safe_globals().items()]):
@@ -123,7 +123,7 @@ def read_torch_data(path: Path, map_location: Any, map_file: bool, allow_lists: 
             with zipfile.ZipFile(path) as archive:
                 if any(name.endswith('/constants.pkl') for name in archive.namelist()):
                     raise pickle.UnpicklingError('TorchScript archive')
-        # The restriction is in our unpickler, which torch takes only while it does not insist on its own.
+        # Our unpickler has the restriction. torch takes it only if it is not forced to use its own.
         forced = os.environ.pop(FORCE, None)
         try:
             return torch.load(path, map_location=map_location, weights_only=False, pickle_module=_restricted_pickle())

@@ -1,4 +1,4 @@
-"""The bytes that torch writes for a tensor inside an ordinary pickle, read without torch and without unpickling."""
+"""Read the bytes of a tensor inside an ordinary pickle, without torch and without unpickling."""
 
 import re
 from math import prod
@@ -13,7 +13,7 @@ _DTYPES = {
     'Half': '<f2', 'BFloat16': '<u2', 'Float': '<f4', 'Double': '<f8',
 }  # fmt: skip
 # torch.save's older format: magic number, version, the writer's number sizes (little-endian only), one storage with
-# its key and place, the list of keys. It is the same in every torch and Python, so it is matched and not interpreted.
+# its key and place, the list of keys. It is the same with every torch and Python, so a pattern can match it.
 _HEADER = re.compile(
     rb'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.\x80\x02M\xe9\x03\.'
     rb'\x80\x02}q\x00\(X\x10\x00\x00\x00protocol_versionq\x01M\xe9\x03X\r\x00\x00\x00little_endianq\x02\x88'
@@ -26,10 +26,10 @@ _HEADER = re.compile(
 
 
 def read_storage(raw: bytes) -> np.ndarray:
-    """Numbers ``(n,)`` of one storage, a view of ``raw``; bfloat16, which NumPy lacks, as float32.
+    """Return the numbers ``(n,)`` of one storage, a view of ``raw``. bfloat16 becomes float32, because NumPy lacks it.
 
     Raises:
-        ValueError: The bytes are anything but one storage on a little-endian machine.
+        ValueError: The bytes are not one storage of a little-endian machine.
     """
     header = _HEADER.match(raw)
     letters = header and _DTYPES.get(header[1].decode())
@@ -48,13 +48,13 @@ def view_storage(storage: np.ndarray, offset: Any, shape: Any, strides: Any) -> 
     """Return a read-only view of part of a storage.
 
     Args:
-        storage (ndarray): ``(n,)``, of :func:`read_storage`.
-        offset (int): First element.
-        shape (tuple[int, ...]): Sizes.
-        strides (tuple[int, ...]): In elements, one per size.
+        storage: ``(n,)``, from :func:`read_storage`.
+        offset: First element.
+        shape: Sizes.
+        strides: Strides in elements, one per size.
 
     Raises:
-        ValueError: A view that leaves the storage, or that is larger than it.
+        ValueError: The view reaches beyond the storage, or is larger than the storage.
     """
     numbers = (offset, *shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else (None,)
     if (

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 import tempfile
@@ -11,14 +11,15 @@ __all__ = ['atomic_write', 'check_can_write']
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a path to write to; at the end of the block the file takes the place of ``path``.
+    """Yield a path to write to. At the end of the block this file replaces ``path``.
 
-    The folder is made. Where the block fails or is interrupted, what was written is deleted and an older file of that
-    name stays. The yielded path has the name of ``path``, for libraries that read the format off it, in a new folder
-    beside it that belongs to this call alone: no other process or thread writes there, and nobody can place a link.
+    The folder of ``path`` is made. If the block fails or is interrupted, the new file is deleted and the old one
+    stays. The yielded path lies in a new folder beside ``path`` that belongs to this call alone, so no other process
+    or thread writes there, and nobody can place a link. It has the name of ``path``, because some libraries read the
+    format from the name.
 
     Args:
-        path: The file; one that exists is replaced.
+        path: The file to write. An old file is replaced.
 
     Raises:
         OSError: The folder cannot be made or written to.
@@ -30,24 +31,24 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         try:
             yield part
             with part.open('rb') as written:
-                os.fsync(written.fileno())  # else a power cut may leave the new name without its content
+                os.fsync(written.fileno())  # without this, a power cut may leave an empty file
         except OSError as error:
-            if error.errno is not None and error.filename is None:  # a full disk, for one, does not say which file
+            if error.errno is not None and error.filename is None:  # for example of a full disk
                 error.filename = str(path)
             raise
         os.replace(part, path)
 
 
 def check_can_write(path: str | Path, force: bool = True) -> None:
-    """Find out before the work, not after it, whether a file can be written.
+    """Check before the work whether a file can be written after it.
 
     Args:
-        path: The file; it and the folders above it may be missing. Nothing is left behind.
-        force: Whether a file that exists may be replaced.
+        path: The file. The file and its folders may be missing. The check leaves nothing behind.
+        force: Whether an old file may be replaced.
 
     Raises:
-        FileExistsError: There is such a file, and ``force`` is false.
-        OSError: Names the folder and what is wrong with it.
+        FileExistsError: The file exists, and ``force`` is false.
+        OSError: The folder cannot be written to; the message names the folder and the reason.
     """
     path = Path(path).expanduser()
     if not force and path.is_file():

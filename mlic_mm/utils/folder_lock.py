@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Let one process at a time use a folder."""
 
 import os
 import socket
@@ -17,28 +17,28 @@ _HELD: set[int] = set()
 
 
 class FolderInUseError(ValueError):
-    """Another process works in the folder."""
+    """Another process uses the folder."""
 
 
 @contextmanager
 def lock_folder(
     folder: str | Path, name: str, *, shown: str | Path = '', option: str = '--work-dir', wait: bool = False
 ) -> Iterator[int]:
-    """Hold the lock of a folder; the system takes it back when the last process that holds it ends, however it ends.
+    """Hold the lock of a folder. The system releases the lock when the last process that holds it ends, even by a kill.
 
     Args:
-        folder: Is made where it is missing.
-        name: Of the lock file. It stays, and says which process holds the lock.
-        shown: What is in use, for the message; the folder by default.
-        option: Which option names another place, for the message.
-        wait: Wait for the other process, instead of failing.
+        folder: The folder. It is made if it is missing.
+        name: Name of the lock file. The file stays, and says which process holds the lock.
+        shown: What the message calls the folder; its path by default.
+        option: The option that names another folder, for the message.
+        wait: Wait for the other process instead of failing.
 
     Yields:
-        int: Descriptor of the lock. A program that inherits it (``subprocess`` with ``pass_fds``) holds the lock, too;
-        a forked process, such as a worker that loads images, does not.
+        int: Descriptor of the lock. A program that inherits it (``subprocess`` with ``pass_fds``) holds the lock too. A
+        forked process, such as a loader's worker, does not.
 
     Raises:
-        FolderInUseError: Names the folder and the process that holds it.
+        FolderInUseError: Another process uses the folder; the message names it.
     """
     path = Path(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ def lock_folder(
             except BlockingIOError:
                 holder = os.pread(descriptor, 200, 0).decode(errors='replace').strip() or 'another process'
                 raise FolderInUseError(
-                    f'{shown or folder} is in use: {holder} works there; wait for its end, or give another {option}'
+                    f'{shown or folder} is in use: {holder} uses it; wait until it ends, or give another {option}'
                 ) from None
             except OSError:
-                pass  # a file system without locks, as some network mounts are: no worse than before
+                pass  # a file system without locks, such as some network mounts
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f'process {os.getpid()} on {socket.gethostname()}\n'.encode(), 0)
         _HELD.add(descriptor)

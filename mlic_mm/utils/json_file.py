@@ -1,18 +1,18 @@
-"""Read annotations in JSON, and what they have in common."""
+"""Read annotations in JSON."""
 
 import json
 from typing import Any
 
 MOST_PIXELS = 1_000_000
-"""Of a side of a photograph; what is larger is a mistake, and overflows where it is rounded."""
+"""The longest side of a photograph. A larger number is a mistake, and would overflow when it is rounded."""
 
 
 def read_json(path: str) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
-        ValueError: Not UTF-8, or cut short or otherwise no JSON, or nested too deep to be an annotation; the message
-            names file, place and cure.
+        ValueError: The file is no UTF-8 or no JSON, is cut short, or is nested too deep. The message names the file,
+            the place and the cure.
     """
     with open(path, 'rb') as file:
         raw = file.read()

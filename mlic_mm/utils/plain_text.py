@@ -1,4 +1,4 @@
-"""Names from files of others, as they may be shown."""
+"""Show names from foreign files safely."""
 
 import sys
 
@@ -8,17 +8,17 @@ import numpy as np
 def plain_text(name: object) -> str:
     r"""Replace characters that cannot be printed by escapes such as ``\x1b``.
 
-    Control characters would change the terminal, and plots and pages cannot hold them. Line breaks, spaces other than
-    the ordinary one and halves of a character are replaced as well.
+    Control characters would change the terminal, and plots and pages cannot show them. Line breaks, unusual spaces and
+    halves of a character are replaced too.
     """
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(name))
 
 
 def check_text(array: np.ndarray, name: str) -> None:
-    """Refuse text with numbers that are no characters of Unicode: Python's own functions fail on them.
+    """Refuse text with numbers beyond Unicode. Python's own functions fail on such text.
 
     Raises:
-        ValueError: Names the array.
+        ValueError: The array ``name`` has such a number.
     """
     if array.dtype.kind == 'U' and array.size and array.dtype.itemsize:
         codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype('u4').newbyteorder(array.dtype.byteorder))
