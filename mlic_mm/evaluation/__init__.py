@@ -11,11 +11,12 @@ from .functional import (
     tune_threshold,
 )
 from .metrics import AttentionInconsistency, CorLoc, DumpScores, MLICMetric, shared_protocol
+from .scores.member_selection import select_members
 from .scores.result_pickle import read_result_pickle
 from .scores.score_aligner import ScoreAligner
 from .scores.score_dump import ScoreDump
 from .scores.score_files import ScoreFiles
-from .scores.score_fusion import fuse_scores, select_members
+from .scores.score_fusion import fuse_scores
 
 __all__ = [
     'PRESETS',

@@ -174,8 +174,8 @@ def test_one_sample_missing_is_named(dumps: list[str], tmp_path: Path, capsys: p
     ('words', 'message'),
     [
         (['--weights', '1', '2'], '2 weights for 3 members'),
-        (['--weights', '1', '2', '-1'], 'weight 2 is -1'),
-        (['--weights', '1', 'nan', '1'], 'weight 1 is nan'),
+        (['--weights', '1', '2', '-1'], 'weights[2]=-1 must be finite'),
+        (['--weights', '1', 'nan', '1'], 'weights[1]=nan must be finite'),
         (['--weights', '0', '0', '0'], 'all weights are 0'),
         (['--weights', '1', '1', 'x'], 'invalid float value'),
         (['--out', 'fused.pkl'], 'name the file fused.npz'),

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import gmean, rankdata
 
 from mlic_mm.evaluation import average_precision, fuse_scores, select_members
-from mlic_mm.evaluation.scores.score_fusion import MIN_PROBABILITY, MODES, class_ranks
+from mlic_mm.evaluation.scores.ranks import doubled_ranks
+from mlic_mm.evaluation.scores.score_fusion import MIN_PROBABILITY, MODES
 
 A = np.array([[0.2, 0.9], [0.4, 0.1], [0.4, 0.5]], dtype=np.float32)
 B = np.array([[0.6, 0.1], [0.0, 0.3], [1.0, 0.2]], dtype=np.float32)
@@ -60,8 +61,7 @@ def test_against_references_in_any_order_of_members(members: list[np.ndarray], d
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.one_of(
     st.floats(-100, 100, width=32), st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38]))))  # fmt: skip
 def test_ranks_are_those_of_scipy(scores: np.ndarray) -> None:
-    expected = (rankdata(scores, axis=0) - 1) / max(1, len(scores) - 1)
-    np.testing.assert_allclose(class_ranks(scores), expected, atol=1e-7)
+    np.testing.assert_array_equal(doubled_ranks(scores), 2 * (rankdata(scores, axis=0) - 1))
 
 
 @pytest.mark.parametrize('weights', [None, [1, 1, 1], [0.1, 0.1, 0.1], [1 / 3] * 3, [1e308] * 3, [5e-324] * 3])
@@ -140,11 +140,11 @@ def test_memory_does_not_grow_with_the_members(mode: str) -> None:
         ([A, np.where(B == 1, np.inf, B)], {'mode': 'rank'}, r'member 1: .* is inf'),
         ([A, B * 3], {'mode': 'geometric'}, r'image 0, class 0 is 1\.8\d* \(2 such.* not logits'),
         ([-A], {'mode': 'geometric'}, 'is -0.2'),
-        ([A], {'mode': 'median'}, "unknown mode 'median': choose from mean, rank, geometric"),
+        ([A], {'mode': 'median'}, "mode='median' must be one of mean, rank, geometric"),
         ([A, B], {'weights': [1]}, '1 weights for more members'),
         ([A, B], {'weights': [1, 1, 1]}, '3 weights for 2 members'),
-        ([A, B], {'weights': [1, -1]}, 'weight 1 is -1'),
-        ([A, B], {'weights': [np.nan, 1]}, 'weight 0 is nan'),
+        ([A, B], {'weights': [1, -1]}, 'weights\\[1\\]=-1 must be'),
+        ([A, B], {'weights': [np.nan, 1]}, 'weights\\[0\\]=nan must be'),
         ([A, B], {'weights': [0, 0]}, 'all weights are 0'),
     ],
 )
