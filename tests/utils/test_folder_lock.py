@@ -29,7 +29,7 @@ def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path: Path)
     other = context.Process(target=hold, args=(tmp_path / 'new', ready), daemon=True)
     other.start()
     assert ready.wait(60)
-    message = rf'the work is in use: process {other.pid} on .*; wait for its end, or give another --out'
+    message = rf'the work is in use: process {other.pid} on .*; wait until it ends, or give another --out'
     with (
         pytest.raises(FolderInUseError, match=message),
         lock_folder(tmp_path / 'new', '.lock', shown='the work', option='--out'),
