@@ -11,11 +11,11 @@ from .distill_outputs import DistillOutputs
 
 
 def activation_attention(maps: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Return where maps are active: the mean square over channels, of norm 1.
+    """Return where maps are active: the mean square over channels, divided by its norm.
 
     Args:
         maps: ``(N, D, h, w)``.
-        size: ``(h', w')`` to average it to; that of the maps by default.
+        size: Size ``(h', w')`` of the result, by averaging; by default the size of the maps.
 
     Returns:
         ``(N, h'w')``.
@@ -26,20 +26,35 @@ def activation_attention(maps: Tensor, size: tuple[int, int] | None = None) -> T
 
 @MODELS.register_module()
 class AttentionTransferLoss(FeatureDistillLoss):
-    r"""Activation-based attention transfer (Zagoruyko & Komodakis 2017, Eq. 2, p = 2), averaged over images.
+    r"""Activation-based attention transfer, averaged over images.
 
-    :math:`\frac{1}{2} \|Q^S / \|Q^S\|_2 - Q^T / \|Q^T\|_2\|_2^2` with :math:`Q` the squares of a map summed over
-    channels, so that channels may differ. Paper: the norm itself. Here: its square, whose gradient is defined where the
-    two agree, as in the authors' code. Several layers are several such losses.
+    :math:`\frac{1}{2} \|Q^S / \|Q^S\|_2 - Q^T / \|Q^T\|_2\|_2^2` with :math:`Q`, the squares of a map summed over
+    channels (`Zagoruyko & Komodakis 2017 <https://arxiv.org/abs/1612.03928>`_, Eq. 2, p = 2). The maps may have
+    different numbers of channels.
+
+    Paper: the norm itself. Here: its square, as in the authors' code, because the gradient of the square is defined if
+    the two agree. For several layers, use several such losses.
 
     Args:
         student_layer: See :class:`FeatureDistillLoss`.
         teacher_layer: See :class:`FeatureDistillLoss`.
         loss_weight: Factor of the loss.
+
+    Examples:
+        >>> from mlic_mm.models import DistillOutputs
+        >>> loss = MODELS.build(dict(type='mlic_mm.AttentionTransferLoss'))
+        >>> left, right = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 2.0]]]])
+        >>> loss(DistillOutputs(maps={'': left}), DistillOutputs(maps={'': right}))
+        tensor(1.)
+        >>> loss(DistillOutputs(maps={'': left}), DistillOutputs(maps={'': 3 * left}))
+        tensor(0.)
     """
 
+    def __init__(self, student_layer: str = '', teacher_layer: str | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__(student_layer, teacher_layer, loss_weight=loss_weight)
+
     def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
-        """Return the loss; the teacher's map is averaged to the size of the student's."""
+        """Return the loss. The teacher's map is averaged to the size of the student's."""
         own, other = self.maps(student, teacher)
         size = own.size(2), own.size(3)
         difference = activation_attention(own) - activation_attention(other, size)

@@ -1,9 +1,11 @@
 """What all losses of distillation have in common."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
+
+from mlic_mm.utils.choices import check_range
 
 from .distill_outputs import DistillOutputs
 
@@ -11,24 +13,23 @@ from .distill_outputs import DistillOutputs
 class DistillLoss(nn.Module, ABC):
     """A loss between a teacher's outputs and a student's; parameters of its own are learnt with the student.
 
-    Subclasses register themselves in :data:`mlic_mm.registry.MODELS` and stand in ``DistillClassifier(distill=…)``.
+    Subclasses register themselves in :data:`mlic_mm.registry.MODELS`, for ``DistillClassifier(distill=…)``.
 
     Args:
-        loss_weight: Factor of the loss.
+        loss_weight: Factor of the loss, at least 0.
 
     Attributes:
         level: ``'feature'`` for losses of stage 1, ``'prediction'`` for those of stage 2.
 
     Raises:
-        ValueError: A negative factor.
+        ValueError: ``loss_weight`` is negative.
     """
 
-    level: ClassVar[str]
+    level: ClassVar[Literal['feature', 'prediction']]
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if loss_weight < 0:
-            raise ValueError(f'{type(self).__name__}: loss_weight={loss_weight} is negative')
+        check_range('loss_weight', loss_weight, at_least=0)
         self.loss_weight = loss_weight
 
     @abstractmethod
@@ -37,24 +38,53 @@ class DistillLoss(nn.Module, ABC):
 
 
 class FeatureDistillLoss(DistillLoss):
-    """A loss between a map of the teacher and a map of the student.
+    r"""A loss between a map of the teacher and a map of the student.
+
+    Maps with different numbers of channels are made comparable by :math:`\Psi` (KD from WSD, Eq. 4), a 1 × 1
+    convolution of the student's map that is learnt with the student.
 
     Args:
-        student_layer: Dotted name of the student's module that gives the map, such as ``'backbone.layer3'``; the last
-            map of the backbone by default.
-        teacher_layer: The same of the teacher; by default ``student_layer``.
+        student_layer: Dotted name of the student's module that gives the map, such as ``'backbone.layer3'``; by default
+            the last map of the backbone.
+        teacher_layer: Name of the teacher's module; by default ``student_layer``.
+        student_channels: Channels of the student's map, needed only if they differ from the teacher's.
+        teacher_channels: Channels of the teacher's map, likewise.
         loss_weight: Factor of the loss.
+
+    Attributes:
+        channel_map: Name of :math:`\Psi` in the module and in checkpoints. The module is the identity if the channels
+            are equal.
+
+    Raises:
+        ValueError: Only one of ``student_channels`` and ``teacher_channels`` is given.
     """
 
     level = 'feature'
+    channel_map: ClassVar[str] = 'transform'
 
-    def __init__(self, student_layer: str = '', teacher_layer: str | None = None, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        student_layer: str = '',
+        teacher_layer: str | None = None,
+        student_channels: int | None = None,
+        teacher_channels: int | None = None,
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__(loss_weight)
+        if (student_channels is None) != (teacher_channels is None):
+            raise ValueError(
+                f'student_channels={student_channels} and teacher_channels={teacher_channels} must both be given, or '
+                'neither if they are equal'
+            )
         self.student_layer = student_layer
         self.teacher_layer = student_layer if teacher_layer is None else teacher_layer
+        psi: nn.Module = nn.Identity()
+        if student_channels is not None and teacher_channels is not None and student_channels != teacher_channels:
+            psi = nn.Conv2d(student_channels, teacher_channels, 1)
+        self.add_module(self.channel_map, psi)
 
     def maps(self, student: DistillOutputs, teacher: DistillOutputs) -> tuple[Tensor, Tensor]:
-        """Return the student's map and the teacher's, ``(N, D, h, w)``, the latter without gradient.
+        """Return the student's map and the teacher's, ``(N, D, h, w)``, the teacher's without gradient.
 
         Raises:
             ValueError: One of them has no such map, or maps of other images.
@@ -82,42 +112,42 @@ class FeatureDistillLoss(DistillLoss):
             )
         return own, other
 
+    def comparable_maps(self, student: DistillOutputs, teacher: DistillOutputs) -> tuple[Tensor, Tensor]:
+        r"""Return the maps as :meth:`maps` does, the student's after :math:`\Psi`.
 
-def channel_map(name: str, student_channels: int | None, teacher_channels: int | None) -> nn.Module:
-    r"""Return :math:`\Psi` (KD from WSD, Eq. 4): a 1 × 1 convolution where channels differ, else the identity.
-
-    Raises:
-        ValueError: Only one of the two is given.
-    """
-    if (student_channels is None) != (teacher_channels is None):
-        raise ValueError(f'{name}: give both student_channels and teacher_channels, or none where they are equal')
-    if student_channels is None or teacher_channels is None or student_channels == teacher_channels:
-        return nn.Identity()
-    return nn.Conv2d(student_channels, teacher_channels, 1)
+        Raises:
+            ValueError: See :meth:`maps`; the channels differ.
+        """
+        own, other = self.maps(student, teacher)
+        own = self.get_submodule(self.channel_map)(own)
+        check_channels(own, other)
+        return own, other
 
 
-def check_channels(name: str, student: Tensor, teacher: Tensor) -> None:
-    """Check that maps to be compared have equally many channels.
+def check_channels(student: Tensor, teacher: Tensor) -> None:
+    """Refuse to compare maps ``(N, D, h, w)`` with different numbers of channels.
 
     Raises:
-        ValueError: They do not.
+        ValueError: The numbers differ.
     """
     if student.shape[:2] != teacher.shape[:2]:
         raise ValueError(
-            f'{name}: maps of shapes {tuple(student.shape)} (student) and {tuple(teacher.shape)} (teacher); set '
-            f'student_channels and teacher_channels={teacher.size(1)} so that a 1 × 1 convolution makes them comparable'
+            f'maps of shapes {tuple(student.shape)} (student) and {tuple(teacher.shape)} (teacher) must have equally '
+            f'many channels: set student_channels and teacher_channels={teacher.size(1)}, so that a 1 × 1 convolution '
+            'makes them comparable'
         )
 
 
-def check_logits(name: str, student: Tensor | None, teacher: Tensor) -> Tensor:
-    """Return the student's logits if they are of the same images and labels as the teacher's predictions.
+def check_logits(student: Tensor | None, teacher: Tensor) -> Tensor:
+    """Return the student's logits if they have the same images and labels as the teacher's predictions.
 
     Raises:
-        ValueError: They are not.
+        ValueError: They have others.
     """
     if student is None or student.shape != teacher.shape:
         raise ValueError(
-            f'{name}: the student has logits of shape {None if student is None else tuple(student.shape)}, the teacher '
-            f'of {tuple(teacher.shape)}: both must be of the same images and labels (num_classes of both heads)'
+            f'the student has logits of shape {None if student is None else tuple(student.shape)}, the teacher '
+            f'predictions of shape {tuple(teacher.shape)}: both must have the same images and labels (num_classes of '
+            'both heads)'
         )
     return student

@@ -10,14 +10,14 @@ from torch import Tensor
 class DistillOutputs:
     """Outputs of a teacher, or of a student, for a batch of N images.
 
-    A student has ``logits`` and ``maps``; a teacher has what its kind gives and leaves the rest empty.
+    A student has ``logits`` and ``maps``. A teacher fills what its kind gives and leaves the rest empty.
 
     Attributes:
-        logits: ``(N, C)``, of the image; their sigmoid is the probability of a label. A teacher of regions gives the
-            logit of the probability that it sums up.
-        maps: By name of the layer, ``(N, D, h, w)`` each; ``''`` is the last map of the backbone.
-        cls_logits: ``(N, R, C)``, :math:`M^c`, the classification branch of a weakly supervised detector.
-        det_logits: ``(N, R, C)``, :math:`M^d`, its detection branch.
+        logits: Image logits ``(N, C)``. Their sigmoid is the probability of a label. A teacher of regions gives the
+            logit of the probability that its regions sum up to.
+        maps: Maps ``(N, D, h, w)`` by the name of their layer; ``''`` is the last map of the backbone.
+        cls_logits: :math:`M^c`, the classification branch of a weakly supervised detector, ``(N, R, C)``.
+        det_logits: :math:`M^d`, its detection branch, ``(N, R, C)``.
         boxes: Regions after NMS, one ``(R', 4)`` an image, [x1, y1, x2, y2] as fractions of width and height.
         box_scores: Objectness :math:`s'` of these regions, one ``(R',)`` an image.
     """

@@ -6,41 +6,42 @@ from torch import Tensor
 
 from mlic_mm.registry import MODELS
 
-from .distill_loss import FeatureDistillLoss, channel_map, check_channels
+from .distill_loss import FeatureDistillLoss
 from .distill_outputs import DistillOutputs
 
 
 @MODELS.register_module()
 class FitNetsLoss(FeatureDistillLoss):
-    r"""Hint loss (FitNets, Romero et al. 2015, Eq. 3): :math:`\frac{1}{2} \|F^T - r(F^S)\|_2^2`, averaged over images.
+    r"""Hint loss :math:`\frac{1}{2} \|F^T - r(F^S)\|_2^2`, averaged over images.
 
-    The regressor r is a 1 × 1 convolution where channels differ. The teacher's map is averaged to the size of the
-    student's where a teacher sees a larger image.
+    `FitNets <https://arxiv.org/abs/1412.6550>`_ (Romero et al. 2015), Eq. 3. The regressor r is a 1 × 1 convolution if
+    the numbers of channels differ. If the teacher's map is larger or smaller, it is averaged or repeated to the size of
+    the student's map.
 
     Args:
         student_layer: See :class:`FeatureDistillLoss`.
         teacher_layer: See :class:`FeatureDistillLoss`.
-        student_channels: Channels of the student's map; with ``teacher_channels`` where they differ.
-        teacher_channels: Channels of the teacher's map.
+        student_channels: See :class:`FeatureDistillLoss`.
+        teacher_channels: See :class:`FeatureDistillLoss`.
         loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: See :class:`FeatureDistillLoss`.
+
+    Examples:
+        >>> from mlic_mm.models import DistillOutputs
+        >>> loss = MODELS.build(dict(type='mlic_mm.FitNetsLoss', student_layer='backbone.layer3'))
+        >>> student = DistillOutputs(maps={'backbone.layer3': torch.zeros(1, 8, 2, 2)})
+        >>> teacher = DistillOutputs(maps={'backbone.layer3': torch.ones(1, 8, 2, 2)})
+        >>> loss(student, teacher)  # 32 numbers that differ by 1
+        tensor(16.)
     """
 
-    def __init__(
-        self,
-        student_layer: str = '',
-        teacher_layer: str | None = None,
-        student_channels: int | None = None,
-        teacher_channels: int | None = None,
-        loss_weight: float = 1.0,
-    ) -> None:
-        super().__init__(student_layer, teacher_layer, loss_weight)
-        self.regressor = channel_map('FitNetsLoss', student_channels, teacher_channels)
+    channel_map = 'regressor'
 
     def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
         """Return the loss."""
-        own, hint = self.maps(student, teacher)
-        own = self.regressor(own)
-        check_channels('FitNetsLoss', own, hint)
+        own, hint = self.comparable_maps(student, teacher)
         own = own.to(torch.promote_types(own.dtype, torch.float32))  # squares of half-precision maps overflow
-        hint = F.adaptive_avg_pool2d(hint.to(own.dtype), own.shape[-2:])
+        hint = F.adaptive_avg_pool2d(hint.to(own.dtype), (own.size(2), own.size(3)))
         return self.loss_weight * (own - hint).square().sum() / (2 * len(own))

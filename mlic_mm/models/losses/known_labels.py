@@ -17,20 +17,29 @@ CERTAINLY_ABSENT = -1e4
 def leave_out_unknown(model: nn.Module) -> list[str]:
     """Make the losses of all heads in a model leave out ignored labels, whose targets are −1.
 
-    Losses of mmpretrain take −1 for a number and push such labels away more strongly than absent ones. From now on
-    an ignored label adds 0 to the loss and has no gradient. What the sum is divided by stays the same. Targets without
-    ignored labels, and targets that are class indices, have the loss that they had.
+    Losses of mmpretrain take −1 for a number and push such labels away more strongly than absent ones. After this
+    call, an ignored label adds 0 to the loss and has no gradient. The divisor of the sum stays the same. The loss of
+    targets without ignored labels, and of targets that are class indices, does not change.
 
-    A loss that deals with −1 itself says so by an attribute ``takes_unknown = True``. It is left alone.
+    A loss that deals with −1 itself says so by an attribute ``takes_unknown = True``. It is not changed.
 
     Args:
-        model: Heads keep their loss in ``loss_module``, as those of mmpretrain do. Keys of state dicts stay the same.
+        model: Its heads keep their loss in ``loss_module``, as mmpretrain's do. Keys of state dicts stay the same.
 
     Returns:
         Names of the losses that were changed now: ``['CrossEntropyLoss']``.
 
     Raises:
-        ValueError: Later, with the first batch that has ignored labels, where a loss gives no value for each label.
+        ValueError: Later, in the first batch with ignored labels, if a loss gives no value for each label.
+
+    Examples:
+        >>> from mmpretrain.models.heads import MultiLabelLinearClsHead
+        >>> head = MultiLabelLinearClsHead(num_classes=2, in_channels=4)
+        >>> leave_out_unknown(head)
+        ['CrossEntropyLoss']
+        >>> score, target = torch.tensor([[0.0, 9.0]]), torch.tensor([[1.0, -1.0]])
+        >>> head.loss_module(score, target, avg_factor=1)  # log 2: the second label is ignored
+        tensor(0.6931)
     """
     changed = []
     for head in model.modules():
@@ -54,9 +63,10 @@ def _known_loss(
     reduction_override: str | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """Compute the loss of the known labels; the arguments are those of all losses of OpenMMLab.
+    """Compute the loss of the known labels. The arguments are those of all losses of OpenMMLab.
 
-    ``by_label``: it can be asked for the value of each label.
+    Args:
+        by_label: Whether the loss can return a value for each label.
     """
     forward = functools.partial(type(loss).forward, loss)
     options = dict(weight=weight, avg_factor=avg_factor, reduction_override=reduction_override)
@@ -83,6 +93,6 @@ def _refuse(loss: nn.Module, unknown: Tensor) -> None:
         raise ValueError(
             f'{type(loss).__name__} gives no value for each label (N, C), so ignored labels (−1) cannot be left out: '
             "use mlic_mm.MultiLabelBCELoss or mmpretrain's AsymmetricLoss, FocalLoss or CrossEntropyLoss with "
-            'use_sigmoid=True; let the data set give no −1; or set takes_unknown = True on a loss of your own that '
-            'deals with −1 itself'
+            'use_sigmoid=True, or a data set without −1, or set takes_unknown = True on a loss of your own that deals '
+            'with −1 itself'
         )

@@ -16,19 +16,21 @@ def multi_label_bce(
     positive_weight: Tensor | None = None,
     negative_weight: Tensor | None = None,
 ) -> Tensor:
-    """Binary cross-entropy summed over labels, averaged over images (Deep-LIFT Eq. 8 with its sign mended).
+    """Return the binary cross-entropy, summed over labels and averaged over images.
+
+    Paper: Deep-LIFT, Eq. 8. Here: the same with the opposite sign, since the printed equation is to be maximised.
 
     Args:
-        cls_score: ``(N, C)`` logits.
-        target: ``(N, C)`` in [0, 1], soft labels allowed; negative = ignored. Not changed.
-        weight: ``(N,)`` image weights.
+        cls_score: Logits ``(N, C)``.
+        target: Labels ``(N, C)`` in [0, 1], soft labels allowed. Negative ones are ignored. Not changed.
+        weight: Weights of the images, ``(N,)``.
         avg_factor: Divisor of the sum; ``N`` by default.
-        positive_weight: ``(C,)`` weights of the part of ``target``.
-        negative_weight: ``(C,)`` weights of the part of ``1 - target``; both or none.
+        positive_weight: Weights ``(C,)`` of the part of ``target``.
+        negative_weight: Weights ``(C,)`` of the part of ``1 - target``. Give both or none.
 
     Returns:
-        Scalar. Images whose targets are all ignored still count in ``N``, so that a label's gradient does not depend on
-        what else the batch holds.
+        Scalar. Images whose targets are all ignored still count in ``N``, so that the gradient of a label does not
+        depend on the rest of the batch.
 
     Raises:
         ValueError: ``cls_score`` and ``target`` differ in shape.
@@ -54,14 +56,20 @@ def multi_label_bce(
 
 @MODELS.register_module()
 class MultiLabelBCELoss(nn.Module):
-    """Module form of :func:`multi_label_bce`, called by mmpretrain's multi-label heads.
+    """Module form of :func:`multi_label_bce`, for mmpretrain's multi-label heads.
 
-    The same figure as ``mmpretrain.CrossEntropyLoss(use_sigmoid=True)`` in those heads where no target is negative.
-    torch's ``MultiLabelSoftMarginLoss`` divides by ``C`` as well: learning rates differ by that factor between
+    If no target is negative, the value is that of ``mmpretrain.CrossEntropyLoss(use_sigmoid=True)`` in these heads.
+    torch's ``MultiLabelSoftMarginLoss`` divides by ``C`` as well, so learning rates differ by this factor between
     codebases.
 
     Args:
         loss_weight: Factor of the loss.
+
+    Examples:
+        >>> import torch
+        >>> loss = MODELS.build(dict(type='mlic_mm.MultiLabelBCELoss'))
+        >>> loss(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]))  # 2 · log 2: the third label is ignored
+        tensor(1.3863)
     """
 
     takes_unknown: ClassVar[bool] = True

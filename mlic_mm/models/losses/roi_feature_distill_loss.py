@@ -8,15 +8,16 @@ from torch import Tensor
 from mlic_mm.models.layers import roi_pool
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.boxes import image_frame
+from mlic_mm.utils.choices import check_range
 
-from .distill_loss import FeatureDistillLoss, channel_map, check_channels
+from .distill_loss import FeatureDistillLoss, check_channels
 from .distill_outputs import DistillOutputs
 
 
 def roi_feature_distance(
     student: Tensor, teacher: Tensor, boxes: Sequence[Tensor], weights: Sequence[Tensor] | None = None, size: int = 7
 ) -> Tensor:
-    r"""Squared distance of pooled features of regions (KD from WSD, Eq. 3 and 4).
+    r"""Return the squared distance of the pooled features of regions (KD from WSD, Eq. 3 and 4).
 
     :math:`\frac{1}{2N} \sum_n \frac{1}{|R'_n|} \sum_R \| s'_R \phi(F^T; R) - s'_R \phi(F^S; R) \|_2^2`
 
@@ -25,12 +26,15 @@ def roi_feature_distance(
         teacher: ``(N, D, h', w')``.
         boxes: N tensors ``(R'_n, 4)``, [x1, y1, x2, y2] as fractions of width and height.
         weights: :math:`s'`, N tensors ``(R'_n,)``; 1 by default.
-        size: Parts along each side of a region.
+        size: Number of parts along each side of a region.
 
     Returns:
         Scalar. An image without regions adds nothing.
+
+    Raises:
+        ValueError: The maps have different numbers of channels.
     """
-    check_channels('roi_feature_distance', student, teacher)
+    check_channels(student, teacher)
     pooled = [
         roi_pool(maps, [box * box.new_tensor(image_frame(maps.size(3), maps.size(2))) for box in boxes], size)
         for maps in (student, teacher)
@@ -44,23 +48,36 @@ def roi_feature_distance(
 
 @MODELS.register_module()
 class RoIFeatureDistillLoss(FeatureDistillLoss):
-    r"""RoI-aware distillation, :math:`L_f` (KD from WSD, Eq. 3 and 4); several layers are several such losses.
+    r"""RoI-aware distillation, :math:`L_f`.
 
-    With the paper's :math:`s'`, which sums to about the number of labels over hundreds of regions, the loss is small
-    (1e-3 and less) and ``loss_weight`` the way to weigh it against others; alone in stage 1 it needs a learning rate,
-    or an optimiser such as Adam, to match.
+    `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), Eq. 3 and 4. For several layers, use
+    several such losses.
+
+    The paper's :math:`s'` sums to about the number of labels over hundreds of regions, so the loss is small (1e-3 and
+    less). ``loss_weight`` weighs it against other losses. Alone, in stage 1, it needs a learning rate that fits, or an
+    optimiser such as Adam.
 
     Args:
         student_layer: See :class:`FeatureDistillLoss`.
         teacher_layer: See :class:`FeatureDistillLoss`.
-        student_channels: Channels of the student's map; with ``teacher_channels`` where they differ, for Ψ.
-        teacher_channels: Channels of the teacher's map.
-        roi_size: Parts along each side of a region.
+        student_channels: See :class:`FeatureDistillLoss`.
+        teacher_channels: See :class:`FeatureDistillLoss`.
+        roi_size: Number of parts along each side of a region.
         weighted: Weight the regions by :math:`s'`; False is the paper's variant "NMS proposals" (Table 4).
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: The teacher gives no regions or no such map; channels differ without Ψ.
+        ValueError: ``roi_size`` is below 1. When called: the teacher gives no regions or no such map, or the channels
+            differ without :math:`\Psi`.
+
+    Examples:
+        >>> from mlic_mm.models import DistillOutputs
+        >>> loss = MODELS.build(dict(type='mlic_mm.RoIFeatureDistillLoss', roi_size=1))
+        >>> student = DistillOutputs(maps={'': torch.zeros(1, 8, 4, 4)})
+        >>> region, score = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([0.5])
+        >>> teacher = DistillOutputs(maps={'': torch.ones(1, 8, 4, 4)}, boxes=[region], box_scores=[score])
+        >>> loss(student, teacher)  # 8 channels that differ by 1, times s'² / 2
+        tensor(1.)
     """
 
     def __init__(
@@ -73,22 +90,18 @@ class RoIFeatureDistillLoss(FeatureDistillLoss):
         weighted: bool = True,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__(student_layer, teacher_layer, loss_weight)
-        if roi_size < 1:
-            raise ValueError(f'RoIFeatureDistillLoss: roi_size={roi_size} must be at least 1')
-        self.transform = channel_map('RoIFeatureDistillLoss', student_channels, teacher_channels)
+        super().__init__(student_layer, teacher_layer, student_channels, teacher_channels, loss_weight)
+        check_range('roi_size', roi_size, at_least=1, whole=True)
         self.roi_size = roi_size
         self.weighted = weighted
 
     def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
-        """See :func:`roi_feature_distance`."""
-        own, others = self.maps(student, teacher)
+        """Return the loss, see :func:`roi_feature_distance`."""
+        own, others = self.comparable_maps(student, teacher)
         if not teacher.boxes:
             raise ValueError(
                 'RoIFeatureDistillLoss: the teacher gives no regions; it must be a detector (mlic_mm.WSDDNHead, '
                 'mlic_mm.DetectorTeacher), or the samples must have proposals'
             )
         weights = teacher.box_scores if self.weighted else None
-        return self.loss_weight * roi_feature_distance(
-            self.transform(own), others, teacher.boxes, weights, self.roi_size
-        )
+        return self.loss_weight * roi_feature_distance(own, others, teacher.boxes, weights, self.roi_size)

@@ -13,21 +13,29 @@ from .multi_label_bce_loss import MultiLabelBCELoss, multi_label_bce
 
 @MODELS.register_module()
 class WeightedBCELoss(MultiLabelBCELoss):
-    r"""Weighted sigmoid cross-entropy of DeepMAR (attention consistency, Eq. 2 and 3).
+    r"""Weighted sigmoid cross-entropy (attention consistency, Eq. 2 and 3).
 
-    A label with the share :math:`p_j` of positives in the training set has the weight :math:`e^{1-p_j}` where it is
-    present and :math:`e^{p_j}` where it is absent. Summed over labels, averaged over images; soft labels have both
-    parts in their proportion, negative ones are ignored.
+    The weights are those of `DeepMAR <https://doi.org/10.1109/ACPR.2015.7486476>`_ (Li, Chen & Huang 2015). A label
+    with the share :math:`p_j` of positives in the training set has the weight :math:`e^{1-p_j}` if it is present and
+    :math:`e^{p_j}` if it is absent. The loss is summed over labels and averaged over images. Soft labels have both
+    parts in their proportion. Negative targets are ignored.
 
-    :class:`~mlic_mm.engine.hooks.PositiveRatioHook` counts :math:`p_j` before training; checkpoints hold it. Computed
-    in float32 whatever the logits are.
+    :class:`~mlic_mm.engine.hooks.PositiveRatioHook` counts :math:`p_j` before training, and checkpoints hold it. The
+    loss is computed in float32 for logits of any type.
 
     Args:
-        positive_ratio: :math:`p_j`, ``(C,)`` in [0, 1], to set it by hand; None leaves it to the hook.
+        positive_ratio: :math:`p_j`, ``(C,)`` in [0, 1]; None leaves it to the hook.
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: A ratio outside [0, 1]; when called without ratios, or with as many as there are not labels.
+        ValueError: A ratio lies outside [0, 1]. When called: there are no ratios, or the number of ratios differs from
+            the number of labels.
+
+    Examples:
+        >>> loss = MODELS.build(dict(type='mlic_mm.WeightedBCELoss', positive_ratio=[0.0, 0.0]))
+        >>> rare = loss(torch.zeros(1, 2), torch.tensor([[1, 0]]))  # (e + 1) · log 2
+        >>> round(rare.item(), 4)
+        2.5773
     """
 
     positive_ratio: Tensor
@@ -39,9 +47,9 @@ class WeightedBCELoss(MultiLabelBCELoss):
             self.set_positive_ratio(torch.as_tensor(positive_ratio))
 
     def set_positive_ratio(self, ratio: Tensor) -> None:
-        """Take over the share of positives of every label, ``(C,)``."""
+        """Set the share of positives of every label, ``(C,)``."""
         if ratio.dim() != 1 or not ((ratio >= 0) & (ratio <= 1)).all():
-            raise ValueError(f'WeightedBCELoss: positive_ratio must be (C,) in [0, 1], got {ratio.tolist()}')
+            raise ValueError(f'positive_ratio={ratio.tolist()} must be (C,) numbers in [0, 1]')
         # A copy, since loading a checkpoint writes into it.
         self.positive_ratio = ratio.to(self.positive_ratio, copy=True)
 
@@ -54,7 +62,7 @@ class WeightedBCELoss(MultiLabelBCELoss):
             cure = (
                 "add custom_hooks=[dict(type='mlic_mm.PositiveRatioHook')] or set positive_ratio"
                 if not len(ratio)
-                else 'take those of this training set'
+                else 'use the ratios of this training set'
             )
             raise ValueError(f'WeightedBCELoss has ratios of {len(ratio)} labels for {cls_score.size(1)}: {cure}')
         loss = multi_label_bce(cls_score.float(), target.float(), weight, avg_factor, (1 - ratio).exp(), ratio.exp())

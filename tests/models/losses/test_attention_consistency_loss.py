@@ -82,9 +82,9 @@ def test_levels_and_options() -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(level='logit'), "level='logit' is none of 'feature', 'attention', 'label'"),
-        (dict(distance='l1'), "distance='l1' is none of 'mse', 'norm'"),
-        (dict(loss_weight=-1), 'loss_weight=-1 is negative'),
+        (dict(level='logit'), "level='logit' must be one of feature, attention, label"),
+        (dict(distance='l1'), "distance='l1' must be one of mse, norm"),
+        (dict(loss_weight=-1), 'loss_weight=-1 must be a number at least 0'),
     ],
 )
 def test_unknown_options(options: dict[str, Any], message: str) -> None:

@@ -248,7 +248,7 @@ class TestTeachers:
             (dict(num_proposals=1), dict(cls_logits=1, det_logits=1), r'5 regions.*of 1: load as many'),
             (dict(num_classes=C + 1, num_proposals=None), dict(logits=1), '4 labels.*of 5'),
             (dict(num_proposals=None), dict(cls_logits=1, det_logits=1), 'set num_proposals=5'),
-            (dict(), dict(logits=1), 'num_proposals=5, but the teacher gives no logits of regions; leave num_prop'),
+            (dict(), dict(logits=1), 'num_proposals=5, but the teacher gives no logits of regions: leave num_prop'),
             (dict(num_proposals=None), dict(), 'neither image logits nor logits of regions'),
         ],
     )
@@ -270,9 +270,9 @@ class TestTeachers:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(num_classes=0), 'num_classes=0 must be at least 1'),
-        (dict(num_classes=3, num_proposals=0), 'num_proposals=0 must be at least 1'),
-        (dict(num_classes=3, loss_weight=-1), 'loss_weight=-1 is negative'),
+        (dict(num_classes=0), 'num_classes=0 must be a whole number at least 1'),
+        (dict(num_classes=3, num_proposals=0), 'num_proposals=0 must be a whole number at least 1'),
+        (dict(num_classes=3, loss_weight=-1), 'loss_weight=-1 must be a number at least 0'),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:

@@ -45,6 +45,8 @@ def test_against_eq_3() -> None:
 def test_regressor_only_where_channels_differ() -> None:
     assert not list(FitNetsLoss().parameters())
     assert not list(FitNetsLoss(student_channels=4, teacher_channels=4).parameters())
+    different = FitNetsLoss(student_channels=3, teacher_channels=4)
+    assert list(different.state_dict()) == ['regressor.weight', 'regressor.bias']  # keys of checkpoints
 
 
 def test_larger_maps_of_the_teacher_are_averaged() -> None:
@@ -82,11 +84,11 @@ def test_zero_maps() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r'FitNetsLoss.*set student_channels and teacher_channels=5'):
+    with pytest.raises(ValueError, match=r'maps of shapes .* must have .* set student_channels and teacher_channels=5'):
         call(FitNetsLoss(), maps(1, 1, 4, 4), maps(1, 5, 4, 4))
     with pytest.raises(ValueError, match=r'maps of 1 images \(student\) and of 2'):
         call(FitNetsLoss(), maps(1, 3, 4, 4), maps(2, 3, 4, 4))
     with pytest.raises(ValueError, match=r"FitNetsLoss: the teacher gives no map of layer 'a'.*--layers a"):
         call(FitNetsLoss(teacher_layer='a'), maps(1, 3, 4, 4), maps(1, 3, 4, 4))
-    with pytest.raises(ValueError, match='give both student_channels and teacher_channels'):
+    with pytest.raises(ValueError, match='student_channels=None and teacher_channels=3 must both be given'):
         FitNetsLoss(teacher_channels=3)

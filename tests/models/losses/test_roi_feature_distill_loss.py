@@ -185,7 +185,7 @@ class TestBadInput:
             RoIFeatureDistillLoss()(*outputs(maps(1, 1, 5, 5), maps(1, 3, 5, 5), self.boxes, self.scores))
 
     def test_one_of_the_channels(self) -> None:
-        with pytest.raises(ValueError, match='give both student_channels and teacher_channels'):
+        with pytest.raises(ValueError, match='student_channels=3 and teacher_channels=None must both be given'):
             RoIFeatureDistillLoss(student_channels=3)
 
     def test_no_regions_from_the_teacher(self) -> None:
@@ -213,7 +213,7 @@ class TestBadInput:
             RoIFeatureDistillLoss()(student, teacher)
 
     def test_options(self) -> None:
-        with pytest.raises(ValueError, match='roi_size=0 must be at least 1'):
+        with pytest.raises(ValueError, match='roi_size=0 must be a whole number at least 1'):
             RoIFeatureDistillLoss(roi_size=0)
-        with pytest.raises(ValueError, match='loss_weight=-1 is negative'):
+        with pytest.raises(ValueError, match='loss_weight=-1 must be a number at least 0'):
             RoIFeatureDistillLoss(loss_weight=-1)
