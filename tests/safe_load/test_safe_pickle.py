@@ -200,7 +200,7 @@ def test_hostile_file_is_hostile(tmp_path):
         len,
         Call(pickle.loads, b'N.'),
     ],
-    ids=repr,
+    ids=lambda value: 'a call' if isinstance(value, Call) else repr(value),
 )
 @pytest.mark.parametrize('protocol', [2, 4, 5])
 def test_everything_but_data_is_refused(tmp_path, value, protocol):
