@@ -1,3 +1,5 @@
+"""The runner of our commands, its hooks, launching and resuming."""
+
 from mlic_mm.engine import hooks
 
 from .cpu_amp_optim_wrapper import CPUAmpOptimWrapper

@@ -1,3 +1,5 @@
+"""Classifiers, heads, losses, layers and what stands between them."""
+
 from .batch_augments import MixupOR
 from .classifiers import (
     AttentionConsistencyClassifier,

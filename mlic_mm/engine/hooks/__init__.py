@@ -1,3 +1,5 @@
+"""Hooks for training and testing."""
+
 from .alternate_batch_augment_hook import AlternateBatchAugmentHook
 from .channels_last_hook import ChannelsLastHook
 from .corrupt_image_hook import CorruptImageHook

@@ -1,3 +1,5 @@
+"""Augments that blend the images of a batch."""
+
 from .keep_ignored import keep_ignored
 from .mixup_or import MixupOR
 

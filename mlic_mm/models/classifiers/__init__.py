@@ -1,3 +1,5 @@
+"""Classifiers, teachers and ensembles."""
+
 from .attention_consistency_classifier import AttentionConsistencyClassifier
 from .detector_teacher import DetectorTeacher
 from .distill_classifier import DistillClassifier

@@ -1,3 +1,5 @@
+"""From loaded images to the input of a model."""
+
 from .denormalize import denormalize
 from .multi_label_data_preprocessor import MultiLabelDataPreprocessor
 

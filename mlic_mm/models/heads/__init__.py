@@ -1,3 +1,5 @@
+"""Heads that score labels."""
+
 from .constant_labels import ConstantLabels, constant_labels
 from .deep_lift_head import DeepLIFTHead, DeepLIFTMaps
 from .forward_with_maps import check_gives_maps, forward_with_maps, map_channels

@@ -1,3 +1,5 @@
+"""Layers and functions that know tensors only."""
+
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
 from .channel_attention import POOLINGS, ChannelAttention

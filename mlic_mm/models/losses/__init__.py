@@ -1,3 +1,5 @@
+"""Losses for labels, attention and distillation."""
+
 from .attention_consistency_loss import AttentionConsistencyLoss, attention_distance
 from .attention_transfer_loss import AttentionTransferLoss
 from .class_aware_distill_loss import ClassAwareDistillLoss

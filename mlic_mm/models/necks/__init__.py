@@ -1,3 +1,5 @@
+"""Necks between backbone and head."""
+
 from .vgg_neck import VGGNeck
 
 __all__ = ['VGGNeck']

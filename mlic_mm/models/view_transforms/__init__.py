@@ -1,3 +1,5 @@
+"""Transforms that move an image and its map alike."""
+
 from .compose_view import ComposeView
 from .flip_view import FlipView
 from .inconsistency import inconsistency
