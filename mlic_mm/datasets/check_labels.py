@@ -1,4 +1,4 @@
-"""Refuse data sets from which nothing can be learnt or measured, before an epoch has been spent on them."""
+"""Refuse data sets from which nothing can be learned or measured, before the first epoch."""
 
 from typing import Any
 
@@ -11,15 +11,16 @@ from mlic_mm.utils.targets import target_row
 def check_training_labels(dataset: Any) -> None:
     """Check the labels of a training set.
 
-    Stops at the first image after which nothing can be wrong, which with real data is among the first hundred.
+    The check stops at the first image after which nothing can be wrong. With real data it is one of the first hundred.
 
     Args:
-        dataset (Any): With ``metainfo['classes']`` and ``get_data_info``, wrappers too; one without is not checked.
+        dataset: A data set, or a wrapper of one, with ``metainfo['classes']`` and ``get_data_info``. Another is not
+            checked.
 
     Raises:
-        ValueError: There is no image, no label is present in any, or a label has −1 (ignored) and never 0 (absent):
-            without a known negative a model learns to answer "present" always. The last not where the data set says
-            ``minus_one='ignored'``.
+        ValueError: There is no image; no image has a label; or a label is −1 (ignored) somewhere and 0 (absent)
+            nowhere. Without a known negative a model learns to answer "present" always. The last is no error if the
+            data set says ``minus_one='ignored'``.
     """
     _check(dataset, 'training', every_label=True)
 
@@ -28,8 +29,8 @@ def check_validation_labels(dataset: Any) -> None:
     """Check the labels of a validation set.
 
     Raises:
-        ValueError: There is no image, or no label is present in any, so that there is no average precision and no best
-            epoch; or −1 (ignored) is all that there is beside 1: any model would have a perfect score.
+        ValueError: There is no image; no image has a label, so that there is no average precision and no best epoch; or
+            all labels are 1 or −1 (ignored), so that every model would have a perfect score.
     """
     _check(dataset, 'validation', every_label=False)
 
@@ -67,6 +68,6 @@ def _check(dataset: Any, kind: str, every_label: bool) -> None:
 
 
 def _says_ignored(dataset: Any) -> bool:
-    """Whether a data set, or one inside a wrapper, was told what −1 means."""
+    """Return whether a data set, or one inside a wrapper, was told what −1 means."""
     inner = [*getattr(dataset, 'datasets', ()), *([dataset.dataset] if hasattr(dataset, 'dataset') else [])]
     return getattr(dataset, 'minus_one', None) == 'ignored' or any(map(_says_ignored, inner))

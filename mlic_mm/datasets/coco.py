@@ -1,10 +1,11 @@
 """COCO, and any data set annotated in its format, as multi-label classification."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from mlic_mm.registry import DATASETS
 from mlic_mm.safe_load.pickle_bounds import show
+from mlic_mm.utils.choices import check_choice
 from mlic_mm.utils.json_file import MOST_PIXELS, read_json
 from mlic_mm.utils.label_names import select_classes
 
@@ -13,29 +14,43 @@ from .multi_label_base import MultiLabelBase
 
 @DATASETS.register_module()
 class COCOMultiLabel(MultiLabelBase):
-    """Image labels from an instances JSON: a label is present where the image has an object of it.
+    """Image labels from an instances JSON. A label is present if the image has an object of it.
 
-    Crowd regions (``iscrowd=1``) count as labels, as in the label lists this field publishes (82,081 and 40,137 images
-    of COCO 2014). Classes stand in the order of their category ids, or alphabetically (``class_order``; the order of
-    ML-GCN's label graph), or as ``metainfo=dict(classes=…)`` says, which may also be a subset.
+    Crowd regions (``iscrowd=1``) count as labels, as in the label lists that this field publishes (82,081 and 40,137
+    images of COCO 2014). The classes are in the order of their category ids, or in alphabetical order (``class_order``,
+    the order of ML-GCN's label graph). ``metainfo=dict(classes=…)`` may name them in another order, or fewer of them.
 
-    ``img_id`` is the image id, 12 digits for numbers.
+    ``img_id`` is the image id, with 12 digits if it is a number.
 
     Args:
-        ann_file (str): Instances JSON, relative to ``data_root``.
-        data_root (str): Root folder.
-        data_prefix (str | dict): Image folder, relative to ``data_root``.
-        with_boxes (bool): Add ``instances``: a dict per object with ``bbox`` [x1, y1, x2, y2] in pixels of the file,
-            clipped to the image, ``bbox_label`` and ``ignore_flag`` (1 for crowds). Boxes without area in the image
-            are left out.
-        drop_empty (bool): Drop images that have none of the classes. Defaults to False.
-        class_order (str): ``'id'`` or ``'alphabetical'``; only without ``metainfo['classes']``.
-        **kwargs: Of mmpretrain's ``BaseDataset``.
+        ann_file: Instances JSON, relative to ``data_root``.
+        data_root: Root folder.
+        data_prefix: Image folder, relative to ``data_root``.
+        with_boxes: Whether to add ``instances``: a dict for each object with ``bbox`` [x1, y1, x2, y2] in pixels of the
+            file, clipped to the image, ``bbox_label`` and ``ignore_flag`` (1 for crowds). A box without area in the
+            image is left out.
+        drop_empty: Whether to drop images that have none of the classes.
+        class_order: Order of the classes if ``metainfo`` does not name them.
+        **kwargs: Options of mmpretrain's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: JSON or image folder is missing; the message shows the layout.
-        ValueError: The JSON is malformed, is not an instances file, a class is unknown or doubled, or one
-            image has two ids and different labels.
+        FileNotFoundError: The JSON or the image folder is missing. The message shows the layout.
+        ValueError: The JSON is malformed or is no instances file, a class is unknown or doubled, or one image has two
+            ids and different labels.
+
+    Examples:
+        >>> import json, pathlib, tempfile
+        >>> from mlic_mm.registry import DATASETS
+        >>> content = dict(
+        ...     images=[dict(id=7, file_name='a.jpg', width=40, height=30)],
+        ...     annotations=[dict(image_id=7, category_id=2, bbox=[5, 5, 10, 10])],
+        ...     categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = pathlib.Path(folder, 'a.json').write_text(json.dumps(content))
+        ...     data = DATASETS.build(dict(type='mlic_mm.COCOMultiLabel', ann_file='a.json', data_root=folder))
+        >>> data.get_data_info(0)['img_id'], data.get_data_info(0)['gt_score']
+        ('000000000007', array([0., 1.], dtype=float32))
     """
 
     LAYOUT = (
@@ -55,11 +70,10 @@ class COCOMultiLabel(MultiLabelBase):
         data_prefix: str | dict = '',
         with_boxes: bool = False,
         drop_empty: bool = False,
-        class_order: str = 'id',
+        class_order: Literal['id', 'alphabetical'] = 'id',
         **kwargs: Any,
     ) -> None:
-        if class_order not in ('id', 'alphabetical'):
-            raise ValueError(f"{type(self).__name__}: class_order={class_order!r} must be 'id' or 'alphabetical'")
+        check_choice('class_order', class_order, ('id', 'alphabetical'))
         self.with_boxes = with_boxes
         self.drop_empty = drop_empty
         self.class_order = class_order
@@ -105,11 +119,11 @@ class COCOMultiLabel(MultiLabelBase):
         return data_list
 
     def _labels(self, categories: list[dict]) -> dict:
-        """Set ``metainfo['classes']`` and return the class index of each category id, None for unused ones."""
+        """Set ``metainfo['classes']``, and return the class index of each category id, None for an unused category."""
         ordered = [c['name'] for c in sorted(categories, key=lambda c: c['id'])]
         asked = self._metainfo.get('classes')
         if asked is not None and self.class_order != 'id':
-            raise ValueError(f"class_order={self.class_order!r} and metainfo['classes'] are both set; drop one of them")
+            raise ValueError(f"class_order={self.class_order!r} must not be set beside metainfo['classes']; drop one")
         if self.class_order == 'alphabetical':
             ordered = sorted(ordered)
         classes = select_classes(asked, ordered, self.ann_file)
@@ -119,10 +133,10 @@ class COCOMultiLabel(MultiLabelBase):
 
 
 def _read_instances(path: str) -> dict[str, list[dict]]:
-    """Return images, annotations and categories of an instances JSON, with ids and names of the right kinds.
+    """Return images, annotations and categories of an instances JSON, after checking their ids and names.
 
     Raises:
-        ValueError: It is no such file, or an entry is wrong; the message names file, entry and cure.
+        ValueError: The file is no instances JSON, or an entry is invalid. The message names file, entry and cure.
     """
     content = read_json(path)
     fields: dict[str, dict[str, tuple[type, ...]]] = dict(
@@ -162,7 +176,7 @@ def _read_instances(path: str) -> dict[str, list[dict]]:
 
 
 def _box(annotation: dict, image: dict, label: int, path: str) -> dict | None:
-    """Return the instance of an annotation, None where its box has no area inside the image."""
+    """Return the instance of an annotation, None if its box has no area inside the image."""
     try:
         x, y, w, h = (float(v) for v in annotation['bbox'])
         width, height = float(image['width']), float(image['height'])

@@ -1,4 +1,4 @@
-"""Find the listed photographs of Flickr below a folder in one scan of it."""
+"""Find listed photographs of Flickr below a folder. The folder is scanned once."""
 
 import os
 import re
@@ -9,14 +9,14 @@ _NUMBER = re.compile(r'(?:\d{1,6}_)?(\d{5,})(?=[_.])[^/]*\.(?:jpe?g|png|webp|bmp
 
 
 def find_images(root: str, entries: Sequence[str]) -> tuple[list[str | None], int]:
-    """Return the path of every entry, None where there is none, and how many were found by their number only.
+    """Return the path of every entry, None if there is no such image, and how many were found by number only.
 
-    An entry is, in this order: the file of that path below ``root``; if its name has Flickr's number, the one file
-    whose path ends in the entry, else the first file with that number, which is the same photograph.
+    The function looks in this order: for a file of that path below ``root``; for the one file whose path ends in the
+    entry; for the first file with Flickr's number in its name, which is the same photograph.
 
     Args:
-        root (str): Folder to scan; links to folders are followed.
-        entries (Sequence[str]): Paths with ``/``.
+        root: Folder to scan. Links to folders are followed.
+        entries: Paths with ``/``.
 
     Raises:
         ValueError: Several files end in an entry, as with two copies of the images.

@@ -1,4 +1,4 @@
-"""Build the data set of one split of a config, as the tools need it."""
+"""Build the data set of one split of a config."""
 
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ def dataset_from_config(config: str | Path, split: str, options: dict | None = N
     """Build ``{split}_dataloader.dataset`` of a config.
 
     Args:
-        config (str | Path): The config file.
-        split (str): ``train``, ``val`` or ``test``.
-        options (dict, optional): Settings to override, dotted keys.
+        config: The config file.
+        split: ``train``, ``val`` or ``test``.
+        options: Settings to override, by dotted keys.
 
     Raises:
-        ValueError: The config has no such data loader, or its data set names no classes.
+        ValueError: The config has no such data loader, or its data set is empty or names no classes.
     """
     cfg = read_config(config, options)
     loader = cfg.get(f'{split}_dataloader')

@@ -1,9 +1,9 @@
-"""Parsed labels kept in the user's cache folder.
+"""Parsed labels in the user's cache folder.
 
-An entry is named after the state of the files it was parsed from: path, inode, size, and the times of the last changes
-of content and status. Every write, copy or replacement moves one of them, also where size and modification time stay.
-An entry holds plain arrays, never pickles, gets its name when it is complete, and is written anew where it is damaged;
-any number of processes may share it.
+The name of an entry says the state of the files it was parsed from: path, inode, size, and the times of the last
+changes of content and status. Every write, copy or replacement changes one of them, even if size and modification time
+stay the same. An entry holds plain arrays and no pickles. It gets its name when it is complete, and a damaged entry is
+written again. Any number of processes may share it.
 """
 
 import hashlib
@@ -23,18 +23,18 @@ Parsed = tuple[list[str], np.ndarray]
 
 _FORMAT = 1
 SETTLED = 2.0
-"""Seconds. A file that changed later than this may change again within one tick of its clock, unnoticed."""
+"""Seconds. A file that changed more recently may change again within one tick of its clock, which nobody notices."""
 
 
 def cached_labels(sources: Sequence[str], parse: Callable[[], Parsed]) -> Parsed:
-    """Return what ``parse`` gives, from the cache where it is there.
+    """Return the result of ``parse``, from the cache if it is there.
 
-    What cannot be kept is parsed again next time: a folder that cannot be written (said once by mmengine's logger),
-    files that change meanwhile or did within the last two seconds.
+    The result is not cached if the folder cannot be written, which mmengine's logger says once, or if the files changed
+    meanwhile or within the last two seconds.
 
     Args:
-        sources (Sequence[str]): The files that ``parse`` reads.
-        parse (Callable): Called without arguments.
+        sources: The files that ``parse`` reads.
+        parse: A function without arguments.
     """
     folder = _folder()
     if folder is None:
@@ -51,7 +51,7 @@ def cached_labels(sources: Sequence[str], parse: Callable[[], Parsed]) -> Parsed
 
 
 def _folder() -> Path | None:
-    """Return ``$XDG_CACHE_HOME/mlic_mm/labels``, by default below ``~/.cache``; None where there is no home."""
+    """Return ``$XDG_CACHE_HOME/mlic_mm/labels``, by default below ``~/.cache``, or None if there is no home."""
     base = Path(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'))
     return base / 'mlic_mm' / 'labels' if base.is_absolute() else None
 
@@ -65,7 +65,7 @@ def _state(sources: Sequence[str]) -> tuple[str, float]:
 
 
 def _load(path: Path) -> Parsed | None:
-    """Return an entry, None where there is none or it is damaged."""
+    """Return an entry, None if there is none or it is damaged."""
     try:
         raw = io.BytesIO(path.read_bytes())
     except OSError:
@@ -89,7 +89,7 @@ def _load(path: Path) -> Parsed | None:
 
 
 def _store(path: Path, names: list[str], labels: np.ndarray) -> None:
-    """Write an entry; where that is not possible, say so and go on."""
+    """Write an entry. If that is not possible, log it and go on."""
     text, packed = np.frombuffer('\n'.join(names).encode(), np.uint8), np.packbits(labels, axis=1)
     temporary = None
     try:

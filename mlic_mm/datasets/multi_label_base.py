@@ -1,4 +1,4 @@
-"""What every data set of ours shares: complete samples, checked labels, and the policy for unreadable images."""
+"""Base of all data sets: complete samples, checked labels, and the policy for unreadable images."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from mmpretrain.datasets import MultiLabelDataset
 from mlic_mm.utils.label_names import empty_error
 from mlic_mm.utils.targets import target_rows
 
-from .missing_images import find_in_folders, report_missing
+from .missing_images import OnMissing, find_in_folders, report_missing
 from .transforms.load_image import LoadImage
 
 
@@ -20,22 +20,22 @@ class MultiLabelBase(MultiLabelDataset):
     """Base of the multi-label data sets.
 
     A sample (:meth:`get_data_info`) always has ``img_path``, ``img_id`` (str, unique in the data set), ``gt_label``
-    (sorted list of the positive classes) and ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 ignored. It is
-    built from the two short lists on demand, so memory grows with the labels in the images and not with C.
+    (sorted list of the labels that are present) and ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 ignored.
+    ``gt_score`` is built from two short lists on demand, so that memory grows with the labels in the images and not
+    with C.
 
-    With ``on_error='skip'`` in :class:`~mlic_mm.datasets.transforms.LoadImage`, all images are read once when the data
-    set is built and the unreadable ones are left out, in training and in testing alike. Reading first is what makes the
-    result exact: every process keeps the same samples, an epoch has a known length, and no metric ever sees a made-up
-    image. The same pass fills the loader's cache where one is set, before workers are forked, so that they share it.
+    If :class:`~mlic_mm.datasets.transforms.LoadImage` has ``on_error='skip'``, the data set reads all images once when
+    it is built and leaves the unreadable ones out, in training and in testing. Reading first makes the result exact:
+    every process keeps the same samples, an epoch has a known length, and no metric sees a made-up image. The same pass
+    fills the cache of ``LoadImage``, before the loader forks its workers, so that they share it.
 
     Attributes:
-        skipped (dict[str, str]): Path of every unreadable image left out, and why.
-        missing (tuple[str, ...]): Listed images left out because they are not there, in the data sets with
-            ``on_missing``.
+        skipped: Path of every unreadable image, and why it was left out.
+        missing: Listed images that were left out because they do not exist, in the data sets with ``on_missing``.
     """
 
     LAYOUT = ''
-    """Folders and files that the data set expects and where to get them; ``{root}`` stands for the data root."""
+    """The folders and files that the data set expects, and where to get them. ``{root}`` stands for the data root."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.skipped: dict[str, str] = {}
@@ -61,16 +61,14 @@ class MultiLabelBase(MultiLabelDataset):
         return super()._serialize_data()
 
     def filter_data(self) -> list[dict]:
-        """Read all images where the loader's options ask for it, and leave the unreadable ones out.
+        """Read all images if ``LoadImage`` asks for it, and leave the unreadable ones out.
 
         Raises:
-            ValueError: The pipeline loads boxes, which the data set was not asked to read.
+            ValueError: The pipeline loads boxes, but the data set does not read them.
         """
         kinds = [type(step).__name__ for step in self.pipeline.transforms]
         if 'LoadAnnotations' in kinds and self.data_list and 'instances' not in self.data_list[0]:
-            raise ValueError(
-                f'{type(self).__name__}: the pipeline has LoadAnnotations, but boxes are not read: set with_boxes=True'
-            )
+            raise ValueError('the pipeline has LoadAnnotations, but boxes are not read: set with_boxes=True')
         loaders = [t for t in self.pipeline.transforms if isinstance(t, LoadImage)]
         loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)
         if loader is None:
@@ -82,9 +80,7 @@ class MultiLabelBase(MultiLabelDataset):
             reasons = list(pool.map(loader.check, paths))
         self.skipped = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
         if self.skipped and len(self.skipped) == len(paths):
-            raise FileNotFoundError(
-                f'{type(self).__name__}: none of the {len(paths)} images can be read; the first: {reasons[0]}'
-            )
+            raise FileNotFoundError(f'none of the {len(paths)} images can be read; the first: {reasons[0]}')
         if self.skipped:
             print_log(self.skip_report(), logger='current', level=30)
         return [info for info in self.data_list if info['img_path'] not in self.skipped]
@@ -100,22 +96,23 @@ class MultiLabelBase(MultiLabelDataset):
         """Check that ``path`` exists.
 
         Raises:
-            FileNotFoundError: It does not; the message shows the expected layout and where the data come from.
+            FileNotFoundError: It does not. The message shows the expected layout and where to get the data.
         """
         if not os.path.exists(path):
             layout = self.LAYOUT.format(root=self.data_root or '.')
-            raise FileNotFoundError(f'{type(self).__name__}: {path} not found.\n{layout}'.rstrip())
+            raise FileNotFoundError(f'{path} not found.\n{layout}'.rstrip())
 
-    def find_listed(self, names: Sequence[str], folders: Sequence[str], on_missing: str) -> list[str | None]:
-        """Return the path of every listed image, None for those to leave out, whose names ``missing`` keeps.
+    def find_listed(self, names: Sequence[str], folders: Sequence[str], on_missing: OnMissing) -> list[str | None]:
+        """Return the path of every listed image, None for one to leave out. ``missing`` gets the names of those.
 
         Args:
-            names (Sequence[str]): Paths with ``/`` below one of ``folders``.
-            folders (Sequence[str]): Where archives unpack them, below ``img_prefix``; see :func:`find_in_folders`.
-            on_missing (str): ``'raise'``, ``'skip'`` or ``'keep'``: do not look.
+            names: Paths with ``/`` below one of ``folders``.
+            folders: Where archives unpack the images, below ``img_prefix``, see :func:`find_in_folders`.
+            on_missing: What to do about images that do not exist.
 
         Raises:
-            FileNotFoundError: All images are missing, or some are under ``'raise'``; the message shows the layout.
+            FileNotFoundError: All images are missing, or some are missing under ``'raise'``. The message shows the
+                layout.
         """
         root = self.img_prefix or '.'
         if on_missing == 'keep':
@@ -123,7 +120,7 @@ class MultiLabelBase(MultiLabelDataset):
         self.require(root)
         paths = find_in_folders(root, folders, names)
         layout = self.LAYOUT.format(root=self.data_root or '.')
-        self.missing = report_missing(type(self).__name__, root, names, paths, on_missing, layout)
+        self.missing = report_missing(root, names, paths, on_missing, layout)
         return paths
 
     @staticmethod
@@ -134,7 +131,7 @@ class MultiLabelBase(MultiLabelDataset):
         ignored: Iterable[int] = (),
         instances: Sequence[dict] | None = None,
     ) -> dict:
-        """Return the stored form of a sample; a class both present and ignored is present."""
+        """Return the stored form of a sample. A label that is both present and ignored is present."""
         positive = sorted(set(labels))
         info = dict(
             img_path=img_path, img_id=img_id, gt_label=positive, ignored_label=sorted(set(ignored) - set(positive))

@@ -5,13 +5,13 @@ import os
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.logging import print_log
 from mmpretrain.datasets import VOC
 
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.choices import did_you_mean
+from mlic_mm.utils.choices import check_choice, did_you_mean
 from mlic_mm.utils.json_file import MOST_PIXELS
 from mlic_mm.utils.label_names import unique_classes
 
@@ -22,27 +22,43 @@ from .multi_label_base import MultiLabelBase
 class VOCMultiLabel(MultiLabelBase, VOC):
     """mmpretrain's VOC with complete samples, boxes, clear errors, and three ways to treat difficult labels.
 
-    A label is difficult where every object of it in the image is marked so. ML-GCN and its followers train with
+    A label is difficult if every object of it in the image is marked difficult. ML-GCN and its followers train with
     difficult labels as positives and leave them out of the AP: ``'positive'`` in training, ``'ignore'`` in testing.
-    The two years share classes and layout; the 2012 test set has no public labels, ``val`` stands in for it.
+    The two years share classes and layout. The 2012 test set has no public labels, so ``val`` takes its place.
 
-    Any data set in this layout is read with ``metainfo=dict(classes=…)`` that names a class which VOC does not have. Of
-    VOC, another name than its twenty in an annotation is an error; of others, objects of other names are left out, and
-    a warning names them.
+    This class also reads other data sets in this layout, if ``metainfo=dict(classes=…)`` names a class that VOC does
+    not have. In VOC itself, a name that is none of the twenty classes is an error. In another data set, objects with
+    other names are left out, and a warning names them.
 
-    ``img_id`` is the name in the image list; ``gt_label_difficult`` lists the difficult labels in any case.
+    ``img_id`` is the name in the image list. ``gt_label_difficult`` lists the difficult labels in any case.
 
     Args:
-        data_root (str): Folder of one year, ``…/VOCdevkit/VOC2007``.
-        split (str): ``train``, ``val``, ``trainval`` or ``test``.
-        difficult (str): ``'ignore'`` (−1), ``'positive'`` (1) or ``'negative'`` (0).
-        with_boxes (bool): Add ``instances``: a dict per object with ``bbox`` [x1, y1, x2, y2] in pixels counted from 0,
-            right and lower edge outside, ``bbox_label`` and ``ignore_flag`` (1 for difficult objects).
-        **kwargs: Of mmpretrain's ``VOC``: ``image_set_path``, ``data_prefix``, ``metainfo``, ``pipeline`` …
+        data_root: Folder of one year, ``…/VOCdevkit/VOC2007``.
+        split: Which image list to read.
+        difficult: What a difficult label becomes: ``'ignore'`` (−1), ``'positive'`` (1) or ``'negative'`` (0).
+        with_boxes: Whether to add ``instances``: a dict for each object with ``bbox`` [x1, y1, x2, y2] in pixels
+            counted from 0, with the right and lower edges outside, ``bbox_label`` and ``ignore_flag`` (1 for difficult
+            objects).
+        **kwargs: Options of mmpretrain's ``VOC``: ``image_set_path``, ``data_prefix``, ``metainfo``, ``pipeline`` …
 
     Raises:
-        FileNotFoundError: A part of the layout is missing; the message shows all of it.
-        ValueError: An option, a list or an annotation is wrong; the message names file and value.
+        FileNotFoundError: A part of the layout is missing. The message shows all of it.
+        ValueError: An option, a list or an annotation is invalid. The message names file and value.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from mlic_mm.registry import DATASETS
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     root = pathlib.Path(folder)
+        ...     for name in ('Annotations', 'ImageSets/Main', 'JPEGImages'):
+        ...         (root / name).mkdir(parents=True)
+        ...     _ = (root / 'ImageSets/Main/test.txt').write_text('000001')
+        ...     box = '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>'
+        ...     dog = f'<object><name>dog</name><difficult>1</difficult>{box}</object>'
+        ...     _ = (root / 'Annotations/000001.xml').write_text(f'<annotation>{dog}</annotation>')
+        ...     data = DATASETS.build(dict(type='mlic_mm.VOCMultiLabel', data_root=folder, split='test'))
+        >>> data.get_data_info(0)['gt_score'][data.metainfo['classes'].index('dog')].item()  # ignored
+        -1.0
     """
 
     LAYOUT = (
@@ -59,15 +75,13 @@ class VOCMultiLabel(MultiLabelBase, VOC):
     def __init__(
         self,
         data_root: str,
-        split: str = 'trainval',
-        difficult: str = 'ignore',
+        split: Literal['train', 'val', 'trainval', 'test'] = 'trainval',
+        difficult: Literal['ignore', 'positive', 'negative'] = 'ignore',
         with_boxes: bool = False,
         **kwargs: Any,
     ) -> None:
-        if split not in ('train', 'val', 'trainval', 'test'):
-            raise ValueError(f"VOCMultiLabel: split={split!r} must be 'train', 'val', 'trainval' or 'test'")
-        if difficult not in ('ignore', 'positive', 'negative'):
-            raise ValueError(f"VOCMultiLabel: difficult={difficult!r} must be 'ignore', 'positive' or 'negative'")
+        check_choice('split', split, ('train', 'val', 'trainval', 'test'))
+        check_choice('difficult', difficult, ('ignore', 'positive', 'negative'))
         self.difficult = difficult
         self.with_boxes = with_boxes
         self._own: Counter[str] | None = None
@@ -92,7 +106,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
         return data_list
 
     def _check_own(self, asked: Sequence[str], data_list: list[dict], others: Counter[str]) -> None:
-        """Tell classes that were misspelt from objects to leave out."""
+        """Refuse misspelt classes, and name the objects that are left out."""
         seen = {asked[label] for info in data_list for key in ('gt_label', 'gt_label_difficult') for label in info[key]}
         voc = VOC.METAINFO['classes']
         foreign = not seen <= set(voc)  # else these are images of VOC
@@ -194,7 +208,10 @@ def _flag(text: str) -> int:
 
 
 def _box(edges: list[str]) -> list[float]:
-    """Return [x1, y1, x2, y2] counted from 0, right and lower edge outside: VOC counts from 1 and includes the last."""
+    """Return [x1, y1, x2, y2] counted from 0, with the right and lower edges outside.
+
+    VOC counts from 1, and its edges are inside.
+    """
     x1, y1, x2, y2 = (float(edge) for edge in edges)
     if not (-MOST_PIXELS <= x1 <= x2 <= MOST_PIXELS and -MOST_PIXELS <= y1 <= y2 <= MOST_PIXELS):
         raise ValueError(f'the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inverted or not in a photograph')

@@ -70,13 +70,17 @@ def test_class_order_and_subsets(tmp_path: Path) -> None:
     ('options', 'error', 'message'),
     [
         ({'metainfo': {'classes': ['dog', 'cta']}}, ValueError, r"classes'\]\[1\] = 'cta'.*did you mean 'cat'"),
-        ({'metainfo': {'classes': ['dog', 'whale']}}, ValueError, "'whale' is not a label .* choose from dog, cat, eel"),
+        (
+            {'metainfo': {'classes': ['dog', 'whale']}},
+            ValueError,
+            "'whale' is not a label .* choose from dog, cat, eel",
+        ),
         ({'metainfo': {'classes': ['dog', 'cat', 'dog']}}, ValueError, r"'dog' appears twice \(index 0 and 2\)"),
         ({'metainfo': {'classes': []}}, ValueError, 'empty'),
         ({'metainfo': {'classes': 'dogs.txt'}}, TypeError, r'dogs\.txt'),
         ({'metainfo': {'classes': [1, 2]}}, TypeError, 'sequence of strings'),
         ({'class_order': 'size'}, ValueError, 'class_order'),
-        ({'class_order': 'alphabetical', 'metainfo': {'classes': ['dog']}}, ValueError, 'both set'),
+        ({'class_order': 'alphabetical', 'metainfo': {'classes': ['dog']}}, ValueError, 'must not be set beside'),
         ({'drop_empty': True, 'metainfo': {'classes': ['dog']}, 'ann': {'annotations': []}}, ValueError, 'no image'),
     ],
 )

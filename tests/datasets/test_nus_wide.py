@@ -248,7 +248,7 @@ def test_missing_files_show_the_layout(tmp_path: Path, gone: str, options: dict)
     [
         ({}, 'set one of the two'),
         ({'split': 'train', 'ann_file': 'list.txt'}, 'set one of the two'),
-        ({'split': 'val'}, "split='val' must be 'train', 'test' or 'all'"),
+        ({'split': 'val'}, "split='val' must be one of train, test, all"),
         ({'split': 'train', 'on_missing': 'ignore'}, "on_missing='ignore' must be"),
         ({'split': 'train', 'metainfo': {'classes': ['dog', 'car']}}, "'car' is not a label .* did you mean .*'cars'"),
         ({'split': 'train', 'metainfo': {'classes': ['dog', 'dog']}}, "'dog' appears twice"),

@@ -243,7 +243,7 @@ def test_bad_options_and_samples(image: str) -> None:
 def test_boxes_that_were_not_asked_for(data_root: Path) -> None:
     with (
         DefaultScope.overwrite_default_scope('mmpretrain'),
-        pytest.raises(ValueError, match=r'VOCMultiLabel: the pipeline has LoadAnnotations.*set with_boxes=True'),
+        pytest.raises(ValueError, match=r'the pipeline has LoadAnnotations.*set with_boxes=True'),
     ):
         VOCMultiLabel(data_root=str(data_root / 'VOCdevkit/VOC2007'), split='test', pipeline=[LOAD, BOXES, PACK])
 

@@ -1,8 +1,8 @@
 """Draw digit scenes with integers only, so that every machine gives the same pixels.
 
-Random numbers come from ``numpy.random.RandomState``, whose streams NumPy has frozen (those of ``Generator`` may change
-with a release), always as int64, whose width does not depend on the platform. Pixels are int32, which is wide enough
-for every product below and twice as fast.
+Random numbers come from ``numpy.random.RandomState``. NumPy has frozen its streams, while those of ``Generator`` may
+change with a release. They are always int64, whose width does not depend on the platform. Pixels are int32, which is
+wide enough for every product below and twice as fast.
 """
 
 import functools
@@ -63,15 +63,15 @@ def draw_digit(
     """Draw one scan on ``canvas`` ``(S, S)`` at a random place, scale, slant and contrast.
 
     Args:
-        rng (Random): Source of randomness.
-        canvas (np.ndarray): int32, 0…255.
-        scan (np.ndarray): int32 ``(8, 8)``, ink 0…16.
-        taken (list[list[int]]): Boxes [x, y, width, height] of the digits there; the new one may overlap them, and
-            takes the emptiest of twelve random places.
-        faint (bool): Low contrast and a smaller scale: such a digit is hard to name without its company.
+        rng: Source of randomness.
+        canvas: int32, 0…255.
+        scan: int32 ``(8, 8)``, ink 0…16.
+        taken: Boxes [x, y, width, height] of the digits on the canvas. The new digit may overlap them. It takes the
+            emptiest of twelve random places.
+        faint: Whether contrast and scale are small. Such a digit is hard to recognise without its company.
 
     Returns:
-        tuple: The new canvas and the box [x, y, width, height] of the ink.
+        The new canvas and the box [x, y, width, height] of the ink.
     """
     size = canvas.shape[0]
     low, high = (size * 22 // 112, size * 32 // 112) if faint else (size * 26 // 112, size * 50 // 112)

@@ -11,9 +11,9 @@ _MAX_STORED = 65535
 def encode_palette_png(indices: np.ndarray, palette: np.ndarray) -> bytes:
     """Return an 8-bit palette PNG of ``indices`` uint8 ``(H, W)`` and ``palette`` uint8 ``(256, 3)`` RGB.
 
-    The pixels are stored, not compressed: compressed bytes differ between builds of zlib (and with them between
-    Pillow and OpenCV releases), while the stored blocks of RFC 1951 can be written in one way only once their size is
-    fixed. Bytes: about ``H·W + 900``.
+    The pixels are stored, not compressed. Compressed bytes differ between builds of zlib, and so between releases of
+    Pillow and OpenCV. Stored blocks of RFC 1951 can be written in one way only, once their size is fixed. The file has
+    about ``H·W + 900`` bytes.
     """
     height, width = indices.shape
     rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row begins with its filter type, 0 = none

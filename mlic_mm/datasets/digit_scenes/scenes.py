@@ -2,16 +2,17 @@
 
     python -m mlic_mm.datasets.digit_scenes --out data/digits
 
-The digits are the 1,797 scans that scikit-learn ships; of each digit the last fifth of the scans is used in ``val``
-only. A scene is made in three steps:
+The digits are the 1,797 scans that scikit-learn ships. Only ``val`` uses the last fifth of the scans of each digit. A
+scene is made in three steps:
 
-1. One to three digits are drawn, each with its own weight (:data:`WEIGHTS`: zero is rare, six to nine are common).
-2. Company (:data:`RULES`): a digit i brings j with the given probability. Of the digits that came as company 20 in 24
-   are faint (small and of low contrast), of the others 3 in 24: what is hard to see is what can be guessed.
-3. Exclusions (:data:`EXCLUSIONS`): of two digits that never meet the later one goes. The pairs look alike when faint.
+1. Draw one to three digits, each with its own weight (:data:`WEIGHTS`: zero is rare, six to nine are common).
+2. Company (:data:`RULES`): a digit i brings a digit j with the given probability. 20 in 24 of the digits that came as
+   company are faint (small and of low contrast), and 3 in 24 of the others: a digit that is hard to see can be guessed.
+3. Exclusions (:data:`EXCLUSIONS`): if two digits that never meet are there, the later one is removed. The digits of a
+   pair look alike if they are faint.
 
-A fifth of the digits appear twice. So P(j|i) is far from P(i|j), four directed edges stand above τ = 0.5 in the label
-graph, and a model that knows the company of a faint digit has an advantage over one that sees it alone.
+A fifth of the digits appear twice. So P(j|i) is far from P(i|j), and four directed edges are above τ = 0.5 in the label
+graph. A model that knows the company of a faint digit has an advantage over a model that sees the digit alone.
 """
 
 import functools
@@ -23,13 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mlic_mm.utils.choices import check_range
+
 from .drawing import Random, background, draw_digit, duotone, randint
 from .png import encode_palette_png
 
 CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 WEIGHTS = (4, 8, 8, 9, 8, 8, 14, 15, 15, 14)
 RULES = {1: (7, 80), 3: (8, 80), 4: (9, 75), 5: (6, 75), 2: (0, 40)}
-"""i: (j, percent): a scene with i gets j as well in so many cases."""
+"""``{i: (j, percent)}``: a scene with i also gets j in so many cases."""
 EXCLUSIONS = ((6, 9), (0, 8), (2, 7))
 MARKER = 'digit_scenes.json'
 _VERSION = 1
@@ -38,30 +41,30 @@ _VERSION = 1
 def write_digit_scenes(
     out: str | Path, *, seed: int = 0, num_train: int = 2000, num_val: int = 500, size: int = 112
 ) -> Path:
-    """Write the data set into ``out`` unless it is there already.
+    """Write the data set into ``out`` unless it exists already.
 
-    Everything is written into a folder beside ``out`` that takes its name in one step at the end, so ``out`` is
-    complete whenever it exists, and processes that start together do not disturb each other.
+    The files are written into a folder beside ``out``, which takes its name in one step at the end. So ``out`` is
+    complete if it exists, and processes that start together do not disturb each other.
 
     Args:
-        out (str | Path): Folder to create: ``train/``, ``val/``, ``annotations/instances_{train,val}.json`` and
+        out: Folder to create. It gets ``train/``, ``val/``, ``annotations/instances_{train,val}.json`` and
             ``digit_scenes.json`` with the options.
-        seed (int): Same seed, same bytes. At least 0.
-        num_train (int): Scenes in ``train``.
-        num_val (int): Scenes in ``val``.
-        size (int): Edge of the square images in pixels, at least 64.
+        seed: The same seed gives the same bytes.
+        num_train: Number of scenes in ``train``.
+        num_val: Number of scenes in ``val``.
+        size: Edge of the square images in pixels, at least 64.
 
     Returns:
-        Path: ``out``.
+        The folder.
 
     Raises:
-        FileExistsError: ``out`` holds something else or was written with other options; nothing is changed.
+        FileExistsError: ``out`` holds something else, or was written with other options. Nothing is changed.
         ValueError: An option is out of range.
     """
-    if seed < 0 or seed >= 2**32:
-        raise ValueError(f'digit scenes: seed={seed} must be in [0, 2**32)')
-    if min(num_train, num_val) < 1 or size < 64:
-        raise ValueError(f'digit scenes: num_train={num_train}, num_val={num_val} ≥ 1 and size={size} ≥ 64 are needed')
+    check_range('seed', seed, at_least=0, below=2**32, whole=True)
+    check_range('num_train', num_train, at_least=1, whole=True)
+    check_range('num_val', num_val, at_least=1, whole=True)
+    check_range('size', size, at_least=64, whole=True)
     out = Path(out).expanduser()
     options = dict(version=_VERSION, seed=seed, num_train=num_train, num_val=num_val, size=size)
     if _is_written(out, options):
@@ -78,7 +81,7 @@ def write_digit_scenes(
         try:
             os.rename(temporary, out)
         except OSError:
-            # Another process was first, or the user made the folder meanwhile.
+            # Another process was faster, or the user made the folder meanwhile.
             if not _is_written(out, options):
                 raise
     finally:

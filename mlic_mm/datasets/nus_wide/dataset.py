@@ -1,17 +1,18 @@
 """NUS-WIDE: 81 concepts of 269,648 photographs from Flickr, many of which are gone."""
 
 import os
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.choices import check_choice
 from mlic_mm.utils.label_names import select_classes
 
 from ..find_images import find_images
 from ..label_cache import cached_labels
-from ..missing_images import check_on_missing, report_missing
+from ..missing_images import OnMissing, report_missing
 from ..multi_label_base import MultiLabelBase
 from .lists import CONCEPTS, parse_flags, parse_list, parse_names
 
@@ -24,38 +25,50 @@ class NUSWIDE(MultiLabelBase):
 
     The splits in use, as images for training and testing:
 
-    * 161,789 / 107,859, the official one: ``split='train'`` and ``'test'``;
+    * 161,789 / 107,859, the official split: ``split='train'`` and ``'test'``;
     * 125,449 / 83,898, its images with at least one label: the same with ``drop_empty=True``;
-    * 150,000 / 59,347, a random split of these 209,347: ``ann_file`` with the two list files that go with it;
-    * what is left of any of them on the disk: ``on_missing='skip'``.
+    * 150,000 / 59,347, a random split of these 209,347: ``ann_file`` with the two list files of that split;
+    * the images of any of them that still exist: ``on_missing='skip'``.
 
-    Labels of a split come from ``Groundtruth/TrainTestLabels``, or where that folder is missing from
-    ``Groundtruth/AllLabels`` and ``ImageList/Imagelist.txt``. Parsed labels are kept in the user's cache folder
-    (:mod:`~mlic_mm.datasets.label_cache`); nothing is written beside the data.
+    The labels of a split come from ``Groundtruth/TrainTestLabels``. If that folder is missing, they come from
+    ``Groundtruth/AllLabels`` and ``ImageList/Imagelist.txt``. Parsed labels are cached in the user's cache folder
+    (:mod:`~mlic_mm.datasets.label_cache`). Nothing is written beside the data.
 
-    Images are looked for below ``data_prefix`` in one scan: by the path in the list (``actor\0001_2124494179.jpg`` or
-    with ``/``), in any folder (``Flickr/actor/0001_2124494179.jpg``), else by Flickr's number in the name
+    The images are searched below ``data_prefix`` in one scan: by the path in the list (``actor\0001_2124494179.jpg`` or
+    with ``/``), in any folder (``Flickr/actor/0001_2124494179.jpg``), or else by Flickr's number in the name
     (``2124494179.jpg``).
 
     ``img_id`` is the path in the list, with ``/``.
 
     Args:
-        data_root (str): Root folder.
-        split (str): ``'train'``, ``'test'`` or ``'all'`` of the official layout.
-        ann_file (str): Instead of ``split``, a list file, relative to ``data_root``.
-        data_prefix (str | dict): Image folder, relative to ``data_root``.
-        drop_empty (bool): Drop images that have none of the classes. Defaults to False.
-        on_missing (str): What to do about images that are not there: ``'skip'`` leaves them out and counts them,
-            ``'raise'`` stops, ``'keep'`` does not look, for statistics and label graphs without photographs.
-        cache (bool): Keep parsed labels, and use those kept. Defaults to True.
-        **kwargs: Of mmpretrain's ``BaseDataset``.
+        data_root: Root folder.
+        split: A split of the official layout.
+        ann_file: A list file in place of ``split``, relative to ``data_root``.
+        data_prefix: Image folder, relative to ``data_root``.
+        drop_empty: Whether to drop images that have none of the classes.
+        on_missing: What to do about images that do not exist. ``'raise'`` stops, ``'skip'`` leaves them out and counts
+            them, and ``'keep'`` does not look for them, for statistics and label graphs without photographs.
+        cache: Whether to cache parsed labels, and to use the cached ones.
+        **kwargs: Options of mmpretrain's ``BaseDataset``.
 
     Attributes:
-        missing (tuple[str, ...]): ``img_id`` of the images left out because they are not there.
+        missing: ``img_id`` of the images that were left out because they do not exist.
 
     Raises:
-        FileNotFoundError: A file is missing, or all images are; the message shows the layout.
-        ValueError: An option or a line is wrong; the message names file, line, value and cure.
+        FileNotFoundError: A file is missing, or all images are. The message shows the layout.
+        ValueError: An option or a line is invalid. The message names file, line, value and cure.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from mlic_mm.registry import DATASETS
+        >>> flags = ' '.join(['1'] + ['0'] * 79 + ['1'])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = pathlib.Path(folder, 'list.txt').write_text(f'actor/0001_2124494179.jpg {flags}')
+        ...     data = DATASETS.build(
+        ...         dict(type='mlic_mm.NUSWIDE', data_root=folder, ann_file='list.txt', on_missing='keep', cache=False)
+        ...     )
+        >>> [data.metainfo['classes'][label] for label in data.get_data_info(0)['gt_label']]
+        ['airport', 'zebra']
     """
 
     METAINFO: ClassVar[dict] = dict(classes=CONCEPTS)
@@ -76,19 +89,19 @@ class NUSWIDE(MultiLabelBase):
     def __init__(
         self,
         data_root: str = '',
-        split: str = '',
+        split: Literal['', 'train', 'test', 'all'] = '',
         ann_file: str = '',
         data_prefix: str | dict = '',
         drop_empty: bool = False,
-        on_missing: str = 'skip',
+        on_missing: OnMissing = 'skip',
         cache: bool = True,
         **kwargs: Any,
     ) -> None:
         if bool(split) == bool(ann_file):
-            raise ValueError(f'NUSWIDE: split={split!r} and ann_file={ann_file!r}; set one of the two')
-        if split and split not in _LISTS:
-            raise ValueError(f"NUSWIDE: split={split!r} must be 'train', 'test' or 'all'; ann_file takes other lists")
-        check_on_missing('NUSWIDE', on_missing)
+            raise ValueError(f'split={split!r} and ann_file={ann_file!r}: set one of the two')
+        if split:
+            check_choice('split', split, tuple(_LISTS))
+        check_choice('on_missing', on_missing, get_args(OnMissing))
         self.split = split
         self.drop_empty = drop_empty
         self.on_missing = on_missing
@@ -122,7 +135,7 @@ class NUSWIDE(MultiLabelBase):
         ending = f'_{self.split.title()}'
         listed = wanted
         if self.split == 'all' or not os.path.isdir(folder):
-            # Same photographs, other order: the split's rows are looked up by name.
+            # The same photographs in another order: the rows of the split are found by name.
             listed = os.path.join(self.data_root, 'ImageList', _LISTS['all'])
             folder, ending = os.path.join(self.data_root, 'Groundtruth', 'AllLabels'), ''
         names, labels = self._parsed(listed, [os.path.join(folder, f'Labels_{c}{ending}.txt') for c in CONCEPTS])
@@ -140,7 +153,7 @@ class NUSWIDE(MultiLabelBase):
         return self._parsed(self.ann_file, [])
 
     def _parsed(self, listed: str, flag_files: list[str]) -> tuple[list[str], np.ndarray]:
-        """Return entries and labels from the cache, or parse them: flags in files of their own, or in the list."""
+        """Return entries and labels from the cache, or parse them. The flags are in ``flag_files`` or in the list."""
 
         def parse() -> tuple[list[str], np.ndarray]:
             if not flag_files:
@@ -160,14 +173,14 @@ class NUSWIDE(MultiLabelBase):
             return file.read()
 
     def _find(self, names: list[str]) -> list[str | None]:
-        """Return the path of every image, None for those to leave out."""
+        """Return the path of every image, None for an image to leave out."""
         if self.on_missing == 'keep':
             return [os.path.join(self.img_prefix, name) for name in names]
         root = self.img_prefix or '.'
         self.require(root)
         paths, by_number = find_images(root, names)
         layout = self.LAYOUT.format(root=self.data_root or '.')
-        self.missing = report_missing('NUSWIDE', root, names, paths, self.on_missing, layout)
+        self.missing = report_missing(root, names, paths, self.on_missing, layout)
         if by_number:
-            print_log(f"NUSWIDE: {by_number} images have other names and were found by Flickr's number", 'current')
+            print_log(f"{by_number} images below {root} have other names and were found by Flickr's number", 'current')
         return paths

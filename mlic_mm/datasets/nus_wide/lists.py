@@ -1,7 +1,7 @@
 """The text files of NUS-WIDE as arrays: image lists, one file of flags for each concept, and ``path + 81 flags``.
 
-Each parser takes the bytes of a file and its path for the messages. Files in the published form are checked and read as
-arrays of bytes; only lines that look different are taken apart one by one, to accept or to name them.
+Each parser takes the bytes of a file, and its path for messages. Files in the published form are checked and read as
+arrays of bytes. Only lines that look different are read one by one, to accept them or to name them.
 """
 
 import numpy as np
@@ -24,8 +24,8 @@ def parse_names(raw: bytes, path: str) -> list[str]:
     r"""Return the entries of an image list with ``/`` as separator.
 
     Args:
-        raw (bytes): One image a line, Windows or other separators and line ends.
-        path (str): The file, for messages.
+        raw: One image a line, with separators and line ends of any system.
+        path: The file, for messages.
 
     Raises:
         ValueError: The list is empty, not UTF-8, or an entry is blank or appears twice.
@@ -51,13 +51,13 @@ def parse_flags(raw: bytes, path: str, expected: int, image_list: str) -> np.nda
     """Return the flags of one concept, bool ``(expected,)``.
 
     Args:
-        raw (bytes): A flag 0 or 1 a line.
-        path (str): The file, for messages.
-        expected (int): Number of images.
-        image_list (str): The file that lists them, for messages.
+        raw: A flag 0 or 1 a line.
+        path: The file, for messages.
+        expected: Number of images.
+        image_list: The file that lists the images, for messages.
 
     Raises:
-        ValueError: A line is no flag, or there are more or fewer than images.
+        ValueError: A line is no flag, or the number of lines differs from the number of images.
     """
     text = np.frombuffer(raw.replace(b'\r', b'').rstrip() + b'\n', np.uint8)
     if len(text) == 2 * expected and (text[1::2] == _NEWLINE).all() and (text[::2] | 1 == _ONE).all():
@@ -79,7 +79,7 @@ def parse_list(raw: bytes, path: str) -> tuple[list[str], np.ndarray]:
     Paths may contain spaces.
 
     Raises:
-        ValueError: A line has more or fewer flags, or another value than 0 and 1, or see :func:`parse_names`.
+        ValueError: A line has more or fewer flags, or another value than 0 and 1, or :func:`parse_names` refuses it.
     """
     _check_not_empty(raw, path)
     width = 2 * len(CONCEPTS)  # ' 0 1 … 0' at the end of a line
@@ -102,7 +102,7 @@ def _check_not_empty(raw: bytes, path: str) -> None:
 
 
 def _split_line(line: bytes, place: str) -> tuple[bytes, np.ndarray]:
-    """Take a line apart that has tabs, several spaces, or a mistake."""
+    """Read a line that has tabs, several spaces, or a mistake."""
     name, *flags = line.rsplit(None, len(CONCEPTS)) or [b'']
     if len(flags) < len(CONCEPTS):
         raise ValueError(f'{place}: {len(flags)} flags in {_shown(line)}; expected {_FORM}')

@@ -44,7 +44,8 @@ def read_mat(path: str) -> Splits:
     """Read ``annotation.mat``: cells ``{split}_images_name`` ``(n, 1)``, ``{split}_label`` ``(n, 26)``, ``attributes``.
 
     Raises:
-        ValueError: Not a MATLAB file, or a field is missing or wrong; the message names file, field and cure.
+        ValueError: The file is no MATLAB file, or a field is missing or invalid. The message names file, field and
+            cure.
     """
     from scipy.io import loadmat  # takes a quarter of a second
 
@@ -53,7 +54,7 @@ def read_mat(path: str) -> Splits:
     except Exception as error:  # damage surfaces as almost any error of SciPy and zlib
         raise ValueError(
             f'{path}: not a MATLAB file that SciPy reads ({type(error).__name__}: {error}); get annotation.mat again, '
-            "or save it with '-v7' where MATLAB wrote it"
+            "or, if you save it with MATLAB, use '-v7'"
         ) from None
     _check_attributes(_field(content, 'attributes', path), path)
     splits = {}
@@ -74,10 +75,10 @@ def read_mat(path: str) -> Splits:
 
 
 def read_npz(path: str) -> Splits:
-    """Read an npz with ``labels`` ``(100000, 26)`` and ``attributes`` ``(26,)``; row i is image i, counted from 1.
+    """Read an npz with ``labels`` ``(100000, 26)`` and ``attributes`` ``(26,)``. Row i is image i, counted from 1.
 
     Raises:
-        ValueError: Damaged, or an array is missing or wrong; the message names file, array and cure.
+        ValueError: The file is damaged, or an array is missing or invalid. The message names file, array and cure.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from mlic_mm.registry import DATASETS
+from mlic_mm.utils.choices import check_choice
 from mlic_mm.utils.label_names import select_classes
 
-from ..missing_images import check_on_missing
+from ..missing_images import OnMissing
 from ..multi_label_base import MultiLabelBase
 from .annotation import ATTRIBUTES, Splits, read_mat, read_npz
 
@@ -22,36 +23,48 @@ _SPLITS = dict(train=('train',), val=('val',), trainval=('train', 'val'), test=(
 class PA100K(MultiLabelBase):
     """PA-100K with its official split: 80,000 crops for training, 10,000 for validation, 10,000 for testing.
 
-    Two annotations are read: ``annotation.mat`` as published, and an npz with ``labels`` ``(100000, 26)`` and
-    ``attributes`` ``(26,)``, whose rows are the images 000001.jpg … 100000.jpg in order, split 80/10/10.
+    The class reads ``annotation.mat`` as published, or an npz with ``labels`` ``(100000, 26)`` and ``attributes``
+    ``(26,)``. The rows of the npz are the images 000001.jpg … 100000.jpg in order, split 80/10/10.
 
-    Images are looked for below ``data_prefix``, by default the root, in ``release_data/release_data``,
-    ``release_data``, ``data``, ``images`` or directly, whichever holds most of them.
+    The images lie below ``data_prefix``, by default the root, in ``release_data/release_data``, ``release_data``,
+    ``data``, ``images`` or directly. The folder that holds most of them is taken.
 
-    A split of one's own is made of blocks, since neighbouring crops may show the same person: ``images=(1, 1400)`` for
-    training and ``images=(1401, 2000)`` for testing. The block is cut before images are looked for, so it is the same
-    ones on every disk, and missing ones outside it do not matter.
+    Blocks of images make a split of your own: ``images=(1, 1400)`` for training and ``images=(1401, 2000)`` for
+    testing. They are blocks because neighbouring crops may show the same person. A block is cut before the images are
+    searched. So it has the same images on every disk, and missing images outside it do not matter.
 
     ``img_id`` is the file name.
 
     Args:
-        data_root (str): Root folder.
-        split (str): ``'train'``, ``'val'``, ``'trainval'`` (both) or ``'test'``.
-        ann_file (str): ``.mat`` or ``.npz``, relative to ``data_root``; empty: the first of ``annotation.mat``,
-            ``annotation/annotation.mat`` and ``pa100k_labels_100000x26.npz`` that is there.
-        data_prefix (str | dict): Image folder, relative to ``data_root``.
-        on_missing (str): What to do about images that are not there: ``'raise'`` stops, ``'skip'`` leaves them out and
-            counts them, ``'keep'`` does not look, for statistics and label graphs without photographs.
-        images (tuple[int, int], optional): Only the images from this one to that one of the split, counted from 1, both
-            included. Defaults to None: all.
-        **kwargs: Of mmpretrain's ``BaseDataset``: ``metainfo``, ``pipeline`` …
+        data_root: Root folder.
+        split: A split. ``'trainval'`` is ``'train'`` and ``'val'`` together.
+        ann_file: A ``.mat`` or ``.npz`` file, relative to ``data_root``. Defaults to the first of ``annotation.mat``,
+            ``annotation/annotation.mat`` and ``pa100k_labels_100000x26.npz`` that exists.
+        data_prefix: Image folder, relative to ``data_root``.
+        on_missing: What to do about images that do not exist. ``'raise'`` stops, ``'skip'`` leaves them out and counts
+            them, and ``'keep'`` does not look for them, for statistics and label graphs without photographs.
+        images: The first and the last image of the split to use, counted from 1. Defaults to None: all images.
+        **kwargs: Options of mmpretrain's ``BaseDataset``: ``metainfo``, ``pipeline`` …
 
     Attributes:
-        missing (tuple[str, ...]): ``img_id`` of the images left out because they are not there.
+        missing: ``img_id`` of the images that were left out because they do not exist.
 
     Raises:
-        FileNotFoundError: The annotation or images are missing; the message shows the layout.
-        ValueError: An option or the annotation is wrong; the message names file, value and cure.
+        FileNotFoundError: The annotation or images are missing. The message shows the layout.
+        ValueError: An option or the annotation is invalid. The message names file, value and cure.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from mlic_mm.registry import DATASETS
+        >>> labels = np.zeros((100_000, 26), bool)
+        >>> labels[0, :3] = True
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(pathlib.Path(folder, 'a.npz'), labels=labels, attributes=ATTRIBUTES)
+        ...     data = DATASETS.build(
+        ...         dict(type='mlic_mm.PA100K', data_root=folder, ann_file='a.npz', images=(1, 9), on_missing='keep')
+        ...     )
+        >>> len(data), [data.metainfo['classes'][label] for label in data.get_data_info(0)['gt_label']]
+        (9, ['Female', 'AgeOver60', 'Age18-60'])
     """
 
     METAINFO: ClassVar[dict] = dict(classes=ATTRIBUTES)
@@ -69,16 +82,15 @@ class PA100K(MultiLabelBase):
     def __init__(
         self,
         data_root: str = '',
-        split: str = 'train',
+        split: Literal['train', 'val', 'trainval', 'test'] = 'train',
         ann_file: str = '',
         data_prefix: str | dict = '',
-        on_missing: str = 'raise',
+        on_missing: OnMissing = 'raise',
         images: tuple[int, int] | None = None,
         **kwargs: Any,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(f"PA100K: split={split!r} must be 'train', 'val', 'trainval' or 'test'")
-        check_on_missing('PA100K', on_missing)
+        check_choice('split', split, tuple(_SPLITS))
+        check_choice('on_missing', on_missing, get_args(OnMissing))
         self.split = split
         self.on_missing = on_missing
         self.images = images
@@ -110,8 +122,8 @@ class PA100K(MultiLabelBase):
         ints = len(numbers) == 2 and all(isinstance(n, int) for n in numbers)
         if not ints or not 1 <= numbers[0] <= numbers[1] <= num_images:
             raise ValueError(
-                f'PA100K: images={self.images!r} must be two numbers from 1 to {num_images}, the first and the last '
-                f'image of split={self.split!r} to use'
+                f'images={self.images!r} must be two numbers from 1 to {num_images}: the first and the last image of '
+                f'split={self.split!r} to use'
             )
         return slice(numbers[0] - 1, numbers[1])
 

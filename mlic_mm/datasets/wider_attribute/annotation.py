@@ -28,23 +28,27 @@ ATTRIBUTES = (
 
 
 class Person(NamedTuple):
-    """One of an image's targets."""
+    """A person in an image.
+
+    Attributes:
+        box: [x1, y1, x2, y2] in pixels, with the right and lower edges outside.
+        values: The 14 attributes as published: 1 present, −1 absent, 0 unspecified.
+    """
 
     box: list[float]
-    """[x1, y1, x2, y2] in pixels, right and lower edge outside."""
     values: list[int]
-    """Of the 14 attributes as published: 1 present, -1 absent, 0 unspecified."""
 
 
 def read_persons(path: str, folders: Sequence[str]) -> dict[str, list[Person]]:
-    """Return the persons of every image by its ``file_name``, images without any included.
+    """Return the persons of every image by its ``file_name``. Images without persons are included.
 
     Args:
-        path (str): ``wider_attribute_trainval.json`` or ``wider_attribute_test.json``.
-        folders (Sequence[str]): First folders that a ``file_name`` in this file may have: ``train``, ``val``, ``test``.
+        path: ``wider_attribute_trainval.json`` or ``wider_attribute_test.json``.
+        folders: The first folders that a ``file_name`` in this file may have: ``train``, ``val``, ``test``.
 
     Raises:
-        ValueError: Not whole, another kind of file, or a wrong entry; the message names file, image, value and cure.
+        ValueError: The file is incomplete or of another kind, or an entry is invalid. The message names file, image,
+            value and cure.
     """
     content = read_json(path)
     entries = content.get('images') if isinstance(content, dict) else None
@@ -92,7 +96,7 @@ def _person(target: Any, where: str) -> Person:
 
 
 def _check_names(names: Any, path: str) -> None:
-    """Check the file's own list of attributes, where it has one: another order is an error, other words are logged."""
+    """Check the file's own list of attributes, if it has one. Another order is an error, other words are logged."""
     if names is None:
         return
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(ATTRIBUTES))}:
@@ -112,5 +116,5 @@ def _check_names(names: Any, path: str) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name without case, spaces and hyphens."""
+    """Return a name in lower case without spaces and hyphens."""
     return ''.join(c for c in name.lower() if c.isalnum())
