@@ -1,4 +1,4 @@
-"""mmengine's local files, checkpoints above all, written whole or not at all."""
+"""Atomic writes of mmengine's local files, checkpoints above all."""
 
 from pathlib import Path
 
@@ -10,13 +10,15 @@ __all__ = ['WholeFileBackend', 'write_checkpoints_atomically']
 
 
 class WholeFileBackend(LocalBackend):
-    """mmengine's local files; a process that is killed while it writes leaves the older file, or none."""
+    """mmengine's local files with atomic writes: a killed process leaves the older file, or none."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
+        """See the base class."""
         with atomic_write(filepath) as part:
             part.write_bytes(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """See the base class."""
         with atomic_write(filepath) as part:
             part.write_text(obj, encoding=encoding)
 

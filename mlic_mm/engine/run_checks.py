@@ -31,21 +31,16 @@ def require_epochs(runner: Runner, purpose: str) -> None:
         )
 
 
-def require_unused_parameters(runner: Runner, owner: str, which: str) -> None:
-    """Refuse several processes that would wait for gradients that do not come.
-
-    Args:
-        runner: Has the model.
-        owner: Who asks, for the message.
-        which: The rest of 'several processes wait for gradients of every parameter, '.
+def require_unused_parameters(runner: Runner) -> None:
+    """Refuse several processes that would wait for gradients that do not come, as some parameters are not used.
 
     Raises:
         ValueError: Several processes without ``find_unused_parameters=True``.
     """
     if is_model_wrapper(runner.model) and not getattr(runner.model, 'find_unused_parameters', True):
         raise ValueError(
-            f'{owner}: several processes wait for gradients of every parameter, {which}; set '
-            'find_unused_parameters=True in the config'
+            'several processes wait for gradients of every parameter, but this training leaves some parameters unused '
+            'for a time: set find_unused_parameters=True in the config'
         )
 
 

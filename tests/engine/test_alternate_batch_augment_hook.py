@@ -84,7 +84,7 @@ def test_training_by_iteration_is_an_error(tmp_path):
 
 @pytest.mark.parametrize('options', [dict(start=0), dict(period=0)])
 def test_options_out_of_range(options):
-    with pytest.raises(ValueError, match='must be at least 1'):
+    with pytest.raises(ValueError, match='=0 must be a whole number at least 1'):
         HOOKS.build(dict(type='mlic_mm.AlternateBatchAugmentHook', **options))
 
 

@@ -113,12 +113,12 @@ def test_resumed_run_is_the_same(runner: BuildRunner, two_stages: Change, tmp_pa
 
 @pytest.mark.parametrize('epoch', [1, 0, -3])
 def test_no_epoch_is_left_to_stage_1(epoch: int) -> None:
-    with pytest.raises(ValueError, match=f'epoch={epoch} leaves no epoch to stage 1; give 2 or more, or set stage=2'):
+    with pytest.raises(ValueError, match=f'epoch={epoch} must be a whole number at least 2'):
         DistillStageHook(epoch)
 
 
 def test_stage_2_after_the_end(runner: BuildRunner, two_stages: Change) -> None:
-    with pytest.raises(ValueError, match='begins at epoch 3, but training ends after 2, before any label was learnt'):
+    with pytest.raises(ValueError, match='begins at epoch 3, but training ends after 2, before a label is learnt'):
         runner(two_stages, **options(3, 2)).train()
 
 

@@ -92,9 +92,9 @@ def test_module_of_the_head(runner: BuildRunner) -> None:
 @pytest.mark.parametrize(
     ('module', 'message'),
     [
-        ('consistency', "the model has no module 'consistency'"),
-        ('head.loss', "the model has no module 'head.loss'"),
-        ('backbone', "'backbone' is a ResNet without loss_weight; name a loss"),
+        ('consistency', "ImageClassifier has no module 'consistency'"),
+        ('head.loss', "ImageClassifier has no module 'head.loss'; did you mean 'head.loss_module'"),
+        ('backbone', "module='backbone' is a ResNet without loss_weight: name a loss"),
     ],
 )
 def test_what_is_no_loss(runner: BuildRunner, module: str, message: str) -> None:
@@ -109,5 +109,5 @@ def test_a_loss_that_is_left_out(runner: BuildRunner) -> None:
 
 @pytest.mark.parametrize('iters', [0, -3])
 def test_no_iterations(iters: int) -> None:
-    with pytest.raises(ValueError, match=f'iters={iters} must be at least 1'):
+    with pytest.raises(ValueError, match=f'iters={iters} must be a whole number at least 1'):
         LossWarmupHook('consistency', iters)

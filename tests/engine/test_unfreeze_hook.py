@@ -191,7 +191,7 @@ def test_a_loss_that_is_not_finite_is_no_convergence(runner: BuildRunner, iterat
     built.register_hook(Spoil(iteration, value))
     found = train(built)
     assert [len(known) > 2 for known in found.moments] == [False, False, False, True]
-    assert f'UnfreezeHook: the loss of epoch {iteration // 3 + 1} is {value}; it is left out' in log_of(built)
+    assert f'UnfreezeHook: the loss of epoch {iteration // 3 + 1} is {value}; it does not count' in log_of(built)
 
 
 def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
@@ -203,7 +203,7 @@ def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
 
     built = runner(**options(['backbone'], None, patience=1))
     built.register_hook(NoLoss())
-    with pytest.raises(ValueError, match='train_step of ImageClassifier returns none; give epoch instead'):
+    with pytest.raises(ValueError, match='train_step of ImageClassifier returns none: set epoch instead'):
         built.train()
 
 
@@ -345,14 +345,14 @@ def test_release_needs_epochs(runner: BuildRunner, release: dict[str, Any]) -> N
     [
         (([], 2), r"modules=\[\] must be a list of names such as \['backbone'\]"),
         (('backbone', 2), "modules='backbone' must be a list"),
-        ((['backbone'], 1), 'epoch=1 releases before the start; give 2 or more, or None'),
-        ((['backbone'], 0), 'epoch=0 releases before the start'),
-        ((['backbone'], None, 0), 'patience=0 must be at least one epoch, or None'),
-        ((['backbone'], None, 2, 1.0), r'min_delta=1.0 must be a share in \[0, 1\), and needs patience'),
-        ((['backbone'], None, 2, -0.1), 'min_delta=-0.1 must be a share'),
-        ((['backbone'], None, 2, math.nan), 'min_delta=nan must be a share'),
-        ((['backbone'], 5, None, 0.1), 'min_delta=0.1 must be a share .* and needs patience'),
-        ((['backbone'], 4, 2), 'patience=2 releases at epoch 4 at the earliest, so beside epoch=4 it has no say'),
+        ((['backbone'], 1), 'epoch=1 must be a whole number at least 2'),
+        ((['backbone'], 0), 'epoch=0 must be a whole number at least 2'),
+        ((['backbone'], None, 0), 'patience=0 must be a whole number at least 1'),
+        ((['backbone'], None, 2, 1.0), 'min_delta=1.0 must be a number at least 0 and below 1'),
+        ((['backbone'], None, 2, -0.1), 'min_delta=-0.1 must be a number at least 0'),
+        ((['backbone'], None, 2, math.nan), 'min_delta=nan must be a number at least 0'),
+        ((['backbone'], 5, None, 0.1), 'min_delta=0.1 needs patience: set it or leave min_delta out'),
+        ((['backbone'], 4, 2), 'patience=2 releases at epoch 4 at the earliest, so epoch=4 makes it useless'),
     ],
 )
 def test_options_that_are_none(arguments: tuple[Any, ...], message: str) -> None:

@@ -8,34 +8,46 @@ from mmengine.runner import Runner
 from mlic_mm.engine.run_checks import require_epochs
 from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.choices import check_range
 
 
 @HOOKS.register_module()
 class AlternateBatchAugmentHook(Hook):
-    """Switch the model's batch augments on in every ``period``-th epoch, off in the others.
+    """Switch the model's batch augments on in every ``period``-th epoch and off in the others.
 
-    Wang, Jia & Breckon 2018 (section 3.2) mix in every other epoch; which ones it does not say. Here: the even ones,
-    counted from 1, because the first epoch is then plain. Whether an epoch mixes depends on its number alone, so a
-    resumed run continues the same alternation.
+    Paper: images are mixed in every other epoch (`Wang, Jia & Breckon 2018 <https://arxiv.org/abs/1811.08412>`_,
+    section 3.2), without saying in which. Here: in even epochs, counted from 1, because the first epoch is then plain.
+    Only the number of an epoch decides whether it mixes, so a resumed run continues the same alternation.
 
-    A training that ends on a mixing epoch keeps batch-normalisation statistics of mixed images; choose ``start`` so
-    that the last epoch is plain if the model has such layers.
+    A training that ends on a mixing epoch keeps the batch-normalisation statistics of mixed images. If the model has
+    such layers, choose ``start`` so that the last epoch is plain.
 
     Args:
-        start (int): First epoch with batch augments, counted from 1. ``1`` is the odd-numbered epochs.
-        period (int): Distance of such epochs; 1 keeps them on from ``start`` on.
+        start: First epoch with batch augments, counted from 1. With 1, these are the odd epochs.
+        period: Distance between epochs with batch augments. With 1, all epochs from ``start`` on have them.
 
     Raises:
-        ValueError: An option below 1. At the start of training: the loop has no epochs, or the model no batch augments.
+        ValueError: An option is below 1. At the start of training: the loop has no epochs, or the model has no batch
+            augments.
+
+    Examples:
+        >>> hook = HOOKS.build(dict(type='mlic_mm.AlternateBatchAugmentHook'))
+        >>> [epoch for epoch in range(1, 8) if hook.mixes(epoch)]
+        [2, 4, 6]
     """
 
     def __init__(self, start: int = 2, period: int = 2) -> None:
-        if start < 1 or period < 1:
-            raise ValueError(f'AlternateBatchAugmentHook: start={start} and period={period} must be at least 1')
+        check_range('start', start, at_least=1, whole=True)
+        check_range('period', period, at_least=1, whole=True)
         self.start = start
         self.period = period
 
+    def mixes(self, epoch: int) -> bool:
+        """Return whether an epoch, counted from 1, has batch augments."""
+        return epoch >= self.start and (epoch - self.start) % self.period == 0
+
     def before_train(self, runner: Runner) -> None:
+        """Find the batch augments."""
         require_epochs(runner, 'AlternateBatchAugmentHook alternates by epoch')
         self._preprocessor: Any = unwrap_model(runner).data_preprocessor
         self._augments = getattr(self._preprocessor, 'batch_augments', None)
@@ -46,10 +58,12 @@ class AlternateBatchAugmentHook(Hook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Switch them on or off."""
         epoch = runner.epoch + 1
-        on = epoch >= self.start and (epoch - self.start) % self.period == 0
+        on = self.mixes(epoch)
         self._preprocessor.batch_augments = self._augments if on else None
         runner.logger.info(f'epoch {epoch}: batch augments {"on" if on else "off"}')
 
     def after_train(self, runner: Runner) -> None:
+        """Leave them on, as they were."""
         self._preprocessor.batch_augments = self._augments

@@ -1,4 +1,4 @@
-"""Say at the end of a run which images could not be read."""
+"""Report unreadable images at the end of a run."""
 
 from typing import Any
 
@@ -12,9 +12,12 @@ from mlic_mm.registry import HOOKS
 class CorruptImageHook(Hook):
     """Report the images that ``LoadImage(on_error='skip')`` left out, after training and after testing.
 
-    They are left out when a data set is built (:class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`), which says
-    so at once; this repeats it where it is read, at the end. Nothing is said of data sets that are complete or are not
-    ours.
+    A data set (:class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`) leaves them out when it is built, and logs
+    this at once. The hook repeats the warning at the end, where it is read. Complete data sets, and those of other
+    packages, get no report.
+
+    Examples:
+        >>> hook = HOOKS.build(dict(type='mlic_mm.CorruptImageHook'))  # for custom_hooks of a config
     """
 
     def after_train(self, runner: Runner) -> None:
@@ -32,5 +35,5 @@ class CorruptImageHook(Hook):
                 continue
             dataset = loop.dataloader.dataset
             if getattr(dataset, 'skipped', None):
-                # mmengine's logger drops a warning that was given before, so the words differ from those at the start.
+                # mmengine's logger drops a warning that was logged before, so the words differ from those at the start.
                 runner.logger.warning(f'This run did not see all images. {dataset.skip_report()}')

@@ -8,32 +8,39 @@ from mmengine.runner import Runner
 from mlic_mm.engine.run_checks import require_epochs, require_unused_parameters
 from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.choices import check_range
 
 
 @HOOKS.register_module()
 class DistillStageHook(Hook):
     """Train a :class:`~mlic_mm.models.DistillClassifier` in stage 1 and, from an epoch on, in stage 2.
 
-    Stage 1 compares features alone, stage 2 is the loss of the labels with those of predictions (section 3.3 of Liu et
-    al. 2018). The number of the epoch decides, so a resumed run goes on in its stage. One optimiser serves both: a
-    rate of their own for the stages is a matter of ``param_scheduler``. Parameters that a stage does not use have no
-    gradients in it, so they are neither moved nor decayed.
+    Stage 1 compares features alone. Stage 2 has the loss of the labels and the losses of predictions (`KD from WSD
+    <https://yongchengliu.github.io/MLIC-KD-WSD/>`_, Liu et al. 2018, section 3.3). Only the number of the epoch
+    decides, so a resumed run continues in its stage. Both stages have one optimiser; ``param_scheduler`` can give each
+    its own learning rate. Parameters that a stage does not use have no gradients, so they are neither moved nor
+    decayed.
 
     Args:
-        epoch (int): First epoch of stage 2, counted from 1.
+        epoch: First epoch of stage 2, counted from 1.
 
     Raises:
-        ValueError: ``epoch`` below 2; at the start of training: a model without stages, a loop without epochs, one that
-            ends before stage 2, whose head would stay as it was drawn, or several processes without
-            ``find_unused_parameters=True`` in the config, without which they wait for gradients that do not come.
+        ValueError: ``epoch`` is below 2. At the start of training: the model has no stages; the loop has no epochs, or
+            ends before stage 2, so that the head would stay random; several processes run without
+            ``find_unused_parameters=True`` in the config, and would wait for gradients that do not come.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> from torch import nn
+        >>> hook = HOOKS.build(dict(type='mlic_mm.DistillStageHook', epoch=3))
+        >>> runner = SimpleNamespace(model=nn.Module(), epoch=1)  # in its second epoch
+        >>> hook.before_train_epoch(runner)
+        >>> runner.model.stage
+        1
     """
 
     def __init__(self, epoch: int) -> None:
-        if epoch < 2:
-            raise ValueError(
-                f'DistillStageHook: epoch={epoch} leaves no epoch to stage 1; give 2 or more, or set stage=2 in the '
-                'model and leave the hook out'
-            )
+        check_range('epoch', epoch, at_least=2, whole=True)  # without stage 1, stage=2 of the model is enough
         self.epoch = epoch
 
     def before_train(self, runner: Runner) -> None:
@@ -48,10 +55,10 @@ class DistillStageHook(Hook):
         if self.epoch > runner.max_epochs:
             raise ValueError(
                 f'DistillStageHook: stage 2 begins at epoch {self.epoch}, but training ends after {runner.max_epochs}, '
-                'before any label was learnt: lower epoch or raise train_cfg.max_epochs; for stage 1 alone set '
+                'before a label is learnt: lower epoch or raise train_cfg.max_epochs; for stage 1 alone set '
                 'stage=1 in the model and leave the hook out'
             )
-        require_unused_parameters(runner, 'DistillStageHook', 'and each stage leaves some unused')
+        require_unused_parameters(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the stage of this epoch."""

@@ -1,3 +1,5 @@
+"""Resumed trainings that end as unbroken ones."""
+
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,21 @@ from mlic_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Make a resumed training the training that would have been without the interruption.
+    """Make a resumed training end as it would have ended without the interruption.
 
-    mmengine restores weights, optimiser and schedules. This hook adds what it leaves out:
+    mmengine restores weights, optimiser and schedules. This hook adds:
 
-    - augmentation, dropout and everything else random (see :mod:`mlic_mm.engine.seeding`);
-    - the order of images where no seed was configured, since the sampler is built before the checkpoint is read;
-    - checkpoints inside an epoch: the rest of the epoch follows, not the epoch again;
-    - gradients accumulated but not yet applied (in one process);
-    - a run that was copied or moved deletes nothing of the place that it comes from;
-    - a validation that was cut off or not yet saved, so that best score, early stopping and plateau schedules agree.
+    - augmentation, dropout and everything else that is random (see :mod:`mlic_mm.engine.seeding`);
+    - the order of images if no seed is configured, because the sampler is built before the checkpoint is read;
+    - checkpoints inside an epoch: the rest of the epoch follows, not the whole epoch again;
+    - gradients that were accumulated but not yet applied (in one process);
+    - a run that was copied or moved deletes nothing in the folder of the original run;
+    - a validation that was interrupted or not yet saved, so that best score, early stopping and plateau schedules
+      agree.
+
+    Examples:
+        >>> HOOKS.build(dict(type='mlic_mm.ExactResumeHook')).priority  # after hooks that draw random numbers
+        'LOWEST'
     """
 
     # Last before a step, since other hooks may draw random numbers; last before training, since validating needs them.
@@ -52,7 +59,7 @@ class ExactResumeHook(Hook):
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             raise ValueError(
                 f'{type(loader.dataset).__name__} is read as a stream or without batches: a resumed training cannot '
-                'find its place in it; leave the check out by default_hooks.exact_resume=None'
+                'find its place in it; switch exact resuming off with default_hooks.exact_resume=None'
             )
         sampler_seed = self._resumed.get('sampler_seed')
         if sampler_seed is not None:

@@ -1,4 +1,4 @@
-"""Ignored labels stay out of training, whatever loss and batch augment it has."""
+"""Ignored labels stay out of training with any loss and batch augment."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -13,15 +13,25 @@ from mlic_mm.registry import HOOKS
 class KnownLabelsHook(Hook):
     """Leave labels whose target is −1 (ignored) out of every loss and every batch augment of the model.
 
-    Heads and losses of ours do so by themselves. Those of mmpretrain take −1 for a number: their losses push an ignored
-    label away more strongly than an absent one, their batch augments blend −1 and 1 to 0. This hook changes both, see
-    :func:`leave_out_unknown` and :func:`keep_ignored`. Without ignored labels nothing changes.
+    Heads and losses of this package do so by themselves. Those of mmpretrain take −1 for a number: their losses push an
+    ignored label away more strongly than an absent one, and their batch augments blend −1 and 1 to 0. The hook changes
+    both, see :func:`leave_out_unknown` and :func:`keep_ignored`. Without ignored labels nothing changes.
+
+    Examples:
+        >>> import logging
+        >>> from types import SimpleNamespace
+        >>> from mmpretrain.models.heads import MultiLabelLinearClsHead
+        >>> head = MultiLabelLinearClsHead(num_classes=2, in_channels=4)
+        >>> runner = SimpleNamespace(model=head, logger=logging.getLogger())
+        >>> HOOKS.build(dict(type='mlic_mm.KnownLabelsHook')).before_train_epoch(runner)
+        >>> head.loss_module.takes_unknown
+        True
     """
 
     priority = 'VERY_LOW'  # after hooks that change losses or augments, such as mmpretrain's SwitchRecipeHook
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Change what is not changed yet; loops by iterations call this once, before the first."""
+        """Change losses and augments that are not changed yet. Loops by iterations call this once, at their start."""
         model = unwrap_model(runner)
         changed = leave_out_unknown(model)
         if changed:

@@ -1,3 +1,5 @@
+"""Label names of data, model and checkpoint, compared before a run."""
+
 from typing import Any
 
 from mmengine.hooks import EMAHook, Hook
@@ -14,19 +16,23 @@ from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 @HOOKS.register_module()
 class LabelCheckHook(Hook):
-    """Refuse to run where data, head, label graph and checkpoint do not mean the same labels in the same order.
+    """Refuse to run if data, head, label graph and checkpoint do not mean the same labels in the same order.
 
-    A wrong number fails somewhere deep or, worse, is loaded with a warning; a wrong order fails nowhere.
-    Training from ``load_from`` may start from other labels, since that is what fine-tuning is; resuming and testing
-    may not.
+    A wrong number of labels fails deep inside or, worse, is loaded with a warning. A wrong order fails nowhere.
+    Training from ``load_from`` may start from other labels, as fine-tuning does. Resuming and testing may not.
 
     Raises:
-        ValueError: Names the first difference, both sources and the cure.
+        ValueError: At the start of a run; names the first difference, both sources and the cure.
+
+    Examples:
+        >>> HOOKS.build(dict(type='mlic_mm.LabelCheckHook')).priority  # before other hooks
+        'VERY_HIGH'
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
+        """Compare training data, validation data and model."""
         loaders = {'training': runner.train_dataloader}
         if runner.val_loop is not None:
             loaders['validation'] = runner.val_dataloader
@@ -36,13 +42,16 @@ class LabelCheckHook(Hook):
             check_validation_labels(loaders['validation'].dataset)
 
     def before_val(self, runner: Runner) -> None:
+        """Compare validation data and model, if there is no training."""
         if not isinstance(runner._train_loop, BaseLoop):
             self._check_all(runner, {'validation': runner.val_dataloader})
 
     def before_test(self, runner: Runner) -> None:
+        """Compare test data and model."""
         self._check_all(runner, {'test': runner.test_dataloader})
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with the data, and its weights with the model."""
         # Some hooks build the train loop for a test, too; nothing builds the test loop for a training.
         loops = (runner._test_loop, runner._train_loop, runner._val_loop)
         loop = next(loop for loop in loops if isinstance(loop, BaseLoop))
@@ -90,7 +99,7 @@ class LabelCheckHook(Hook):
 
 
 def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: str) -> None:
-    """Take what fits of a checkpoint that a training starts from; the rest starts anew and is named.
+    """Keep the fitting weights of a checkpoint that a training starts from; log the names of those that start anew.
 
     Raises:
         CheckpointError: Nothing fits.

@@ -1,39 +1,53 @@
-"""A loss that sets in slowly."""
+"""A loss whose weight grows slowly."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlic_mm.engine.unwrap_model import find_module
+from mlic_mm.engine.unwrap_model import unwrap_model
+from mlic_mm.models.utils.layer_maps import find_module
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.choices import check_range
 
 
 @HOOKS.register_module()
 class LossWarmupHook(Hook):
     """Let the ``loss_weight`` of one loss grow linearly to its value over the first iterations.
 
-    Iteration ``i``, counted from 1, has the share ``i / iters``. It depends on the number of the iteration alone, so a
-    resumed run goes on where it was.
+    Iteration ``i``, counted from 1, has the share ``i / iters``. Only the number of the iteration decides, so a resumed
+    run continues where it was.
 
     Args:
-        module (str): Where the loss is in the model, such as ``'consistency'`` or ``'head.loss_module'``.
-        iters (int): Iterations until the loss has its full weight.
+        module: Name of the loss in the model, such as ``'consistency'`` or ``'head.loss_module'``.
+        iters: Number of iterations until the loss has its full weight.
 
     Raises:
-        ValueError: ``iters`` below 1; at the start of training: no such module, or one without ``loss_weight``.
+        ValueError: ``iters`` is below 1. At the start of training: the model has no such module, or the module has no
+            ``loss_weight``.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> from torch import nn
+        >>> from mlic_mm.models import AttentionConsistencyLoss
+        >>> model = nn.ModuleDict({'consistency': AttentionConsistencyLoss()})
+        >>> runner = SimpleNamespace(model=model, iter=0)
+        >>> hook = HOOKS.build(dict(type='mlic_mm.LossWarmupHook', module='consistency', iters=4))
+        >>> hook.before_train(runner)
+        >>> hook.before_train_iter(runner, 0)
+        >>> model['consistency'].loss_weight
+        0.25
     """
 
     def __init__(self, module: str, iters: int) -> None:
-        if iters < 1:
-            raise ValueError(f'LossWarmupHook: iters={iters} must be at least 1')
+        check_range('iters', iters, at_least=1, whole=True)
         self.module = module
         self.iters = iters
 
     def before_train(self, runner: Runner) -> None:
         """Find the loss."""
-        self._loss = find_module(runner, self.module, 'LossWarmupHook')
+        self._loss = find_module(unwrap_model(runner), self.module)
         if not isinstance(getattr(self._loss, 'loss_weight', None), float | int):
             raise ValueError(
-                f'LossWarmupHook: {self.module!r} is a {type(self._loss).__name__} without loss_weight; name a loss'
+                f'module={self.module!r} is a {type(self._loss).__name__} without loss_weight: name a loss'
             )
         self._weight = self._loss.loss_weight
 

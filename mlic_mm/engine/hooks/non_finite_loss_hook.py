@@ -1,3 +1,5 @@
+"""Training stops at a loss that is not finite."""
+
 from typing import Any
 
 import torch
@@ -13,16 +15,20 @@ from mlic_mm.registry import HOOKS
 class NonFiniteLossHook(Hook):
     """Stop at a loss that is NaN or infinite, before it reaches the gradients and the weights.
 
-    The losses are checked as the model returns them. Steps that a loss scaler skips because
-    float16 gradients overflowed have a finite loss and go on.
+    The hook checks the losses that the model returns. A loss scaler skips steps whose float16 gradients overflow; their
+    loss is finite, and training goes on.
 
     Raises:
         FloatingPointError: While training; names epoch, iteration, losses, images of the batch and cures.
+
+    Examples:
+        >>> hook = HOOKS.build(dict(type='mlic_mm.NonFiniteLossHook'))  # for custom_hooks of a config
     """
 
     priority = 'VERY_LOW'
 
     def before_train(self, runner: Runner) -> None:
+        """Begin to look at losses."""
 
         def check(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             if kwargs.get('mode') == 'loss' and isinstance(output, dict):
@@ -32,9 +38,11 @@ class NonFiniteLossHook(Hook):
         self._handle = unwrap_model(runner).register_forward_hook(check, with_kwargs=True)
 
     def after_train(self, runner: Runner) -> None:
+        """Stop looking at losses."""
         self._handle.remove()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Keep the batch, whose images a message names."""
         self._batch = data_batch
 
     def _check(self, runner: Runner, model: nn.Module, output: dict[str, Any]) -> None:
@@ -51,7 +59,7 @@ class NonFiniteLossHook(Hook):
         if broken:
             cause = (
                 f'{len(broken)} parameters, first {broken[0]}, were not finite already: an earlier step '
-                'spoilt them, so resume from a checkpoint before it'
+                'spoilt them, so resume from an earlier checkpoint'
             )
         else:
             cause = 'the weights are finite and this batch took no step, so the last checkpoint is good to resume from'

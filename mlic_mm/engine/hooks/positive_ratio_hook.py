@@ -1,4 +1,4 @@
-"""The share of positives of each label, counted for the losses that weight by it."""
+"""The share of positives of each label, for losses that weight by it."""
 
 from typing import Any
 
@@ -17,12 +17,16 @@ from mlic_mm.utils.targets import target_rows
 class PositiveRatioHook(Hook):
     """Give every loss with ``set_positive_ratio`` the share of positives in the training set, label by label.
 
-    Counted once, when a run starts, over the labels that are known: ignored ones (−1) count neither way, and a label
-    that is known nowhere has the share 0. A resumed run keeps what its checkpoint holds; one that starts from another
-    checkpoint's weights (``load_from``) counts its own data.
+    The hook counts once, when a run starts. Ignored labels (−1) count neither as positive nor as negative. A label that
+    is ignored in all images has the share 0. A resumed run keeps the shares of its checkpoint. A run that starts from
+    the weights of another checkpoint (``load_from``) counts its own data.
 
     Raises:
-        ValueError: The model has no such loss.
+        ValueError: At the start of training: the model has no such loss.
+
+    Examples:
+        >>> HOOKS.build(dict(type='mlic_mm.PositiveRatioHook')).priority  # before hooks that copy the model
+        'VERY_HIGH'
     """
 
     priority = 'VERY_HIGH'  # before hooks that copy the model, such as EMAHook
@@ -39,7 +43,7 @@ class PositiveRatioHook(Hook):
         self._set(runner)
 
     def before_train(self, runner: Runner) -> None:
-        """Undo what weights of another training brought along."""
+        """Replace shares that came with the weights of another training."""
         if self._ratio is not None and not runner._resume:
             self._set(runner)
 

@@ -1,3 +1,5 @@
+"""The same buffers in all processes."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,19 +18,23 @@ from mlic_mm.registry import HOOKS
 class SyncBuffersHook(Hook):
     """Give all processes the same buffers before a validation and before a checkpoint is saved.
 
-    Every process has statistics of batch normalisation of its own images. Without this hook each process validates
-    with its own, and the checkpoint has those of the first: the log does not describe the checkpoint.
+    Every process has batch-normalisation statistics of its own images. Without this hook, each process validates with
+    its own statistics, and the checkpoint has those of the first process: the log does not describe the checkpoint.
 
-    Running means and variances become their mean over the processes. Whole numbers become those of the first process.
-    The averaged model of ``EMAHook`` is treated alike. mmengine's hook of this name leaves out the averaged model and
-    the checkpoints within an epoch.
+    Running means and variances become their mean over the processes. Integers become those of the first process. The
+    hook treats the averaged model of ``EMAHook`` in the same way. mmengine's hook of this name leaves out the averaged
+    model and the checkpoints within an epoch.
+
+    Examples:
+        >>> HOOKS.build(dict(type='mlic_mm.SyncBuffersHook')).priority  # after EMAHook, before CheckpointHook
+        'LOW'
     """
 
     # After EMAHook (NORMAL), which copies buffers in each iteration; before CheckpointHook (VERY_LOW), which saves.
     priority = 'LOW'
 
     def __init__(self) -> None:
-        self._apart = False  # a step was taken since the buffers were the same
+        self._apart = False  # whether a step was taken since the last synchronisation
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self._apart = True
@@ -62,7 +68,7 @@ class SyncBuffersHook(Hook):
 
 
 def _flat(buffers: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Join buffers to one ``(K,)``, so that one message takes them all."""
+    """Join buffers to one ``(K,)``, so that one message carries all of them."""
     device = get_device()
     return torch.cat(
         [torch.zeros(0, dtype=dtype, device=device), *(b.detach().to(device, dtype).flatten() for b in buffers)]
@@ -70,6 +76,6 @@ def _flat(buffers: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def _copy(flat: Tensor, buffers: Sequence[Tensor]) -> None:
-    """Write the parts of ``(K,)`` back."""
+    """Write the parts of ``(K,)`` back into the buffers."""
     for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
         buffer.detach().copy_(part.view(buffer.shape))

@@ -12,38 +12,45 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlic_mm.engine.plateau import Plateau
 from mlic_mm.engine.run_checks import require_epochs, require_unused_parameters
-from mlic_mm.engine.unwrap_model import find_module
+from mlic_mm.engine.unwrap_model import unwrap_model
+from mlic_mm.models.utils.layer_maps import find_module
 from mlic_mm.registry import HOOKS
+from mlic_mm.utils.choices import check_range
 
 
 @HOOKS.register_module()
 class UnfreezeHook(Hook):
     """Freeze modules, and release them at an epoch or when the loss has converged.
 
-    Frozen means: no gradients, and evaluation mode, so that batch normalisation keeps its statistics and dropout is
-    off. Nothing is computed for them in the backward pass. The optimiser knows their parameters from the start but has
-    neither state for them nor decays them until they are released. Parameters that were fixed before stay so.
+    Frozen modules have no gradients and are in evaluation mode: batch normalisation keeps its statistics, dropout is
+    off, and the backward pass computes nothing for them. The optimiser knows their parameters from the start. Until the
+    release, it keeps no state for them and does not decay them. Parameters that were fixed before stay fixed.
 
-    The loss has converged when its mean over an epoch, all iterations and all processes, has not fallen by more than
-    ``min_delta`` of the lowest so far for ``patience`` epochs in a row; the next epoch releases, so the earliest is
-    ``patience + 2``. An epoch whose mean is not finite is left out. Checkpoints carry what was seen, so a resumed run
-    goes on in its phase and releases when the unbroken one does.
+    The loss has converged when its mean over an epoch (all iterations, all processes) has not fallen by more than
+    ``min_delta`` of the lowest mean so far for ``patience`` epochs in a row. The next epoch releases the modules, so
+    ``patience + 2`` is the earliest epoch. An epoch whose mean is not finite does not count. Checkpoints carry the
+    lowest mean and the count, so a resumed run continues in its phase and releases when the unbroken run does.
 
     Args:
-        modules (Sequence[str]): Names of modules in the model, such as ``'backbone'``.
-        epoch (int | None): Epoch of their release, counted from 1; with ``patience`` the latest. None sets none, and
-            without ``patience`` keeps them frozen.
-        patience (int | None): Release when the loss has not fallen for so many epochs; None does not look at it.
-        min_delta (float | None): Share of the loss, in [0, 1), that counts as a fall; None is 0.01. With ``patience``.
-        norm_eval (bool): Batch normalisation keeps its statistics after the release, too, as ``norm_eval`` of mmdet's
-            backbones has it: the few images of a detector's batch would spoil them.
+        modules: Names of modules in the model, such as ``'backbone'``.
+        epoch: Epoch of the release, counted from 1; with ``patience`` the latest one. With None and without
+            ``patience``, the modules stay frozen.
+        patience: Release when the loss has not fallen for this number of epochs; None does not look at the loss.
+        min_delta: Share of the loss, in [0, 1), that counts as a fall; None is 0.01. Needs ``patience``.
+        norm_eval: Batch normalisation keeps its statistics after the release, too, like ``norm_eval`` of mmdet's
+            backbones: the few images of a detector's batch would spoil them.
 
     Raises:
-        ValueError: No module; ``epoch`` below 2, or so early that ``patience`` has no say; ``patience`` below 1;
-            ``min_delta`` out of range or without ``patience``. At the start of training: an unknown module, a loop
-            without epochs, or several processes without ``find_unused_parameters=True`` in the config, without which
-            they wait for the gradients of the frozen modules. In the first iteration: ``patience``, and a model whose
-            ``train_step`` returns no ``loss``.
+        ValueError: There is no module; ``epoch`` is below 2, or too early for ``patience`` to matter; ``patience`` is
+            below 1; ``min_delta`` is out of range or without ``patience``. At the start of training: the model has no
+            such module; the loop has no epochs; several processes run without ``find_unused_parameters=True`` in the
+            config, and would wait for the gradients of the frozen modules. In the first iteration with ``patience``:
+            ``train_step`` of the model returns no ``loss``.
+
+    Examples:
+        >>> hook = HOOKS.build(dict(type='mlic_mm.UnfreezeHook', modules=['backbone'], epoch=3))
+        >>> hook.modules, hook.epoch
+        (['backbone'], 3)
     """
 
     def __init__(
@@ -55,17 +62,19 @@ class UnfreezeHook(Hook):
         norm_eval: bool = False,
     ) -> None:
         if not modules or isinstance(modules, str):
-            raise ValueError(f"UnfreezeHook: modules={modules!r} must be a list of names such as ['backbone']")
-        if epoch is not None and epoch < 2:
-            raise ValueError(f'UnfreezeHook: epoch={epoch} releases before the start; give 2 or more, or None')
-        if patience is not None and patience < 1:
-            raise ValueError(f'UnfreezeHook: patience={patience} must be at least one epoch, or None')
-        if min_delta is not None and (patience is None or not 0 <= min_delta < 1):
-            raise ValueError(f'UnfreezeHook: min_delta={min_delta} must be a share in [0, 1), and needs patience')
+            raise ValueError(f"modules={modules!r} must be a list of names such as ['backbone']")
+        if epoch is not None:
+            check_range('epoch', epoch, at_least=2, whole=True)
+        if patience is not None:
+            check_range('patience', patience, at_least=1, whole=True)
+        if min_delta is not None:
+            check_range('min_delta', min_delta, at_least=0, below=1)
+            if patience is None:
+                raise ValueError(f'min_delta={min_delta} needs patience: set it or leave min_delta out')
         if epoch is not None and patience is not None and epoch <= patience + 2:
             raise ValueError(
-                f'UnfreezeHook: patience={patience} releases at epoch {patience + 2} at the earliest, so beside '
-                f'epoch={epoch} it has no say; raise epoch or leave one of them out'
+                f'patience={patience} releases at epoch {patience + 2} at the earliest, so epoch={epoch} makes it '
+                'useless: raise epoch or leave one of them out'
             )
         self.modules = list(modules)
         self.epoch = epoch
@@ -75,14 +84,14 @@ class UnfreezeHook(Hook):
         self._sum, self._iterations = 0.0, 0  # of this epoch
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take up what a resumed run had seen of the loss."""
+        """Restore what a resumed run had seen of the loss."""
         state = checkpoint.get('unfreeze', {}).get(self._key)
         if self._plateau is not None and runner._resume and state:
             self._plateau.best, self._plateau.waited = state['best'], state['waited']
             self._converged, self._sum, self._iterations = state['converged'], state['sum'], state['iterations']
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store what was seen of the loss; another such hook of this run stores beside it."""
+        """Store what was seen of the loss, apart from other such hooks of this run."""
         if self._plateau is not None:
             checkpoint.setdefault('unfreeze', {})[self._key] = dict(
                 best=self._plateau.best,
@@ -94,10 +103,10 @@ class UnfreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Find the modules."""
-        require_unused_parameters(runner, 'UnfreezeHook', 'frozen or not')
+        require_unused_parameters(runner)
         if self.epoch is not None or self._plateau is not None:
             require_epochs(runner, 'UnfreezeHook releases at an epoch')
-        self._frozen = [find_module(runner, name, 'UnfreezeHook') for name in self.modules]
+        self._frozen = [find_module(unwrap_model(runner), name) for name in self.modules]
         # A module within another has its parameters listed twice, which does no harm.
         self._held = [p for module in self._frozen for p in module.parameters() if p.requires_grad]
         self._norms = [m for module in self._frozen for m in module.modules() if isinstance(m, _BatchNorm)]
@@ -125,9 +134,9 @@ class UnfreezeHook(Hook):
         if not outputs or 'loss' not in outputs:
             raise ValueError(
                 f'UnfreezeHook: patience watches the loss, but train_step of {type(runner.model).__name__} returns '
-                'none; give epoch instead'
+                'none: set epoch instead'
             )
-        # At once, not at the end of the epoch: a checkpoint between has then what all processes have seen.
+        # At once, not at the end of the epoch: a checkpoint in between then has what all processes have seen.
         loss = outputs['loss'].detach().to('cpu', torch.float64)
         all_reduce(loss, 'mean')
         self._sum += loss.item()
@@ -140,12 +149,12 @@ class UnfreezeHook(Hook):
         mean = self._sum / self._iterations
         self._sum, self._iterations = 0.0, 0
         if not math.isfinite(mean):
-            runner.logger.warning(f'UnfreezeHook: the loss of epoch {runner.epoch + 1} is {mean}; it is left out')
+            runner.logger.warning(f'UnfreezeHook: the loss of epoch {runner.epoch + 1} is {mean}; it does not count')
         elif self._plateau.reached(mean):
             self._converged = runner.epoch + 2
 
     def after_train(self, runner: Runner) -> None:
-        """Leave parameters that can be trained."""
+        """Leave the parameters trainable."""
         if self._is_frozen and (self.epoch is not None or self._plateau is not None):
             runner.logger.warning(
                 f'UnfreezeHook: {", ".join(self.modules)} stayed frozen to the end, after {runner.epoch} epochs'
@@ -158,7 +167,7 @@ class UnfreezeHook(Hook):
 
     @property
     def _release(self) -> int | None:
-        """Epoch of the release, as far as it is known."""
+        """Epoch of the release, None if it is not known yet."""
         return min((epoch for epoch in (self.epoch, self._converged) if epoch is not None), default=None)
 
     @property
