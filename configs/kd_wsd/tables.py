@@ -136,7 +136,7 @@ def full(method: str, data: str) -> Recipe:
     config = f'kd_wsd_{data}.py'
     distill, two_stages = losses(method, config, LAYERS, data)
     options = {'model.distill': dict(_delete_=True, **distill)} | ({} if two_stages else ONE_STAGE)
-    return Recipe(config, options, after={f'work_dirs/{TEACHERS[data]}': f'3/{DATA[data]}/T-WDet'})
+    return Recipe(config, options, requires={f'work_dirs/{TEACHERS[data]}': f'3/{DATA[data]}/T-WDet'})
 
 
 def mini(method: str, data: str) -> Recipe | str:
@@ -153,7 +153,7 @@ def mini(method: str, data: str) -> Recipe | str:
     folder = f'work_dirs/{MINI_TEACHER}'
     layers = ' '.join(layer or 'backbone' for layer in MINI_LAYERS)
     cache = f'{folder}/{MINI_TEACHER}.py {folder}/epoch_2.pth --out {folder}/cache --num-regions 30 --layers {layers}'
-    return Recipe(MINI_KD, options, after={folder: '3/COCO/T-WDet'}, before=[f'cache_teacher.py {cache}'])
+    return Recipe(MINI_KD, options, requires={folder: '3/COCO/T-WDet'}, setup=[f'cache_teacher.py {cache}'])
 
 
 def student(method: str, figures: dict[str, float], data: str) -> Row:
@@ -195,7 +195,7 @@ def detected(name: str, figure: float) -> Row:
             'train_dataloader.dataset.pipeline': pipeline(config, 'train_dataloader'),
             'model.distill.prediction.num_proposals': DETECTED['num'],
         }
-        recipe = Recipe(config, options, after={f'work_dirs/{TEACHERS["coco"]}': '5/T-WDet (Faster R-CNN)'})
+        recipe = Recipe(config, options, requires={f'work_dirs/{TEACHERS["coco"]}': '5/T-WDet (Faster R-CNN)'})
     return Row(name=name, published={'mAP': figure}, recipe=recipe, mini='there is no trained detector for small data')
 
 

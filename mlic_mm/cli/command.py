@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, overload
 
 from mmengine.config import DictAction
 from mmengine.dist import is_distributed
@@ -24,6 +24,7 @@ from .explain import explain
 
 __all__ = [
     'AT_START',
+    'GOES_ON',
     'CommandError',
     'CommandParser',
     'ConfigOptions',
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 T = TypeVar('T')
+
+GOES_ON = 'interrupted: the same command goes on from here'
+"""What a command says that keeps what it has done."""
 
 AT_START: list[Callable[[], None]] = []
 """Called when a command begins. ``tools/_clone.py`` handles signals during the imports, and ends that here."""
@@ -103,18 +107,35 @@ class ConfigOptions(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def command(main: Callable[..., T]) -> Callable[..., T]:
+@overload
+def command(main: Callable[..., T], *, interrupted: str = ...) -> Callable[..., T]: ...
+
+
+@overload
+def command(main: None = ..., *, interrupted: str = ...) -> Callable[[Callable[..., T]], Callable[..., T]]: ...
+
+
+def command(main: Callable[..., T] | None = None, *, interrupted: str = 'interrupted') -> Any:
     """Decorate ``main(argv=None)`` of a command, so that it ends in one way.
 
-    A mistake of the user, which any exception is taken for, ends with exit status 2 and one line on the error stream.
-    The log file, where there is one, gets the traceback; ``--debug`` shows it instead of the line. Ctrl-C, SIGTERM and
-    SIGHUP end with 128 + the number of the signal; a command that has more to say catches ``KeyboardInterrupt``, of
-    which :class:`StopSignal` is one.
+    Any exception counts as a mistake of the user. It ends the command with exit status 2 and one line on the error
+    stream. The log file, if there is one, gets the traceback; ``--debug`` shows it instead of the line. Ctrl-C, SIGTERM
+    and SIGHUP end the command with 128 + the number of the signal. A command that has more to say catches
+    ``KeyboardInterrupt``, of which :class:`StopSignal` is one.
+
+    Args:
+        main: The function.
+        interrupted: What a command says that Ctrl-C or another signal has stopped.
 
     Raises:
-        CommandError: Whatever ``main`` raised, but with ``--debug``.
+        CommandError: ``main`` raised an exception, and ``--debug`` is not given.
     """
+    if main is None:
+        return functools.partial(_command, interrupted=interrupted)
+    return _command(main, interrupted)
 
+
+def _command(main: Callable[..., T], interrupted: str) -> Callable[..., T]:
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> T:
         words = sys.argv[1:] if argv is None else argv
@@ -124,7 +145,7 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
             with _stop_signals():
                 return main(argv)
         except KeyboardInterrupt as stop:
-            print('\ninterrupted', file=sys.stderr)
+            print(f'\n{interrupted}', file=sys.stderr)
             raise SystemExit(stop_status(stop)) from None
         except BrokenPipeError:  # `… | head` has seen enough
             with contextlib.suppress(OSError, ValueError):
@@ -133,7 +154,7 @@ def command(main: Callable[..., T]) -> Callable[..., T]:
         except Exception as error:
             stopped_by = find_stop(error)
             if stopped_by is not None:
-                print('\ninterrupted', file=sys.stderr)
+                print(f'\n{interrupted}', file=sys.stderr)
                 raise SystemExit(stop_status(stopped_by)) from None
             log_to_file(''.join(traceback.format_exception(error)), logging.ERROR)
             if '--debug' in words:

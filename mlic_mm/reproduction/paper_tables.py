@@ -27,28 +27,33 @@ class Recipe:
     """A config and what differs from it.
 
     Args:
-        config (str): File below ``configs/``.
-        options (dict): As for ``--cfg-options``: dotted keys, ``None`` drops a part, ``_delete_`` works.
-        test_options (dict): Those of the test alone, such as what it measures besides the scores.
-        after (dict[str, str]): Rows of the paper that are run first, with the same seed, as ``table/row`` by the folder
-            that config and commands read their result from: ``work_dirs/<name of their config>``, where
+        config: File below ``configs/``.
+        options: As for ``--cfg-options``: dotted keys, ``None`` drops a part, ``_delete_`` works.
+        test_options: Options of the test alone, such as what it measures besides the scores.
+        requires: Rows of the paper that are run first, with the same seed: ``table/row`` by the folder that config and
+            commands read their result from. The folder is ``work_dirs/<name of their config>``, where
             ``tools/train.py`` leaves it, so that the config also works by itself. In a table the row's own folder, its
-            config and its last checkpoint take the place of ``folder``, ``folder/<name>.py`` and
-            ``folder/epoch_<N>.pth``.
-        before (Sequence[str]): Commands of ``tools/`` to run when those rows are done, such as ``'cache_teacher.py
-            …'``. They run again whenever a row is begun or goes on, so they have to be quick when there is nothing
-            left to do.
+            config and its last checkpoint replace ``folder``, ``folder/<name>.py`` and ``folder/epoch_<N>.pth``.
+        setup: Commands of ``tools/`` to run when those rows are done, such as ``'cache_teacher.py …'``. They run again
+            whenever a row is begun or goes on, so they must be quick if there is nothing left to do.
+
+    Raises:
+        ValueError: There are commands, but no row that they follow.
+
+    Example:
+        >>> Recipe('kd_wsd/student.py', requires={'work_dirs/teacher': '3/Teacher'}).requires
+        {'work_dirs/teacher': '3/Teacher'}
     """
 
     config: str
     options: Mapping[str, Any] = field(default_factory=dict)
     test_options: Mapping[str, Any] = field(default_factory=dict)
-    after: Mapping[str, str] = field(default_factory=dict)
-    before: Sequence[str] = ()
+    requires: Mapping[str, str] = field(default_factory=dict)
+    setup: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.before and not self.after:
-            raise ValueError(f'{self.config}: before={list(self.before)} follows no row: name it in after')
+        if self.setup and not self.requires:
+            raise ValueError(f'{self.config}: setup={list(self.setup)} follows no row: name it in requires')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +61,12 @@ class Row:
     """A row of a table: one way to get its scores, or none where the figures are another paper's.
 
     Args:
-        name (str): Unique in the table; parts are separated by ``/``.
-        published (dict[str, float]): Percentages by column heading; columns that the paper leaves out are missing.
-        recipe (Recipe | None): Trains and tests a model.
-        mini (Recipe | str | None): The same row on small real data with a small backbone, or why there is none.
-        fuse (Sequence[str]): Rows whose scores are averaged, as ``table/row`` of the same paper.
-        same_as (str | None): Row whose model this is, as ``table/row``: it is trained once.
+        name: Unique in the table; parts are separated by ``/``.
+        published: Percentages by column heading; columns that the paper leaves out are missing.
+        recipe: Trains and tests a model.
+        mini: The same row on small real data with a small backbone, or why there is none.
+        fuse: Rows whose scores are averaged, as ``table/row`` of the same paper.
+        same_as: Row whose model this is, as ``table/row``: it is trained once.
     """
 
     name: str
@@ -86,13 +91,13 @@ class Table:
     """A table of a paper.
 
     Args:
-        name (str): As printed: ``'2'``, ``'IV'``.
-        title (str): What it compares, in our words.
-        columns (dict[str, str]): Heading to a figure of :func:`mlic_mm.evaluation.evaluate_scores`, or ``AP/<class>``.
-        preset (str | None): Evaluation protocol. None: the columns are what other metrics of the test measure, named
+        name: As printed: ``'2'``, ``'IV'``.
+        title: What it compares, in our words.
+        columns: Heading to a figure of :func:`mlic_mm.evaluation.evaluate_scores`, or ``AP/<class>``.
+        preset: Evaluation protocol. None: the columns are what other metrics of the test measure, named
             by a shell pattern, such as ``inconsistency_scale_*``.
-        rows (Sequence[Row]): In the order of the paper.
-        compare (Sequence[tuple[str, str]]): Pairs of this table's rows whose difference is of interest.
+        rows: In the order of the paper.
+        compare: Pairs of this table's rows whose difference is of interest.
     """
 
     name: str
@@ -167,21 +172,20 @@ class Paper:
         chosen = row.recipe if data == 'full' else row.mini
         return chosen or 'no small form of this row'
 
-    def rows_before(self, row: Row, data: str = 'full') -> dict[str, tuple[Table, Row]]:
-        """Return the rows that a row needs the results of, by the folder that its config names.
+    def required_rows(self, row: Row, data: str = 'full') -> dict[str, tuple[Table, Row]]:
+        """Return the rows that a row requires, by the folder that its config names.
 
         Raises:
             ValueError: No such row, or one that is not trained on such data.
         """
         recipe = self.recipe(row, data)
         found = {}
-        for folder, reference in recipe.after.items() if isinstance(recipe, Recipe) else ():
+        for folder, reference in recipe.requires.items() if isinstance(recipe, Recipe) else ():
             found[folder] = self.find(reference)
             reason = self.recipe(found[folder][1], data)
             if isinstance(reason, str):
                 raise ValueError(
-                    f'{self.name}: row {row.name!r} is trained after {reference!r} on {data} data, which has none: '
-                    f'{reason}'
+                    f'{self.name}: row {row.name!r} requires {reference!r} on {data} data, which has none: {reason}'
                 )
         return found
 
@@ -232,5 +236,5 @@ def _check_order(paper: Paper, table: Table, row: Row, data: str, later: tuple[s
     name = f'{table.name}/{row.name}'
     if name in later:
         raise ValueError(f'{paper.name}: rows that wait for each other: {" after ".join([*later, name])}')
-    for needed in paper.rows_before(row, data).values():
+    for needed in paper.required_rows(row, data).values():
         _check_order(paper, *needed, data, (*later, name))

@@ -1,9 +1,7 @@
 """What the tests of several data sets need."""
 
-import importlib.util
 import logging
 from pathlib import Path
-from types import ModuleType
 
 from mmengine.logging import MMLogger
 
@@ -24,15 +22,6 @@ class Log:
 
     def __exit__(self, *exc: object) -> None:
         MMLogger.get_current_instance().removeHandler(self.handler)
-
-
-def load_tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPO / 'tools' / f'{name}.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def build_csv(folder: Path, content: str | bytes, **options: object) -> CSVMultiLabel:

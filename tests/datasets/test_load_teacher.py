@@ -4,22 +4,22 @@ import pickle
 import shlex
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from dataset_helpers import load_tool
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from run_tool import call_tool
 from tiny_teacher import CLASSES, REGIONS, save_weights, write_proposals, write_teacher
 
+from mlic_mm.apis.teacher_cache import cache_teacher
 from mlic_mm.datasets import CSVMultiLabel, LoadTeacher, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache.cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache.writer import begin_cache, write_shard
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
+from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 from mlic_mm.models.classifiers import Teacher
 
 BOX = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.2]])
@@ -27,17 +27,12 @@ PACK = dict(type='mlic_mm.PackProposals', meta_keys=('img_id', 'img_shape', 'ori
 
 
 @pytest.fixture(scope='module')
-def tool() -> ModuleType:
-    return load_tool('cache_teacher')
-
-
-@pytest.fixture(scope='module')
-def written(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher and its cache; do not change."""
     root = tmp_path_factory.mktemp('teacher')
     config, checkpoint = write_teacher(root)
-    words = [str(config), str(checkpoint), '--out', str(root / 'kept'), '--layers', 'backbone', 'backbone.layer3']
-    tool.main([*words, '--workers', '0', '--batch-size', '3', '--device', 'cpu'])
+    layers = ['backbone', 'backbone.layer3']
+    cache_teacher(config, checkpoint, out=root / 'kept', layers=layers, workers=0, batch_size=3, device='cpu')
     return root
 
 
@@ -65,8 +60,9 @@ def by_hand(root: Path, **changes: object) -> CachedTeacher:
         regions=dict(iou_threshold=0.4, num=2),
         dataset=dict(type='CSVMultiLabel', split='train'),
     )
-    key = cache_key(begin_cache(root / 'kept', settings, ['000.png']))
-    write_shard(root / 'kept', 0, key, {'000.png': one})
+    shards = TeacherShards(root / 'kept', settings, ['000.png'])
+    shards.begin()
+    shards.write(0, {'000.png': one})
     return one
 
 
@@ -180,7 +176,7 @@ def test_bad_samples(tmp_path: Path) -> None:
         load(good | dict(gt_bboxes=np.zeros((1, 4))))
 
 
-def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tool: ModuleType, tmp_path: Path) -> None:
+def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tmp_path: Path) -> None:
     root = tmp_path / 'with space'
     config, checkpoint = write_teacher(root)
     shutil.copytree(written / 'kept', root / 'kept')
@@ -207,7 +203,7 @@ def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tool: M
     # The command in the message mends it.
     words = shlex.split(text.partition('Write it anew: ')[2])
     assert words[:2] == ['python', 'tools/cache_teacher.py']
-    tool.main([*words[2:], '--workers', '0', '--device', 'cpu'])
+    call_tool('cache_teacher', *words[2:], '--workers', 0, '--device', 'cpu')
     assert LoadTeacher(**options).cache.index['layers'] == ['', 'backbone.layer3']
 
 

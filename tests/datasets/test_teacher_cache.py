@@ -16,10 +16,11 @@ from mmengine.config import Config
 from tiny_teacher import save_weights, write_proposals, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache.cache import CachedTeacher, cache_key
-from mlic_mm.datasets.teacher_cache.writer import SHARD, begin_cache, is_done, write_shard
+from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
+from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 
-SETTINGS = dict(
+SHARD = TeacherShards.size
+SETTINGS: dict = dict(
     fingerprint=dict(weights='a', model='b', pipeline='c', proposals='d'),
     classes=['cat', 'dog', 'owl'],
     layers=['', 'backbone.layer3'],
@@ -37,13 +38,18 @@ def entry(seed: int) -> CachedTeacher:
     return CachedTeacher((40, 50 + seed), rng.normal(0, 5, 3), *matrices, boxes, rng.random(seed // 2) * 1e-6, maps)
 
 
+def begin(folder: Path, settings: dict, ids: list[str], force: bool = False) -> TeacherShards:
+    shards = TeacherShards(folder, settings, ids)
+    shards.begin(force)
+    return shards
+
+
 def write(folder: Path, count: int = SHARD + 3, **changes: object) -> dict[str, CachedTeacher]:
     """Write a cache of images ``0`` … with as many proposals as their rest by 6."""
     entries = {str(number): entry(number % 6) for number in range(count)}
-    index = begin_cache(folder, SETTINGS | changes, list(entries))
-    for number in range(-(-count // SHARD)):
-        part = dict(list(entries.items())[number * SHARD : (number + 1) * SHARD])
-        write_shard(folder, number, cache_key(index), part)
+    shards = begin(folder, SETTINGS | changes, list(entries))
+    for number in range(len(shards)):
+        shards.write(number, {img_id: entries[img_id] for img_id in shards.ids_of(number)})
     return entries
 
 
@@ -87,8 +93,7 @@ def test_half_precision_and_steps_of_boxes_keep_their_bounds(logits: list[float]
     boxes = np.array(sides[: len(sides) // 4 * 4]).reshape(-1, 4)
     one = CachedTeacher((1, 1), np.zeros(3), matrix, -matrix, boxes, np.ones(len(boxes)), {})
     with tempfile.TemporaryDirectory() as folder:
-        index = begin_cache(folder, SETTINGS | dict(layers=[]), ['x'])
-        write_shard(folder, 0, cache_key(index), {'x': one})
+        begin(Path(folder), SETTINGS | dict(layers=[]), ['x']).write(0, {'x': one})
         kept = TeacherCache(folder)['x']
         assert kept.cls_logits is not None
         np.testing.assert_allclose(kept.cls_logits, matrix, rtol=1 / 2048, atol=3e-8)
@@ -162,13 +167,15 @@ def test_a_flipped_byte_is_noticed_and_its_shard_done_again(tmp_path: Path) -> N
     shard = tmp_path / 'kept' / '000000.safetensors'
     cache = TeacherCache(tmp_path / 'kept')
     whole = shard.read_bytes()
-    assert is_done(cache.path, 0, cache.key, SETTINGS['layers'])
+    shards = TeacherShards(cache.path, SETTINGS, list(entries))
+    assert shards.key == cache.key
+    assert shards.is_done(0)
     for at in range(0, len(whole), 7):
         shard.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
         opened = TeacherCache(tmp_path / 'kept')
         with pytest.raises(ValueError, match=r'000000\.safetensors: .*writes .*again: python'):
             [opened[img_id] for img_id in entries]
-        assert not is_done(cache.path, 0, cache.key, SETTINGS['layers'])
+        assert not shards.is_done(0)
 
 
 @pytest.mark.parametrize('change', [dict(shard=0), dict(shard='64'), dict(ids=[1]), dict(ids='abc'), dict(layers=None)])
@@ -185,7 +192,7 @@ def test_an_unknown_image_names_what_the_cache_is_of(folder: Path) -> None:
 
 
 def test_a_value_too_large_for_half_precision_names_image_and_layer(tmp_path: Path) -> None:
-    index = begin_cache(tmp_path / 'kept', SETTINGS, ['a'])
+    shards = begin(tmp_path / 'kept', SETTINGS, ['a'])
     good, bad = entry(4), {'': np.array([[[70000.0]]]), 'backbone.layer3': np.zeros((1, 1, 1))}
     nan = np.full(3, np.nan)
     for one, reason in (
@@ -195,32 +202,32 @@ def test_a_value_too_large_for_half_precision_names_image_and_layer(tmp_path: Pa
         (good._replace(logits=nan), "image 'a', logits: a value is not finite"),
     ):
         with pytest.raises(ValueError, match=reason):
-            write_shard(tmp_path / 'kept', 0, cache_key(index), {'a': one})
+            shards.write(0, {'a': one})
     assert os.listdir(tmp_path / 'kept') == ['index.json']
 
 
 def test_a_folder_begun_otherwise_is_refused_and_replaced_by_force(folder: Path) -> None:
     ids = [str(number) for number in range(SHARD + 3)]
-    assert begin_cache(folder, SETTINGS, ids)['ids'] == ids  # goes on
-    for part in SETTINGS['fingerprint']:  # type: ignore[attr-defined]
-        changed = SETTINGS | dict(fingerprint=SETTINGS['fingerprint'] | {part: 'z'})  # type: ignore[operator]
+    assert begin(folder, SETTINGS, ids).missing() == []  # goes on
+    for part in SETTINGS['fingerprint']:
+        changed = SETTINGS | dict(fingerprint=SETTINGS['fingerprint'] | {part: 'z'})
         with pytest.raises(ValueError, match=rf"begun with another teacher: {part} '.', now 'z'.*--force"):
-            begin_cache(folder, changed, ids)
+            begin(folder, changed, ids)
     for key, value in (('layers', []), ('regions', dict(iou_threshold=0.5, num=2)), ('classes', ['a'])):
         with pytest.raises(ValueError, match=f'begun with other {key}'):
-            begin_cache(folder, SETTINGS | {key: value}, ids)
+            begin(folder, SETTINGS | {key: value}, ids)
     with pytest.raises(ValueError, match='begun with other images: 67, now 66'):
-        begin_cache(folder, SETTINGS, ids[1:])
+        begin(folder, SETTINGS, ids[1:])
     assert len(TeacherCache(folder)) == SHARD + 3
 
     (folder / 'notes.txt').write_text('mine')
-    begin_cache(folder, SETTINGS | dict(layers=[]), ids, force=True)
+    begin(folder, SETTINGS | dict(layers=[]), ids, force=True)
     assert sorted(os.listdir(folder)) == ['index.json', 'notes.txt']
     # An index cut short is still ours.
     (folder / 'index.json').write_text('{"format": "mlic_mm.teacher_cache", "vers')
     with pytest.raises(ValueError, match='cut short or damaged'):
-        begin_cache(folder, SETTINGS, ids)
-    begin_cache(folder, SETTINGS, ids, force=True)
+        begin(folder, SETTINGS, ids)
+    begin(folder, SETTINGS, ids, force=True)
     assert json.loads((folder / 'index.json').read_text())['ids'] == ids
 
 
@@ -228,13 +235,13 @@ def test_a_folder_that_is_not_ours_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / '000000.safetensors').write_text('mine')
     for _ in range(2):
         with pytest.raises(FileExistsError, match='is no teacher cache; it is left alone'):
-            begin_cache(tmp_path, SETTINGS, ['a'], force=True)
+            begin(tmp_path, SETTINGS, ['a'], force=True)
         assert (tmp_path / '000000.safetensors').read_text() == 'mine'
         (tmp_path / 'index.json').write_text('{"format": "another"}')
     with pytest.raises(FileExistsError, match='is a file'):
-        begin_cache(tmp_path / 'index.json', SETTINGS, ['a'], force=True)
+        begin(tmp_path / 'index.json', SETTINGS, ['a'], force=True)
     with pytest.raises(ValueError, match="image id 'a' occurs twice"):
-        begin_cache(tmp_path / 'new', SETTINGS, ['a', 'b', 'a'])
+        begin(tmp_path / 'new', SETTINGS, ['a', 'b', 'a'])
 
 
 def test_a_fingerprint_is_of_contents_and_not_of_places(tmp_path: Path) -> None:

@@ -340,7 +340,7 @@ def test_detected_proposals_are_those_of_teacher_and_student():
         for loader in loaders:
             step = cfg[f'{loader}_dataloader'].dataset.pipeline[1]
             assert (step.file, step.num) == ('data/proposals/coco2014_faster-rcnn.st', 100)
-    assert list(recipe.after.values()) == ['5/T-WDet (Faster R-CNN)']
+    assert list(recipe.requires.values()) == ['5/T-WDet (Faster R-CNN)']
     assert cfg.model.distill.prediction.num_proposals == 100
 
 
@@ -368,33 +368,33 @@ def three_rows(tmp_path, rows):
 
 
 def test_rows_that_need_others(tmp_path):
-    student = "Row(name='student', recipe=Recipe('b.py', after={'work_dirs/a': '1/same'}))"
+    student = "Row(name='student', recipe=Recipe('b.py', requires={'work_dirs/a': '1/same'}))"
     teacher = "Row(name='teacher', recipe=Recipe('a.py')), Row(name='same', same_as='1/teacher')"
     paper = three_rows(tmp_path, f'{student}, {teacher}')
     row = paper.find('1/student')[1]
-    assert {folder: found.name for folder, (_, found) in paper.rows_before(row).items()} == {'work_dirs/a': 'teacher'}
-    assert paper.rows_before(row, 'mini') == {}
+    assert {folder: found.name for folder, (_, found) in paper.required_rows(row).items()} == {'work_dirs/a': 'teacher'}
+    assert paper.required_rows(row, 'mini') == {}
 
 
 @pytest.mark.parametrize(
     ('rows', 'message'),
     [
-        ("Row(name='a', recipe=Recipe('a.py', after={'x': '1/ab'}))", "no row '1/ab'; did you mean 'a'"),
+        ("Row(name='a', recipe=Recipe('a.py', requires={'x': '1/ab'}))", "no row '1/ab'; did you mean 'a'"),
         (
-            "Row(name='a', recipe=Recipe('a.py', after={'x': '1/b'})), Row(name='b')",
-            "row 'a' is trained after '1/b' on full data, which has none: figures of another paper",
+            "Row(name='a', recipe=Recipe('a.py', requires={'x': '1/b'})), Row(name='b')",
+            "row 'a' requires '1/b' on full data, which has none: figures of another paper",
         ),
         (
-            "Row(name='a', recipe=Recipe('a.py'), mini=Recipe('a.py', after={'x': '1/b'})), "
+            "Row(name='a', recipe=Recipe('a.py'), mini=Recipe('a.py', requires={'x': '1/b'})), "
             "Row(name='b', recipe=Recipe('a.py'), mini='too small')",
-            "row 'a' is trained after '1/b' on mini data, which has none: too small",
+            "row 'a' requires '1/b' on mini data, which has none: too small",
         ),
         (
-            "Row(name='a', recipe=Recipe('a.py', after={'x': '1/b'})), "
-            "Row(name='b', recipe=Recipe('b.py', after={'y': '1/a'}))",
+            "Row(name='a', recipe=Recipe('a.py', requires={'x': '1/b'})), "
+            "Row(name='b', recipe=Recipe('b.py', requires={'y': '1/a'}))",
             'rows that wait for each other: 1/a after 1/b after 1/a',
         ),
-        ("Row(name='a', recipe=Recipe('a.py', before=['tool.py x']))", r"a.py: before=\['tool.py x'\] follows no row"),
+        ("Row(name='a', recipe=Recipe('a.py', setup=['tool.py x']))", r"a.py: setup=\['tool.py x'\] follows no row"),
     ],
 )
 def test_rows_that_cannot_be_run_in_order(tmp_path, rows, message):

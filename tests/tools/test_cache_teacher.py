@@ -1,24 +1,24 @@
 """tools/cache_teacher.py: a run that is stopped goes on, shards are whole or not there, folders are kept."""
 
-import importlib.util
 import resource
 import shutil
 import signal
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from tiny_run import REPO, ToolProcess
+from run_tool import call_tool
+from tiny_run import ToolProcess
 from tiny_teacher import CLASSES, save_weights, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
-from mlic_mm.datasets.teacher_cache.writer import SHARD
+from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 from mlic_mm.models.classifiers.trained_classifier import build_classifier
 
+SHARD = TeacherShards.size
 IMAGES = 3 * SHARD + 8
 CPU = ('--device', 'cpu', '--workers', '1')
 
@@ -84,7 +84,7 @@ def test_a_full_disk_keeps_what_is_finished(
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
     try:
         with pytest.raises(SystemExit, match=f'File too large after 0 of {IMAGES} images, which are kept') as error:
-            load().main(words)
+            call_tool('cache_teacher', *words)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert str(error.value).startswith(f'error: {out}')
@@ -103,9 +103,9 @@ def test_another_teacher_is_not_mixed_in(
     few = ['--cfg-options', 'train_dataloader.dataset.indices=4']
     start(capfd, str(config), str(checkpoint), *options, *few)
     with pytest.raises(SystemExit, match=r'begun with another teacher: weights .*--force'):
-        load().main([str(config), str(other), *options, *few])
+        call_tool('cache_teacher', str(config), str(other), *options, *few)
     with pytest.raises(SystemExit, match=f'begun with other images: 4, now {IMAGES}'):
-        load().main([str(config), str(checkpoint), *options])
+        call_tool('cache_teacher', str(config), str(checkpoint), *options)
     before = TeacherCache(out)['000.png'].logits
     start(capfd, str(config), str(other), '--force', *options, *few)
     assert not np.allclose(TeacherCache(out)['000.png'].logits, before)
@@ -113,17 +113,8 @@ def test_another_teacher_is_not_mixed_in(
 
 def start(capfd: pytest.CaptureFixture, *words: str) -> str:
     """Run the tool in this process to its good end and return its output."""
-    load().main(words)
+    call_tool('cache_teacher', *words)
     return capfd.readouterr().out
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location('cache_teacher', REPO / 'tools' / 'cache_teacher.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_images_of_several_sizes_and_numbers_of_proposals(tmp_path: Path) -> None:
@@ -137,7 +128,7 @@ def test_images_of_several_sizes_and_numbers_of_proposals(tmp_path: Path) -> Non
     for size in (1, 4):
         out = str(tmp_path / f'cache{size}')
         words = [str(config), str(checkpoint), '--out', out, '--batch-size', str(size), '--device', 'cpu']
-        load().main([*words, '--workers', '0', '--num-regions', '3', '--layers', 'backbone'])
+        call_tool('cache_teacher', *words, '--workers', '0', '--num-regions', '3', '--layers', 'backbone')
         caches.append(TeacherCache(out))
     assert len(caches[0]) == 6
     rows_of = []
@@ -153,24 +144,24 @@ def test_images_of_several_sizes_and_numbers_of_proposals(tmp_path: Path) -> Non
 
 def test_user_errors_are_one_line(teacher: tuple[Path, Path], tmp_path: Path) -> None:
     config, checkpoint = teacher
-    tool, out = load(), str(tmp_path / 'cache')
+    out = str(tmp_path / 'cache')
     words = [str(config), str(checkpoint), '--out', out, '--device', 'cpu', '--workers', '0']
     for options, reason in (
         (['--split', 'val'], 'has no val_dataloader; it has data for: train, test'),
-        (['--layers', 'backbone.layer9'], 'has no layer'),
+        (['--layers', 'backbone.layer9'], "has no module 'backbone.layer9'"),
         (['--iou-threshold', '0'], 'iou_threshold=0.0'),
     ):
         with pytest.raises(SystemExit, match=f'error: .*{reason}'):
-            tool.main([*words, *options])
+            call_tool('cache_teacher', *words, *options)
     with pytest.raises(SystemExit, match='no config'):
-        tool.main(['nowhere.py', *words[1:]])
+        call_tool('cache_teacher', 'nowhere.py', *words[1:])
     with pytest.raises(SystemExit, match='no checkpoint given, so the teacher would have nothing to teach'):
-        tool.main([words[0], *words[2:]])
+        call_tool('cache_teacher', words[0], *words[2:])
     assert not Path(out).exists()
     Path(out).mkdir()
     Path(out, 'diary').write_text('mine')
     with pytest.raises(SystemExit, match='is no teacher cache; it is left alone'):
-        tool.main([*words, '--force'])
+        call_tool('cache_teacher', *words, '--force')
     assert Path(out, 'diary').read_text() == 'mine'
 
 
@@ -179,7 +170,7 @@ def test_labels_in_another_order_are_refused(tmp_path: Path) -> None:
     loaded = torch.load(checkpoint, weights_only=True)
     torch.save(loaded | dict(meta=dict(dataset_meta=dict(classes=CLASSES[::-1]))), checkpoint)
     with pytest.raises(SystemExit, match='labels differ at index 0'):
-        load().main([str(config), str(checkpoint), '--out', str(tmp_path / 'cache'), '--device', 'cpu'])
+        call_tool('cache_teacher', str(config), str(checkpoint), '--out', str(tmp_path / 'cache'), '--device', 'cpu')
 
 
 @pytest.mark.parametrize('workers', ['0', '1'])
@@ -187,7 +178,7 @@ def test_an_image_that_vanishes_is_one_line(tmp_path: Path, workers: str) -> Non
     config, checkpoint = write_teacher(tmp_path, images=3)
     (tmp_path / '002.png').unlink()
     with pytest.raises(SystemExit, match=r'error: .*002.png: image not found[^\n]*$'):
-        load().main([str(config), str(checkpoint), '--out', str(tmp_path / 'cache'), '--workers', workers])
+        call_tool('cache_teacher', str(config), str(checkpoint), '--out', str(tmp_path / 'cache'), '--workers', workers)
 
 
 def test_an_ensemble_teaches_by_image_logits_alone(

@@ -1,15 +1,14 @@
 """tools/generate_proposals.py: a run that is stopped goes on, files are kept, recall is printed."""
 
-import importlib.util
 import re
 import signal
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
-from tiny_run import ToolProcess, run, run_failing
+from run_tool import call_tool, run_failing_tool, run_tool
+from tiny_run import ToolProcess
 
 from mlic_mm.datasets import ProposalFile
 from mlic_mm.models.patch_generators.contrib import contrib_command
@@ -74,8 +73,10 @@ def check(file: ProposalFile) -> None:
 
 def test_stopped_by_ctrl_c_and_gone_on(config: Path) -> None:
     out = config.parent / 'made' / 'out.st'
-    words = ('generate_proposals.py', config, '--out', out, '--workers', '2')
-    slow = ToolProcess(*words, '--cfg-options', 'patch_generator.wait=0.03', cwd=config.parent)
+    words = ('generate_proposals', config, '--out', out, '--workers', '2')
+    slow = ToolProcess(
+        'generate_proposals.py', *words[1:], '--cfg-options', 'patch_generator.wait=0.03', cwd=config.parent
+    )
     parts = out.with_name('out.st.part')
     while slow.process.is_alive() and not list(parts.glob('0*.st')):
         slow.process.join(0.01)
@@ -90,7 +91,7 @@ def test_stopped_by_ctrl_c_and_gone_on(config: Path) -> None:
     # A part cut short is done again; one that is whole is not.
     cut = parts / '00000096.st'
     cut.write_bytes(done[0].read_bytes()[:200])
-    output = run(*words, cwd=config.parent)
+    output = run_tool(*words, cwd=config.parent)
     assert re.search(rf'{32 * len(done)} of 100 images were done before', output), output
     assert 'images [##############################] 100/100' in output
     assert '100 images, 200 proposals' in output
@@ -102,51 +103,41 @@ def test_stopped_by_ctrl_c_and_gone_on(config: Path) -> None:
 
     # The file is kept unless replacing it is asked for, and processes do not decide what is in it.
     before, digest = out.read_bytes(), ProposalFile(out).fingerprint
-    assert 'exists and is kept; --force replaces it' in run_failing(*words, cwd=config.parent)
+    assert 'exists and is kept; --force replaces it' in run_failing_tool(*words, cwd=config.parent)
     assert out.read_bytes() == before
-    run(*words[:-1], '1', '--force', cwd=config.parent)
+    run_tool(*words[:-1], '1', '--force', cwd=config.parent)
     assert ProposalFile(out).fingerprint == digest
 
 
 def test_parts_of_other_settings_are_not_mixed_in(config: Path) -> None:
     out = config.parent / 'out.st'
-    words = ('generate_proposals.py', config, '--out', out, '--workers', '1')
-    output = run_failing(*words, '--cfg-options', 'patch_generator.bad=70', cwd=config.parent)
+    words = ('generate_proposals', config, '--out', out, '--workers', '1')
+    output = run_failing_tool(*words, '--cfg-options', 'patch_generator.bad=70', cwd=config.parent)
     assert 'error: this image is not to my liking' in output
     assert 'Traceback' not in output
     assert len(list((config.parent / 'out.st.part').glob('0*.st'))) == 2
-    output = run_failing(*words, '--num', '1', cwd=config.parent)
-    assert re.search(r"was begun with generator \{.*'num': 4.*--force", output), output
-    run(*words, '--num', '1', '--force', cwd=config.parent)
+    output = run_failing_tool(*words, '--num', '1', cwd=config.parent)
+    assert re.search(r"was begun with other generator: \{.*'num': 4.*--force", output), output
+    run_tool(*words, '--num', '1', '--force', cwd=config.parent)
     assert len(ProposalFile(out)['000.png'][1]) == 1
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location('generate_proposals', REPO / 'tools' / 'generate_proposals.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_user_errors_are_one_line(config: Path, tmp_path: Path) -> None:
-    tool = load()
     words = [str(config), '--out', str(tmp_path / 'out.st')]
     with pytest.raises(SystemExit, match='has no test_dataloader; it has data for: train, val'):
-        tool.main([*words, '--split', 'test'])
+        call_tool('generate_proposals', *words, '--split', 'test')
     with pytest.raises(SystemExit, match=r'error: .*NoSuchGenerator.*did you mean .*Generator'):
-        tool.main([*words, '--generator', 'NoSuchGenerator'])
+        call_tool('generate_proposals', *words, '--generator', 'NoSuchGenerator')
     with pytest.raises(SystemExit, match=r'error: .*num=0'):
-        tool.main([*words, '--num', '0'])
+        call_tool('generate_proposals', *words, '--num', '0')
     (tmp_path / 'out.st.part').mkdir()
     (tmp_path / 'out.st.part' / 'diary').write_text('mine')
-    with pytest.raises(SystemExit, match='was not made by this tool'):
-        tool.main([*words, '--force'])
+    with pytest.raises(SystemExit, match='is no folder of unfinished proposals; it is left alone'):
+        call_tool('generate_proposals', *words, '--force')
     assert (tmp_path / 'out.st.part' / 'diary').read_text() == 'mine'
     plain = str(REPO / 'configs/_base_/datasets/voc07_448.py')
     with pytest.raises(SystemExit, match=r'has no patch_generator=dict\(type=…\); name one'):
-        tool.main([plain, *words[1:]])
+        call_tool('generate_proposals', plain, *words[1:])
 
 
 def test_recall_on_real_photographs(
@@ -156,12 +147,11 @@ def test_recall_on_real_photographs(
         pytest.skip(f'no contrib build of OpenCV: {contrib_command()}')
     monkeypatch.setenv('COCO_ROOT', str(data_root / 'coco_mini'))
     out = tmp_path / 'coco.st'
-    load().main(
-        [
-            str(REPO / 'configs/_base_/datasets/coco2017_448.py'),
-            *('--split', 'val', '--out', str(out), '--generator', 'EdgeBoxesGenerator', '--num', '500'),
-            *('--cfg-options', 'val_dataloader.dataset.indices=8', 'patch_generator.beta=0.7'),
-        ]
+    call_tool(
+        'generate_proposals',
+        str(REPO / 'configs/_base_/datasets/coco2017_448.py'),
+        *('--split', 'val', '--out', str(out), '--generator', 'EdgeBoxesGenerator', '--num', '500'),
+        *('--cfg-options', 'val_dataloader.dataset.indices=8', 'patch_generator.beta=0.7'),
     )
     text = capfd.readouterr().out
     assert len(ProposalFile(out, 'COCOMultiLabel')) == 8

@@ -17,7 +17,10 @@ from mmengine.config import Config
 from tiny_run import REPO, ToolProcess, run, run_failing, write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
+from mlic_mm.reproduction.handover import Place, hand_over
 from mlic_mm.reproduction.paper_tables import load_papers
+from mlic_mm.reproduction.plan import show_plan
+from mlic_mm.reproduction.run import Run
 
 # A row in seconds: 32 photographs, weights as they are drawn.
 QUICK = (
@@ -183,7 +186,7 @@ def test_a_table_of_what_the_test_measures(tmp_path, data_root):
         (['mixup_baseline/4'], "mixup_baseline has no table '4'"),
         (['mixup_baselin/2'], "no paper 'mixup_baselin'; did you mean 'mixup_baseline'?"),
         (['mixup_baseline/2', '--rows', 'VOC/R/M4/512'], "no row 'VOC/R/M4/512'; did you mean 'VOC/R/M"),
-        (['mixup_baseline/2', '--seeds', '0'], '--seeds and --gpus must be at least 1'),
+        (['mixup_baseline/2', '--seeds', '0'], 'seeds=0 must be a whole number at least 1'),
     ],
 )
 def test_what_does_not_exist(tmp_path, words, message):
@@ -195,11 +198,12 @@ HANDOVER = """
 from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
 paper = dict(title='Handover', authors='Nobody', year=2024)
 options = {'train_cfg.max_epochs': 1}
-student = dict(options=options | {'load_from': 'work_dirs/teacher/plain.pth'}, after={'work_dirs/teacher': '1/first'})
+teacher = {'work_dirs/teacher': '1/first'}
+student = dict(options=options | {'load_from': 'work_dirs/teacher/plain.pth'}, requires=teacher)
 export = ['export_student.py work_dirs/teacher/epoch_7.pth --out work_dirs/teacher/plain.pth --force']
 rows = [
-    Row(name='student', recipe=Recipe('mine/config.py', before=export, **student)),
-    Row(name='lost', recipe=Recipe('mine/config.py', options, after={'work_dirs/nobody': '1/first'})),
+    Row(name='student', recipe=Recipe('mine/config.py', setup=export, **student)),
+    Row(name='lost', recipe=Recipe('mine/config.py', options, requires={'work_dirs/nobody': '1/first'})),
     Row(name='first', recipe=Recipe('mine/config.py', options)),
 ]
 tables = [Table(name='1', title='', columns={'mAP': 'mAP'}, preset='mlgcn', rows=rows)]
@@ -207,11 +211,8 @@ tables = [Table(name='1', title='', columns={'mAP': 'mAP'}, preset='mlgcn', rows
 
 
 @pytest.fixture
-def handover(tmp_path, monkeypatch):
+def handover(tmp_path):
     """Make a run of a row of these tables."""
-    monkeypatch.syspath_prepend(REPO / 'tools')
-    from table_run import Run
-
     config = write_config(tmp_path / 'configs/mine')
     config.rename(config.with_name('config.py'))
     config.with_name('tables.py').write_text(HANDOVER)
@@ -222,7 +223,7 @@ def handover(tmp_path, monkeypatch):
 BRING = """
 import sys; from pathlib import Path
 from mlic_mm.reproduction.paper_tables import load_papers
-from table_run import Run
+from mlic_mm.reproduction.run import Run
 paper = load_papers(sys.argv[1] + '/configs')['mine']
 Run(Path(sys.argv[1], 'runs'), paper, *paper.find('1/student'), 'full', 0).bring(None, 1)
 """
@@ -284,7 +285,7 @@ LONG = BRING.replace("'1/student'", "'1/first'").replace('.bring(None, 1)', ".br
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_command_does_not_leave_a_training_that_nobody_knows_of(handover, capsys, tmp_path, number):
     code = LONG.replace('\nRun(', '\nfrom mlic_mm.cli.command import command\ncommand(lambda _: Run(') + ')()'
-    env = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tools"}')
+    env = dict(os.environ, PYTHONPATH=str(REPO))
     process = subprocess.Popen(
         [sys.executable, '-c', code.replace('\n)()', ')()'), str(tmp_path)], env=env, start_new_session=True
     )
@@ -318,7 +319,7 @@ def test_what_a_row_needs_is_run_first_and_once(handover, capsys, tmp_path):
         handover('first').bring(None, 1)
         assert 'first seed 0: another process is at it' in capsys.readouterr().out
         command = [sys.executable, '-uc', BRING, str(tmp_path)]
-        env = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tools"}')
+        env = dict(os.environ, PYTHONPATH=str(REPO))
         other = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
         said = (line for line in other.stdout if line.startswith('mine/'))
         assert next(said) == 'mine/1/first seed 0: waiting for another process to end with it\n'
@@ -339,9 +340,7 @@ def test_what_a_row_needs_is_run_first_and_once(handover, capsys, tmp_path):
 
 
 def test_commands_in_their_order(handover, capsys):
-    from reproduce import show
-
-    show([handover('student'), handover('first')], None, 1)
+    show_plan([handover('student'), handover('first')], None, 1)
     out = capsys.readouterr().out
     assert re.findall(r'mine/1/(\w+) seed 0: open|tools/(\w+)\.py', out) == [
         *[('first', ''), ('', 'train'), ('', 'test')],
@@ -375,10 +374,7 @@ def test_a_failing_teacher_ends_its_student(handover):
         ('work_dirs/a/best_mAP_epoch_3.pth', '/runs/a/best_mAP_epoch_3.pth'),
     ],
 )
-def test_folders_of_other_rows_are_replaced(monkeypatch, text, expected):
-    monkeypatch.syspath_prepend(REPO / 'tools')
-    from table_run import replaced
-
-    places = {'work_dirs/a': tuple(map(Path, ('/runs/a', '/runs/a/given/config.py', '/runs/a/epoch_2.pth')))}
+def test_folders_of_other_rows_are_replaced(text, expected):
+    places = {'work_dirs/a': Place(*map(Path, ('/runs/a', '/runs/a/given/config.py', '/runs/a/epoch_2.pth')))}
     expected = expected or 'tool.py /runs/a/given/config.py /runs/a/epoch_2.pth --out /runs/a'
-    assert replaced(dict(x=[(text, 1)]), places) == dict(x=[(expected, 1)])
+    assert hand_over(dict(x=[(text, 1)]), places) == dict(x=[(expected, 1)])
