@@ -3,83 +3,19 @@
 Writes to ``work_dirs/demo``; an earlier demo there is set aside by tools/train.py, never overwritten.
 """
 
-import argparse
-import re
-import subprocess
 import sys
-import time
-from pathlib import Path
+from collections.abc import Sequence
 
-from mmengine.config import Config
-from progress import Bar, clock, stage
+import _clone  # noqa: F401
 
-REPO = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/deeplift_demo.py'
-# The ten lines of GloVe 6B 50d that the demo needs (Pennington et al., public domain: PDDL 1.0) instead of 84 MB.
-WORDS = 'tools/demo_words.txt'
-WORK_DIR = Path('work_dirs/demo')
-PLACE = re.compile(r'Epoch\((train|val|test)\)\s*(?:\[\s*(\d+)\])?\[\s*(\d+)/\s*(\d+)\]')
-SCORES = re.compile(r'\b(mAP|CF1|OF1): ([\d.]+)')
+from mlic_mm.apis.demo import run_demo
+from mlic_mm.cli.command import CommandParser, command
 
 
-def main() -> int:
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    begin = time.monotonic()
-    cfg = Config.fromfile(REPO / CONFIG)
-    graph = Path(cfg.model.head.label_graph.graph)
-    try:
-        stage(1, 3, 'data set and label graph')
-        if not (REPO / graph).exists():
-            options = ['--word-vectors', WORDS, '--center', '--out', str(graph)]
-            follow('drawing', ['tools/build_label_graph.py', CONFIG, *options])
-        print(f'label graph: {graph}')
-        stage(2, 3, f'training {CONFIG}')
-        follow('training', ['tools/train.py', CONFIG, '--work-dir', str(WORK_DIR)], cfg.train_cfg.max_epochs)
-        stage(3, 3, 'test and report')
-        best = max(REPO.glob(f'{WORK_DIR}/best_*.pth'), key=lambda file: file.stat().st_mtime)
-        follow('testing', ['tools/test.py', CONFIG, str(best.relative_to(REPO)), '--work-dir', str(WORK_DIR)])
-    except subprocess.CalledProcessError as error:
-        print(
-            f'\n{error.output}\nfailed: {" ".join(error.cmd)}\nits whole output: {WORK_DIR}/demo.log', file=sys.stderr
-        )
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted: the same command starts the training anew', file=sys.stderr)
-        return 130
-    page = WORK_DIR / 'report' / 'index.html'
-    print(f'\ndone in {clock(time.monotonic() - begin)}. Open the report:\n{page}  {(REPO / page).as_uri()}')
-    return 0
-
-
-def follow(label: str, command: list[str], epochs: int = 1) -> None:
-    """Run a tool, showing a bar instead of its log.
-
-    Raises:
-        subprocess.CalledProcessError: The tool failed; holds the last lines of its output.
-    """
-    command = [sys.executable, '-u', *command]
-    log = REPO / WORK_DIR / 'demo.log'
-    log.parent.mkdir(parents=True, exist_ok=True)
-    done, total, note = 0, 0, ''
-    tail: list[str] = []
-    with (
-        log.open('a', encoding='utf-8') as out,
-        subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child,
-        Bar(label) as bar,
-    ):
-        assert child.stdout is not None
-        for line in child.stdout:
-            out.write(line)
-            tail = [*tail[-24:], line]
-            if match := PLACE.search(line):
-                phase, epoch, step, steps = match[1], int(match[2] or 1), int(match[3]), int(match[4])
-                if phase != 'val':
-                    done, total = (epoch - 1) * steps + step, epochs * steps
-                if scores := SCORES.findall(line):
-                    note = '  '.join(f'{name} {value}' for name, value in scores)
-            bar.update(done, total, note)
-        if child.wait() != 0:
-            raise subprocess.CalledProcessError(child.returncode, command, ''.join(tail))
+@command(interrupted='interrupted: the same command starts the training anew')
+def main(argv: Sequence[str] | None = None) -> int:
+    CommandParser(description=__doc__).parse_args(argv)
+    return run_demo()
 
 
 if __name__ == '__main__':

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlic_mm.utils.choices import check_choice, check_range
+from mlic_mm.utils.clone import CLONE
 
-from .clone import CLONE
 from .listing import list_tables
 from .paper_tables import DATA, load_papers
 from .plan import find_paper, plan_runs, show_plan

@@ -14,10 +14,10 @@ from mmengine.config import Config
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.safe_load.checkpoint import find_resumable
+from mlic_mm.utils.clone import CLONE
 from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
 
 from .call import call_logged
-from .clone import CLONE
 from .given_config import compare_configs, share_batch, write_config
 from .handover import Place, hand_over
 from .paper_tables import Paper, Recipe, Row, Table

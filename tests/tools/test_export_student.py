@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
-from tiny_run import run, run_failing
+from run_tool import run_failing_tool, run_tool
 from tiny_teacher import CLASSES, write_teacher
 
 from mlic_mm.evaluation import ScoreDump
@@ -59,8 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / 'plain.py').write_text(PLAIN.format(root=str(root / 'teacher')))
     options = dict(proposals=str(root / 'teacher/proposals.st'), config=str(config), checkpoint=str(checkpoint))
     (root / 'distilled.py').write_text(DISTILLED.format(**options))
-    run('train.py', 'distilled.py', '--work-dir', 'student', cwd=root)
-    (root / 'log.txt').write_text(run('export_student.py', 'student/epoch_1.pth', '--out', 'new/plain.pth', cwd=root))
+    run_tool('train', 'distilled.py', '--work-dir', 'student', cwd=root)
+    (root / 'log.txt').write_text(run_tool('export_student', 'student/epoch_1.pth', '--out', 'new/plain.pth', cwd=root))
     return root
 
 
@@ -110,8 +110,8 @@ def test_size_is_that_of_a_plain_classifier(folder: Path) -> None:
 
 def test_scores_are_those_of_the_student(folder: Path) -> None:
     words = ['--no-report', '--work-dir', 'tested', '--out']
-    run('test.py', 'plain.py', 'new/plain.pth', *words, 'plain.npz', cwd=folder)
-    run('test.py', 'distilled.py', 'student/epoch_1.pth', *words, 'student.npz', cwd=folder)
+    run_tool('test', 'plain.py', 'new/plain.pth', *words, 'plain.npz', cwd=folder)
+    run_tool('test', 'distilled.py', 'student/epoch_1.pth', *words, 'student.npz', cwd=folder)
     plain, student = (ScoreDump.load(folder / name) for name in ('plain.npz', 'student.npz'))
     assert (plain.scores == student.scores).all()
     assert plain.scores.std() > 0
@@ -120,14 +120,14 @@ def test_scores_are_those_of_the_student(folder: Path) -> None:
 def test_files_are_not_overwritten_unasked(folder: Path) -> None:
     (folder / 'there.pth').write_text('mine')
     words = ['student/epoch_1.pth', '--out', 'there.pth']
-    assert 'there.pth exists and is kept; --force replaces it' in run_failing('export_student.py', *words, cwd=folder)
+    assert 'there.pth exists and is kept; --force replaces it' in run_failing_tool('export_student', *words, cwd=folder)
     assert (folder / 'there.pth').read_text() == 'mine'
-    run('export_student.py', *words, '--force', cwd=folder)
+    run_tool('export_student', *words, '--force', cwd=folder)
     assert load(folder / 'there.pth')['state_dict']
 
 
 def test_any_other_checkpoint_keeps_all_its_weights(folder: Path) -> None:
-    run('export_student.py', 'teacher/teacher.pth', '--out', 'teacher.pth', cwd=folder)
+    run_tool('export_student', 'teacher/teacher.pth', '--out', 'teacher.pth', cwd=folder)
     before, after = load(folder / 'teacher/teacher.pth')['state_dict'], load(folder / 'teacher.pth')['state_dict']
     assert list(before) == list(after)
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -143,6 +143,6 @@ def test_any_other_checkpoint_keeps_all_its_weights(folder: Path) -> None:
 def test_files_without_weights(tmp_path: Path, content: dict | None, message: str) -> None:
     if content is not None:
         torch.save(content, tmp_path / 'none.pth')
-    assert message in run_failing('export_student.py', 'none.pth', '--out', 'out.pth', cwd=tmp_path)
+    assert message in run_failing_tool('export_student', 'none.pth', '--out', 'out.pth', cwd=tmp_path)
     assert not (tmp_path / 'out.pth').exists()
     assert [file.name for file in tmp_path.iterdir()] == ([] if content is None else ['none.pth'])

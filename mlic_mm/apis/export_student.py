@@ -1,0 +1,53 @@
+"""Write the weights of a trained model alone."""
+
+from pathlib import Path
+
+import torch
+
+from mlic_mm.safe_load.checkpoint import load_checkpoint
+from mlic_mm.utils.atomic_write import atomic_write, check_can_write
+
+__all__ = ['export_student']
+
+TRAINING = 'distill.'
+"""Begin of the names of what DistillClassifier has besides a plain classifier."""
+META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version')
+"""Not the config, which is that of the training and names files of this machine."""
+
+
+def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = False) -> int:
+    """Write the weights of a trained model alone, without what only its training needed.
+
+    The file has the names of the labels, and no losses of a distillation and no state of optimiser, schedules or hooks.
+
+    Args:
+        checkpoint: Of a training.
+        out: The file to write, whole or not at all.
+        force: Replace an existing file.
+
+    Returns:
+        The number of tensors.
+
+    Raises:
+        FileNotFoundError, CheckpointError: See :func:`load_checkpoint`.
+        FileExistsError: ``out`` exists, and ``force`` is false.
+        ValueError: The checkpoint holds no weights.
+
+    Example:
+        >>> export_student('work_dirs/kd_wsd_coco/epoch_130.pth', 'student.pth')  # doctest: +SKIP
+        122
+    """
+    check_can_write(out, force)
+    loaded = load_checkpoint(checkpoint)
+    weights, meta = loaded.get('state_dict', loaded), loaded.get('meta') or {}
+    # Cloned, since a view would bring all of the storage that it looks at.
+    kept = {
+        name: tensor.clone()
+        for name, tensor in weights.items()
+        if isinstance(tensor, torch.Tensor) and not name.startswith(TRAINING)
+    }
+    if not kept:
+        raise ValueError(f'{checkpoint} holds no weights; name a checkpoint of tools/train.py')
+    with atomic_write(out) as part:
+        torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)
+    return len(kept)
