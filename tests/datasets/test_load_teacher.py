@@ -201,7 +201,7 @@ def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tmp_pat
     assert 'is stale: weights and proposals of the teacher' in text
 
     # The command in the message mends it.
-    words = shlex.split(text.partition('Write it anew: ')[2])
+    words = shlex.split(text.partition('Write it again: ')[2])
     assert words[:2] == ['python', 'tools/cache_teacher.py']
     call_tool('cache_teacher', *words[2:], '--workers', 0, '--device', 'cpu')
     assert LoadTeacher(**options).cache.index['layers'] == ['', 'backbone.layer3']

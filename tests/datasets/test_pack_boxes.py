@@ -226,7 +226,7 @@ def test_an_image_alone(image: str) -> None:
 
 
 def test_bad_options_and_samples(image: str) -> None:
-    with pytest.raises(ValueError, match='num_classes=0 must be at least 1'):
+    with pytest.raises(ValueError, match='num_classes=0 must be a whole number at least 1'):
         PackBoxes(num_classes=0)
     with pytest.raises(ValueError, match=r'has labels \[7\], but num_classes=7'):
         run(image, LOAD, PACK | dict(num_classes=7), instances=[instance(WHITE, 7)])

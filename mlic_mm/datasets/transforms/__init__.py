@@ -1,4 +1,4 @@
-"""Transforms: what happens to one sample before it is batched."""
+"""Transforms of one sample, before it becomes a part of a batch."""
 
 from .crop_box import CropBox
 from .image_io import ENDINGS, BadImageError, pil_to_bgr, read_image

@@ -1,4 +1,4 @@
-"""Whether boxes have gone with their image through a pipeline."""
+"""Check whether the transforms of a pipeline moved boxes together with their image."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ TOLERANCE = 0.1
 
 
 def moved_with_image(before: np.ndarray, now: np.ndarray, ori_shape: tuple[int, int], shape: tuple[int, int]) -> bool:
-    r"""Tell whether boxes are where resizing, flipping and central crops, one after another, would have put them.
+    r"""Return whether boxes are where resizing, flipping and central crops, in any order, would put them.
 
-    All of these leave the centre of the image its centre: :math:`x' - W'/2 = \pm s (x - W/2)` with a scale
-    :math:`s \ge W'/W`, which is equal without a crop and else found by least squares; the same for heights.
+    All of these keep the centre of the image: :math:`x' - W'/2 = \pm s (x - W/2)` with a scale :math:`s \ge W'/W`. The
+    two are equal without a crop. With a crop, the scale is found by least squares. The same holds for heights.
 
     Args:
-        before (np.ndarray): ``(G, 4)`` in pixels of ``ori_shape``, as [x1, y1, x2, y2].
-        now (np.ndarray): The same boxes ``(G, 4)`` in pixels of ``shape``.
-        ori_shape (tuple[int, int]): Height and width of the file.
-        shape (tuple[int, int]): Height and width of the image as it is.
+        before: Boxes [x1, y1, x2, y2] ``(G, 4)`` in pixels of ``ori_shape``.
+        now: The same boxes ``(G, 4)`` in pixels of ``shape``.
+        ori_shape: Height and width of the file.
+        shape: Height and width of the image now.
 
     Returns:
-        bool: False where they certainly are not. Where they may be, and where there are none, True.
+        False if the boxes are certainly elsewhere. True if they may be right, and if there are none.
     """
     usable = np.isfinite(before).all(1) & (before[:, 2:] > before[:, :2]).all(1)
     before, now = before[usable].astype(np.float64), now[usable].astype(np.float64)
@@ -29,7 +29,7 @@ def moved_with_image(before: np.ndarray, now: np.ndarray, ori_shape: tuple[int, 
 
 
 def _moved_along(before: np.ndarray, now: np.ndarray, ori_size: int, size: int) -> bool:
-    """Tell it of one axis; ``before`` and ``now`` are ``(G, 2)``: start and end."""
+    """Return it for one axis. ``before`` and ``now`` ``(G, 2)`` are start and end."""
     now = now.clip(0, size)
     inside = (now > TOLERANCE) & (now < size - TOLERANCE)
     for start in (before, ori_size - before[:, ::-1]):  # as it was, and flipped

@@ -1,41 +1,49 @@
 """Crop a sample to its box."""
 
 import math
+from typing import Literal
 
 from mmcv.transforms import BaseTransform
 
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.choices import check_choice, check_range
 
 
 @TRANSFORMS.register_module()
 class CropBox(BaseTransform):
     """Crop ``img`` to ``results['box']``, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
 
-    The box is [x1, y1, x2, y2] in pixels of ``ori_shape``, right and lower edge outside, and is scaled with the image
-    where ``short_side`` shrank it. What lies outside the image is cut off; pixels that the box touches stay. A sample
-    without ``box`` is left as it is: in the inferencer, say, where the image is the person.
+    The box is [x1, y1, x2, y2] in pixels of ``ori_shape``, with the right and lower edges outside. If ``short_side``
+    shrank the image, the box is scaled too. What lies outside the image is cut off, and pixels that the box touches
+    stay. A sample without ``box`` stays as it is, such as an image of a person in the inferencer.
 
     Changed keys: ``img``, ``img_shape``.
 
     Args:
-        context (float): Added on each side, as a fraction of the box's width or height. Defaults to 0.
-        outside (str): What a box without area inside the image gives: ``'raise'``, or ``'whole'``, the whole image.
+        context: What to add on each side, as a fraction of the width or height of the box.
+        outside: What to do with a box that has no area inside the image: ``'raise'`` an error, or take the ``'whole'``
+            image.
 
     Raises:
-        ValueError: ``context`` is negative, ``outside`` unknown, or the box has no area inside the image; the message
-            names both.
+        ValueError: An option is invalid, or the box has no area inside the image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mlic_mm.registry import TRANSFORMS
+        >>> crop = TRANSFORMS.build(dict(type='mlic_mm.CropBox', context=0.5))
+        >>> sample = dict(img=np.zeros((50, 100, 3), np.uint8), ori_shape=(50, 100), box=[40, 20, 50, 30])
+        >>> crop(sample)['img_shape']
+        (20, 20)
     """
 
-    def __init__(self, context: float = 0.0, outside: str = 'raise') -> None:
-        if not 0 <= context < math.inf:
-            raise ValueError(f'CropBox: context={context} must be a fraction of the box, 0 or more')
-        if outside not in ('raise', 'whole'):
-            raise ValueError(f"CropBox: outside={outside!r} must be 'raise' or 'whole'")
+    def __init__(self, context: float = 0.0, outside: Literal['raise', 'whole'] = 'raise') -> None:
+        check_range('context', context, at_least=0)
+        check_choice('outside', outside, ('raise', 'whole'))
         self.context = context
         self.outside = outside
 
     def transform(self, results: dict) -> dict:
-        """Replace the image by its part."""
+        """Replace the image by the part inside the box."""
         if 'box' not in results:
             return results
         x1, y1, x2, y2 = results['box']
@@ -60,7 +68,7 @@ class CropBox(BaseTransform):
 
 
 def _interval(start: float, end: float, context: float, size: int, ori_size: int) -> tuple[int, int]:
-    """Return first and behind-last pixel of the image's ``size`` for a range in ``ori_size`` pixels; never empty."""
+    """Return the first pixel and the one behind the last, of ``size``, for a range in ``ori_size`` pixels."""
     margin = context * (end - start)
     first = math.floor(max(start - margin, 0) * size / ori_size)
     last = math.ceil(min(end + margin, ori_size) * size / ori_size)

@@ -10,14 +10,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # interpreter: a file with a wrong extension must not get there.
 _FORMATS = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP', 'PPM', 'AVIF')
 ENDINGS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.avif')
-"""Of the names of image files."""
+"""Endings of the names of image files."""
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _REDUCED[8] = cv2.IMREAD_REDUCED_COLOR_8
 _CURE = "replace or remove it, or leave unreadable images out with LoadImage(on_error='skip')"
 
 
 class BadImageError(ValueError):
-    """The file is there and is not an image that can be used; the message names it, the reason and the cure."""
+    """The file exists, but cannot be used as an image. The message names the file, the reason and the cure."""
 
     def __init__(self, path: str, reason: str, cure: str = _CURE) -> None:
         super().__init__(f'{path}: {reason}; {cure}')
@@ -28,24 +28,23 @@ def read_image(
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Read an image as 8-bit BGR, upright.
 
-    EXIF rotation is applied, gray becomes three equal channels, CMYK becomes RGB, transparency is laid on white, 16-bit
-    samples keep their high byte, and an animation gives its first frame. Plain JPEGs take OpenCV's decoder; all else,
-    and any JPEG that does not end properly, takes Pillow's, which refuses files cut short where OpenCV fills them
-    with gray.
+    EXIF rotation is applied. Gray becomes three equal channels, CMYK becomes RGB, transparency becomes white, 16-bit
+    samples keep their high byte, and an animation gives its first frame. OpenCV decodes plain JPEGs. Pillow decodes all
+    other files, and JPEGs without a proper end: it refuses files that are cut short, which OpenCV fills with gray.
 
     Args:
-        path (str): The file.
-        short_side (int, optional): Shrink so that the shorter side has this many pixels (never enlarge). JPEGs
-            are decoded at 1/2, 1/4 or 1/8 of their size where that leaves enough, which takes less memory and, at 1/4,
-            a quarter less time (most of the time goes into entropy decoding, whatever the size).
-        max_pixels (int): Refuse to decode more pixels than this.
+        path: The file.
+        short_side: Shrink the image so that its shorter side has this many pixels. It is never enlarged. JPEGs are
+            decoded at 1/2, 1/4 or 1/8 of their size if that leaves enough pixels. This takes less memory and, at 1/4,
+            a quarter less time: most of the time is entropy decoding, which does not depend on the size.
+        max_pixels: Refuse to decode more pixels than this.
 
     Returns:
-        tuple: uint8 ``(H, W, 3)`` and the upright size ``(H0, W0)`` before shrinking.
+        The image, uint8 ``(H, W, 3)``, and the upright size ``(H0, W0)`` before shrinking.
 
     Raises:
-        FileNotFoundError: No such file.
-        BadImageError: Empty, cut short, not an image, too large, or of a kind without a meaning as a photograph.
+        FileNotFoundError: There is no such file.
+        BadImageError: The file is empty, cut short, no image, too large, or of a kind that is no photograph.
     """
     try:
         with open(path, 'rb') as file:
@@ -67,8 +66,8 @@ def read_image(
         image = _read_other(path, data, max_pixels)
         size = (image.shape[0], image.shape[1])
     if short_side is not None and min(image.shape[:2]) > short_side:
-        # Reading at reduced size has averaged pixels already and leaves less than a factor of two, for which bilinear
-        # weights do and take an eighth of the time.
+        # Reading at reduced size has averaged pixels already and leaves less than a factor of two. Bilinear weights are
+        # good enough for that and take an eighth of the time.
         reduced = max(image.shape) < max(size)
         image = _shrink(image, short_side, cv2.INTER_LINEAR if reduced else cv2.INTER_AREA)
     return image, size
@@ -107,7 +106,7 @@ def _read_other(path: str, data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def pil_to_bgr(path: str, image: Image.Image) -> np.ndarray:
-    """Return an image of Pillow as uint8 BGR ``(H, W, 3)``, upright; ``path`` is for messages."""
+    """Return an image of Pillow as upright uint8 BGR ``(H, W, 3)``. ``path`` is for messages."""
     return cv2.cvtColor(_to_rgb(path, ImageOps.exif_transpose(image)), cv2.COLOR_RGB2BGR)
 
 

@@ -1,4 +1,4 @@
-"""Objects of a sample in the form in which mmdet reads them."""
+"""Objects of a sample in the form that mmdet reads."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from mmengine.structures import InstanceData
 
 
 def instance_data(objects: Sequence[dict], ignored: bool) -> InstanceData:
-    """Return the ``instances`` of a data set that count, or those that are ``ignored``; also of no objects.
+    """Return the ``instances`` of a data set that count, or those that are ``ignored``.
 
     Returns:
-        InstanceData: ``bboxes`` float32 ``(G, 4)`` in pixels of ``ori_shape`` and ``labels`` int64 ``(G,)``.
+        ``bboxes`` float32 ``(G, 4)`` in pixels of ``ori_shape`` and ``labels`` int64 ``(G,)``. G may be 0.
     """
     objects = [o for o in objects if bool(o.get('ignore_flag', 0)) == ignored]
     return InstanceData(

@@ -1,51 +1,63 @@
-"""Load an image of any common kind, with a policy for those that cannot be read."""
+"""Load an image of any common kind, with a policy for images that cannot be read."""
+
+from typing import Literal
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.choices import check_choice, check_range
 
 from .image_io import BadImageError, read_image
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``results['img_path']`` as upright 8-bit BGR; see :func:`read_image` for what becomes of each kind.
+    """Read ``results['img_path']`` as upright 8-bit BGR. :func:`read_image` says what becomes of each kind of image.
 
     Added keys: ``img`` uint8 ``(H, W, 3)``, ``img_shape`` its ``(H, W)``, ``ori_shape`` the upright size of the file
     ``(H0, W0)``. Boxes in ``instances`` stay in pixels of ``ori_shape``.
 
     Args:
-        on_error (str): ``'raise'`` ends the run with a message that names the file and the cure. ``'skip'`` leaves
-            unreadable images out: our data sets read all images once when they are built and drop those (see
-            :class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`). In another data set the transform returns None,
-            for which mmengine draws another image in training and fails in testing.
-        short_side (int, optional): Shrink images so that their shorter side has at most this many pixels; Saves
-            memory, in the cache above all, rather than time. Defaults to None: full size.
-        max_pixels (int): Larger images are refused before they are decoded. Defaults to 80 million (0.24 GB decoded).
-        cache_mb (int): Keep decoded images in memory, up to this many MiB; 0 keeps none. An image takes ``3·H·W``
-            bytes: 2,400 photographs of 4:3 with ``short_side=176`` take 284 MiB. Our data sets fill the cache when they
-            are built, in the main process, so that forked workers share it.
+        on_error: ``'raise'`` ends the run with a message that names the file and the cure. ``'skip'`` leaves unreadable
+            images out: the data sets of mlic_mm read all images once when they are built and drop these (see
+            :class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`). In another data set the transform returns None.
+            mmengine then draws another image in training, and fails in testing.
+        short_side: Shrink images so that their shorter side has at most this many pixels. This saves more memory,
+            above all in the cache, than time. Defaults to None: full size.
+        max_pixels: Larger images are refused before they are decoded. The default allows 0.24 GB of decoded pixels.
+        cache_mb: Keep decoded images in memory, up to this many MiB. An image takes ``3·H·W`` bytes: 2,400 photographs
+            of 4:3 with ``short_side=176`` take 284 MiB. The data sets of mlic_mm fill the cache when they are built, in
+            the main process, so that forked workers share it.
 
     Raises:
         ValueError: An option is out of range.
+
+    Examples:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from mlic_mm.registry import TRANSFORMS
+        >>> load = TRANSFORMS.build(dict(type='mlic_mm.LoadImage', short_side=30))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new('RGB', (80, 60)).save(f'{folder}/a.png')
+        ...     sample = load(dict(img_path=f'{folder}/a.png'))
+        >>> sample['img'].shape, sample['ori_shape']
+        ((30, 40, 3), (60, 80))
     """
 
     def __init__(
         self,
-        on_error: str = 'raise',
+        on_error: Literal['raise', 'skip'] = 'raise',
         short_side: int | None = None,
         max_pixels: int = 80_000_000,
         cache_mb: int = 0,
     ) -> None:
-        if on_error not in ('raise', 'skip'):
-            raise ValueError(f"LoadImage: on_error={on_error!r} must be 'raise' or 'skip'")
-        for name, value in (('short_side', short_side), ('max_pixels', max_pixels)):
-            if value is not None and value < 1:
-                raise ValueError(f'LoadImage: {name}={value} must be at least 1')
-        if cache_mb < 0:
-            raise ValueError(f'LoadImage: cache_mb={cache_mb} must not be negative')
+        check_choice('on_error', on_error, ('raise', 'skip'))
+        if short_side is not None:
+            check_range('short_side', short_side, at_least=1)
+        check_range('max_pixels', max_pixels, at_least=1)
+        check_range('cache_mb', cache_mb, at_least=0)
         self.on_error = on_error
         self.short_side = short_side
         self.max_pixels = max_pixels
@@ -54,7 +66,7 @@ class LoadImage(BaseTransform):
         self._cached_bytes = 0
 
     def transform(self, results: dict) -> dict | None:
-        """Add ``img``, ``img_shape`` and ``ori_shape``; None for an unreadable image under ``'skip'``."""
+        """Add ``img``, ``img_shape`` and ``ori_shape``. Return None for an unreadable image under ``'skip'``."""
         try:
             img, ori_shape = self._load(results['img_path'])
         except (BadImageError, FileNotFoundError) as error:
@@ -66,13 +78,13 @@ class LoadImage(BaseTransform):
         return results
 
     def check(self, path: str) -> str | None:
-        """Read ``path`` into the cache, if there is one.
+        """Read an image, into the cache if there is one.
 
         Returns:
-            str | None: Why it cannot be read, None where it can.
+            Why the image cannot be read, None if it can.
 
         Raises:
-            BadImageError, FileNotFoundError: It cannot be read and ``on_error='raise'``.
+            BadImageError, FileNotFoundError: The image cannot be read, and ``on_error`` is ``'raise'``.
         """
         try:
             self._load(path)

@@ -1,45 +1,64 @@
-"""Put the proposals of a sample beside its image."""
+"""Read the proposals of a sample."""
+
+from typing import Literal
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mlic_mm.datasets.proposal_file import ProposalFile
 from mlic_mm.registry import TRANSFORMS
+from mlic_mm.utils.choices import check_choice, check_range
 
 
 @TRANSFORMS.register_module()
 class LoadProposals(BaseTransform):
     """Read the best ``num`` proposals of a sample, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
 
-    They become ``gt_bboxes``, which mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop`` move
-    with the image; :class:`~mlic_mm.datasets.transforms.PackProposals` makes them ``proposals`` of the data sample, and
-    refuses those that a transform has left behind. An image without proposals gets one, the whole image, with the
-    median over the file's images of their best score: its features enter a teacher at the same scale as others.
+    The proposals become ``gt_bboxes``. mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``
+    move them with the image. :class:`~mlic_mm.datasets.transforms.PackProposals` then makes them ``proposals`` of the
+    data sample, and refuses boxes that a transform did not move. An image without proposals gets the whole image as its
+    only one. Its score is the median, over the images of the file, of their best scores, so that its features enter a
+    teacher at the same scale as others.
 
-    Paper: section 4.1; fewer than 500 proposals are recycled, the best first. Here: the same.
+    Paper: `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), section 4.1: fewer than 500
+    proposals are recycled, the best first. Here: the same.
 
     Required keys: ``img``, ``ori_shape``, ``img_id``. Added keys: ``gt_bboxes`` float32 ``(R + 1, 4)`` in pixels of
-    ``img``, whose last row is the whole image and tells later where it went, and ``proposal_scores`` float32 ``(R,)``.
+    ``img``, and ``proposal_scores`` float32 ``(R,)``. The last row of ``gt_bboxes`` is the whole image. It tells later
+    how the image was moved.
 
     Args:
-        file (str): Of ``tools/generate_proposals.py``.
-        num (int): Most proposals; the paper trains with 500. Defaults to 500.
-        fill (str): An image with fewer: ``'recycle'`` repeats them in order, so that all samples have ``num``;
-            ``'keep'`` leaves it at those. Defaults to ``'recycle'``.
-        dataset (str, optional): Type of the data set that the file must be of, ``'VOCMultiLabel'``. Defaults to None:
-            ids and image sizes have to match, which nearly always tells data sets apart.
+        file: A file of ``tools/generate_proposals.py``.
+        num: The largest number of proposals. The paper trains with 500.
+        fill: What to do with an image that has fewer. ``'recycle'`` repeats them in order, so that all samples have
+            ``num``. ``'keep'`` repeats none.
+        dataset: Type of the data set that the file must be of, such as ``'VOCMultiLabel'``. Defaults to None: ids and
+            image sizes must match, which nearly always tells data sets apart.
 
     Raises:
         FileNotFoundError: The file is missing.
-        ValueError: An option is out of range, or the file is damaged or of another data set. On a sample: the file has
-            no such image or had it in another size, or the sample has boxes already.
+        ValueError: An option is out of range, or the file is damaged or of another data set. In the pipeline: the file
+            has no such image, or the image had another size, or the sample has boxes already.
+
+    Examples:
+        >>> import tempfile
+        >>> from mlic_mm.datasets.proposal_file import write_proposal_file
+        >>> from mlic_mm.registry import TRANSFORMS
+        >>> boxes, scores = np.array([[0, 0, 40, 30], [10, 10, 20, 20]]), np.array([0.75, 0.5])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = f'{folder}/proposals.st'
+        ...     write_proposal_file(file, [('a', (60, 80), boxes, scores)], dict(type='drawn'), dict(type='drawn'))
+        ...     load = TRANSFORMS.build(dict(type='mlic_mm.LoadProposals', file=file, num=3))
+        ...     sample = load(dict(img=np.zeros((60, 80, 3), np.uint8), ori_shape=(60, 80), img_id='a'))
+        >>> sample['gt_bboxes'].shape, sample['proposal_scores'].tolist()
+        ((4, 4), [0.75, 0.5, 0.75])
     """
 
-    def __init__(self, file: str, num: int = 500, fill: str = 'recycle', dataset: str | None = None) -> None:
-        if num < 1:
-            raise ValueError(f'LoadProposals: num={num} must be at least 1')
-        if fill not in ('recycle', 'keep'):
-            raise ValueError(f"LoadProposals: fill={fill!r} must be 'recycle' or 'keep'")
+    def __init__(
+        self, file: str, num: int = 500, fill: Literal['recycle', 'keep'] = 'recycle', dataset: str | None = None
+    ) -> None:
+        check_range('num', num, at_least=1, whole=True)
+        check_choice('fill', fill, ('recycle', 'keep'))
         self.file = ProposalFile(file, dataset)
         self.file.verify()
         self.num = num
@@ -71,7 +90,11 @@ def recycle(boxes: np.ndarray, scores: np.ndarray, num: int) -> tuple[np.ndarray
 
 
 def check_sample(kind: str, results: dict) -> None:
-    """Raise ValueError where a sample lacks what the boxes of transform ``kind`` need, or has boxes already."""
+    """Refuse a sample that lacks what the transform ``kind`` needs, or that has boxes already.
+
+    Raises:
+        ValueError: Names the sample and the transform.
+    """
     for key in ('img', 'ori_shape', 'img_id'):
         if key not in results:
             raise ValueError(
@@ -83,7 +106,7 @@ def check_sample(kind: str, results: dict) -> None:
 
 
 def add_boxes(results: dict, boxes: np.ndarray, scores: np.ndarray) -> None:
-    """Add boxes ``(R, 4)`` in pixels of ``img``, the frame as their last row, and scores."""
+    """Add boxes ``(R, 4)`` in pixels of ``img``, with the frame of the image as their last row, and scores."""
     height, width = results['img'].shape[:2]
     frame = np.array([[0, 0, width, height]], np.float32)
     results['gt_bboxes'] = np.concatenate([boxes, frame])

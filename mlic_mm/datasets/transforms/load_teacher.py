@@ -1,4 +1,4 @@
-"""Put what a teacher said about a sample beside its image."""
+"""Read the outputs of a teacher for a sample."""
 
 import shlex
 
@@ -13,36 +13,38 @@ from mlic_mm.utils.boxes import image_frame
 from .load_proposals import add_boxes, check_sample
 
 CORNER = 0.25
-"""The row before the last of ``gt_bboxes`` is this part of width and height, from the top left: with maps only."""
+"""With maps, the row before the last of ``gt_bboxes`` is this part of width and height, from the top left."""
 _CORNER_BOX = np.array([[0, 0, CORNER, CORNER]], np.float32)
 
 
 @TRANSFORMS.register_module()
 class LoadTeacher(BaseTransform):
-    """Read a teacher's outputs of a sample from a cache, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
+    """Read the outputs of a teacher from a cache, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
 
-    In the pipeline of a student, in place of :class:`~mlic_mm.datasets.transforms.LoadProposals`: the regions that the
-    teacher kept become ``gt_bboxes`` and move with the image in the same way, :math:`s'` becomes ``proposal_scores``.
-    When built, it compares the cache with config and checkpoint of the teacher, which need not be loaded afterwards.
+    The transform replaces :class:`~mlic_mm.datasets.transforms.LoadProposals` in the pipeline of a student. The regions
+    that the teacher kept become ``gt_bboxes`` and move with the image in the same way. Their :math:`s'` becomes
+    ``proposal_scores``. When the transform is built, it compares the cache with the config and the checkpoint of the
+    teacher. The teacher itself is not loaded.
 
-    The teacher saw the image unflipped and whole. Its logits belong to the labels of the image and are taken for those
-    of the flipped or cropped one; regions and maps are moved, maps by flips alone.
+    The teacher saw the whole image, not flipped. Its logits belong to the labels of the image, and are used for the
+    flipped or cropped image as well. Regions and maps are moved. Maps can follow flips only.
 
-    Added keys: ``gt_bboxes``, ``proposal_scores`` (both not of a teacher without regions and maps), and
-    ``teacher``, a :class:`~mlic_mm.datasets.teacher_cache.CachedTeacher`.
+    Added keys: ``teacher``, a :class:`~mlic_mm.datasets.teacher_cache.CachedTeacher`, and, if the teacher has regions
+    or maps, ``gt_bboxes`` and ``proposal_scores``.
 
     Args:
-        cache (str): A folder of ``tools/cache_teacher.py``.
-        config (str): Of the teacher.
-        checkpoint (str, optional): Of the teacher; None where the config's model names its weights.
+        cache: A folder of ``tools/cache_teacher.py``.
+        config: Config of the teacher.
+        checkpoint: Checkpoint of the teacher, None if the model of the config names its weights.
 
     Attributes:
-        classes (tuple[str, ...]): Label names of the cache.
+        classes: Label names of the cache.
 
     Raises:
-        FileNotFoundError: The cache, the config, the checkpoint or the teacher's proposal file is missing.
-        ValueError: The cache is stale: the message names what has changed and the command that writes it anew; or a
-            part of it was cut short. On a sample: the cache has no such image, or had it in another size.
+        FileNotFoundError: The cache, the config, the checkpoint or the proposal file of the teacher is missing.
+        ValueError: A part of the cache was cut short, or the cache is stale. The message names what has changed, and
+            the command that writes the cache again. In the pipeline: the cache has no such image, or the image had
+            another size.
     """
 
     def __init__(self, cache: str, config: str, checkpoint: str | None = None) -> None:
@@ -52,7 +54,7 @@ class LoadTeacher(BaseTransform):
         if stale := [part for part in now if now[part] != self.cache.fingerprint.get(part)]:
             raise ValueError(
                 f'{self.cache.path} is stale: {" and ".join(stale)} of the teacher {config} {checkpoint or ""} '
-                f'differ from those that it was written with. Write it anew: {self._command(config, checkpoint)}'
+                f'differ from those that it was written with. Write it again: {self._command(config, checkpoint)}'
             )
         self.cache.check()
 

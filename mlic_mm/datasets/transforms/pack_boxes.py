@@ -10,50 +10,64 @@ from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.registry import TRANSFORMS
 from mlic_mm.utils.boxes import has_area, image_frame
+from mlic_mm.utils.choices import check_range
 
 from .box_motion import TOLERANCE, moved_with_image, projected
 from .instances import instance_data
 
 META_KEYS = (*PackInputs.DEFAULT_META_KEYS, 'img_id', 'instances')
-"""Those of ``PackInputs``, and what mmdet's metrics read."""
+"""The keys of ``PackInputs``, and what mmdet's metrics read."""
 
 
 @TRANSFORMS.register_module()
 class PackBoxes(PackInputs):
-    """mmpretrain's ``PackInputs`` that adds the objects of the image.
+    """mmpretrain's ``PackInputs`` that also packs the objects of the image.
 
-    ``gt_instances`` and, for difficult objects and crowds, ``ignored_instances`` are mmengine's ``InstanceData`` with
-    ``bboxes`` float32 ``(G, 4)`` as [x1, y1, x2, y2] and ``labels`` int64 ``(G,)``; G may be 0. In training, after
-    ``LoadAnnotations`` of mmcv or mmdet, boxes are in pixels of ``inputs``, clipped, and those without area left out.
-    In testing, without ``LoadAnnotations``, they are those of the data set, in pixels of ``ori_shape``, wherever the
-    image went, as mmdet's metrics read them. An image without either, such as one of the inferencer's, is packed alone.
+    ``gt_instances``, and ``ignored_instances`` for difficult objects and crowds, are mmengine's ``InstanceData`` with
+    ``bboxes`` float32 ``(G, 4)`` as [x1, y1, x2, y2] and ``labels`` int64 ``(G,)``. G may be 0.
 
-    Data sets of mmdet have no labels of images. Theirs become ``gt_label``, those of the objects that are packed and
-    not ignored, and with ``num_classes`` also ``gt_score``, float32 ``(C,)``: 1 present, 0 absent, −1 where all objects
-    of a label are ignored. As in :class:`~mlic_mm.datasets.voc.VOCMultiLabel` with ``difficult='ignore'``; unlike in
-    :class:`~mlic_mm.datasets.coco.COCOMultiLabel`, where crowds count as labels. The labels of our data sets are those
-    of the whole image.
+    * In training, after ``LoadAnnotations`` of mmcv or mmdet, the boxes are in pixels of ``inputs`` and clipped to it.
+      Boxes without area are left out.
+    * In testing, without ``LoadAnnotations``, the boxes are those of the data set, in pixels of ``ori_shape``, however
+      the image was transformed. mmdet's metrics read them so.
+    * An image without objects, such as one of the inferencer, is packed alone.
 
-    mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``, and all of mmdet, move boxes with the
-    image. What does not (``RandomResizedCrop``, ``ResizeEdge``, ``CropBox``, ``short_side`` of ``LoadImage``), and
-    ``LoadAnnotations`` after a resizing, is noticed from boxes that are not where the image's size says. It is not
-    noticed of an image without boxes, of an object cut off on all sides, of what leaves the image's size as it is
-    (``Rotate``, ``Shear``, ``Translate``, a crop to the very size), or beside a transform of mmdet.
+    **Labels of the image.** Data sets of mmdet have none. For them, ``gt_label`` holds the labels of the objects that
+    are packed and not ignored. With ``num_classes`` there is also ``gt_score``, float32 ``(C,)``: 1 present, 0 absent,
+    −1 if all objects of a label are ignored. :class:`~mlic_mm.datasets.voc.VOCMultiLabel` with ``difficult='ignore'``
+    does the same, while in :class:`~mlic_mm.datasets.coco.COCOMultiLabel` crowds count as labels. The labels of the
+    data sets of mlic_mm are those of the whole image.
+
+    **Boxes must move with the image.** mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``,
+    and all transforms of mmdet, move them. Others do not (``RandomResizedCrop``, ``ResizeEdge``, ``CropBox``,
+    ``short_side`` of ``LoadImage``), nor does ``LoadAnnotations`` after a resizing fit. The class finds this out from
+    boxes that are elsewhere than the size of the image says. It cannot find it out for an image without boxes, for an
+    object that is cut off on all sides, for a transform that keeps the size of the image (``Rotate``, ``Shear``,
+    ``Translate``, a crop to the same size), or beside a transform of mmdet.
 
     Args:
-        num_classes (int, optional): C, for data sets of mmdet. Defaults to None: ``gt_label`` only.
-        meta_keys (Sequence[str]): Of ``PackInputs``; by default also ``img_id`` and ``instances``.
-        **kwargs: Of ``PackInputs``: ``input_key``, ``algorithm_keys``.
+        num_classes: C, for data sets of mmdet. Defaults to None: ``gt_label`` only.
+        meta_keys: See ``PackInputs``. By default, ``img_id`` and ``instances`` are among them.
+        **kwargs: Other options of ``PackInputs``: ``input_key``, ``algorithm_keys``.
 
     Raises:
-        ValueError: ``num_classes`` is not positive. On a sample: its objects do not belong to the image as it is, flags
-            are missing, or a label is not below ``num_classes``.
+        ValueError: ``num_classes`` is not positive. In the pipeline: the objects do not fit the image, flags are
+            missing, or a label is not below ``num_classes``.
+
+    Examples:
+        >>> from mlic_mm.registry import TRANSFORMS
+        >>> pack = TRANSFORMS.build(dict(type='mlic_mm.PackBoxes', num_classes=3))
+        >>> objects = [dict(bbox=[5, 5, 20, 20], bbox_label=1, ignore_flag=0)]
+        >>> image = np.zeros((30, 40, 3), np.uint8)
+        >>> sample = pack(dict(img=image, ori_shape=(30, 40), img_id='a', instances=objects))['data_samples']
+        >>> sample.gt_score.tolist(), sample.gt_instances.bboxes.tolist()
+        ([0.0, 1.0, 0.0], [[5.0, 5.0, 20.0, 20.0]])
     """
 
     def __init__(self, num_classes: int | None = None, meta_keys: Sequence[str] = META_KEYS, **kwargs: Any) -> None:
         super().__init__(meta_keys=meta_keys, **kwargs)
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f'PackBoxes: num_classes={num_classes} must be at least 1')
+        if num_classes is not None:
+            check_range('num_classes', num_classes, at_least=1, whole=True)
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:
@@ -63,7 +77,7 @@ class PackBoxes(PackInputs):
             objects, ignored = _loaded(name, results)
         elif 'instances' in results:
             objects, ignored = (instance_data(results['instances'], flag) for flag in (False, True))
-        else:  # an image alone; a model that learns from boxes asks for them
+        else:  # an image alone: a model that learns from boxes asks for them
             return super().transform(results)
         if 'gt_label' not in results and 'gt_score' not in results:
             results = results | self._image_labels(name, objects.labels, ignored.labels)
@@ -93,7 +107,7 @@ class PackBoxes(PackInputs):
 
 
 def _loaded(name: str, results: dict) -> tuple[InstanceData, InstanceData]:
-    """Return the objects and the ignored ones from ``gt_bboxes``, in pixels of the image as it is."""
+    """Return the objects and the ignored objects of ``gt_bboxes``, in pixels of the image as it is now."""
     shape = results['img'].shape[:2]
     height, width = shape
     structure = hasattr(results['gt_bboxes'], 'tensor')  # mmdet's HorizontalBoxes
@@ -125,13 +139,17 @@ def _loaded(name: str, results: dict) -> tuple[InstanceData, InstanceData]:
 
 
 def _check(name: str, results: dict, before: np.ndarray, boxes: np.ndarray, structure: bool) -> None:
-    """Raise ValueError where boxes were left behind by the image."""
+    """Refuse boxes that a transform of the image did not move.
+
+    Raises:
+        ValueError: Names the sample.
+    """
     ori_shape, shape = results['ori_shape'][:2], results['img'].shape[:2]
     matrix = results.get('homography_matrix')  # mmdet's transforms keep it
     if matrix is None and not structure:
         moved = moved_with_image(before, boxes, ori_shape, shape)
     elif not np.array_equal(before, boxes):
-        moved = True  # mmdet crops and turns as well: only boxes that have stayed where they were can be judged
+        moved = True  # mmdet crops and turns as well: only boxes that did not move can be judged
     elif matrix is None:
         moved = shape == ori_shape or 'pad_shape' in results
     else:

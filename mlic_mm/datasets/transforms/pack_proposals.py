@@ -18,31 +18,42 @@ TOLERANCE = 0.01
 
 @TRANSFORMS.register_module()
 class PackProposals(PackInputs):
-    """mmpretrain's ``PackInputs`` that adds what :class:`~mlic_mm.datasets.transforms.LoadProposals` has read.
+    """mmpretrain's ``PackInputs`` that also packs proposals and the outputs of a teacher.
 
-    The data sample gets ``proposals``, float32 ``(R, 4)`` as [x1, y1, x2, y2] in pixels of ``inputs``, and
-    ``proposal_scores``, float32 ``(R,)``; R stays what it was. Proposals that a crop left without area are replaced
-    by the others in order, and where it left none, by the whole image with the best score.
+    **Proposals** of :class:`~mlic_mm.datasets.transforms.LoadProposals`: the data sample gets ``proposals``, float32
+    ``(R, 4)`` as [x1, y1, x2, y2] in pixels of ``inputs``, and ``proposal_scores``, float32 ``(R,)``. R does not
+    change. If a crop left a proposal without area, the others replace it, in order. If it left no proposal at all, the
+    whole image replaces them, with the best score.
 
-    From a data set with ``with_boxes=True`` it also gets ``gt_instances`` and ``ignored_instances`` (difficult objects,
-    crowds), mmengine's ``InstanceData`` with ``bboxes`` float32 ``(G, 4)`` and ``labels`` int64 ``(G,)``, as mmdet's
-    metrics read them: in pixels of ``ori_shape``, wherever the image went.
+    **Objects** of a data set with ``with_boxes=True``: the data sample gets ``gt_instances`` and ``ignored_instances``
+    (difficult objects, crowds), mmengine's ``InstanceData`` with ``bboxes`` float32 ``(G, 4)`` and ``labels`` int64
+    ``(G,)``. The boxes are in pixels of ``ori_shape``, however the image was transformed. mmdet's metrics read them so.
 
-    What :class:`~mlic_mm.datasets.transforms.LoadTeacher` has read becomes ``teacher_logits`` float32 ``(C,)``,
-    ``teacher_cls_logits`` and ``teacher_det_logits`` float16 ``(R, C)``, and ``teacher_maps``, by layer float16
-    ``(D, h, w)``, flipped as the image was; each only where the cache has it. Half precision, since workers pass it on
-    in half the time; the model computes in single. Maps cannot follow a crop, which is refused.
+    **Teacher** of :class:`~mlic_mm.datasets.transforms.LoadTeacher`: the data sample gets those of ``teacher_logits``
+    float32 ``(C,)``, ``teacher_cls_logits`` and ``teacher_det_logits`` float16 ``(R, C)``, and ``teacher_maps`` that
+    the cache has. Maps are float16 ``(D, h, w)`` by layer, flipped as the image was. They are in half precision because
+    workers pass them on in half the time; the model computes in single precision. Maps cannot follow a crop, which is
+    an error.
 
-    A transform that moves the image and not ``gt_bboxes``, such as ``RandomResizedCrop``, ``ResizeEdge`` or
-    ``CropBox``, is noticed by the frame of the image having become another one than the image has. One that leaves the
-    image's size as it is (``Rotate``, ``Shear``, ``Translate``, a crop to the very size) cannot be: leave such out.
+    **Boxes must move with the image.** A transform that does not move ``gt_bboxes``, such as ``RandomResizedCrop``,
+    ``ResizeEdge`` or ``CropBox``, is found out, because the frame of the image no longer fits the image. A transform
+    that keeps the size of the image (``Rotate``, ``Shear``, ``Translate``, a crop to the same size) is not found out,
+    so do not use one.
 
     Args:
-        **kwargs: Of ``PackInputs``: ``meta_keys``, ``algorithm_keys`` …
+        **kwargs: Options of ``PackInputs``: ``meta_keys``, ``algorithm_keys`` …
 
     Raises:
-        ValueError: On a sample: it has no proposals, they do not belong to the image as it is, or it has maps and
-            was cropped.
+        ValueError: In the pipeline: the sample has no proposals, they do not fit the image, or it has maps and was
+            cropped.
+
+    Examples:
+        >>> from mlic_mm.registry import TRANSFORMS
+        >>> pack = TRANSFORMS.build(dict(type='mlic_mm.PackProposals'))
+        >>> boxes = np.array([[5, 5, 20, 20], [0, 0, 40, 30]], np.float32)  # a proposal, and the frame of the image
+        >>> sample = dict(img=np.zeros((30, 40, 3), np.uint8), gt_bboxes=boxes, proposal_scores=np.array([0.75]))
+        >>> pack(sample)['data_samples'].proposals.tolist()
+        [[5.0, 5.0, 20.0, 20.0]]
     """
 
     def transform(self, results: dict) -> dict:
@@ -76,7 +87,7 @@ class PackProposals(PackInputs):
 
 
 def _moved(name: str, results: dict) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Return the boxes ``(R, 4)`` where they are now, where the corner is (with maps), and the scores ``(R,)``."""
+    """Return the boxes ``(R, 4)`` now, the corner now (with maps), and the scores ``(R,)``."""
     height, width = results['img'].shape[:2]
     whole = np.array([0, 0, width, height], np.float32)
     frame = np.asarray(results['gt_bboxes'], np.float32)
@@ -99,7 +110,7 @@ def _moved(name: str, results: dict) -> tuple[np.ndarray, np.ndarray | None, np.
 
 
 def _flipped(name: str, corner: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes of maps ``(D, h, w)`` that the image was flipped along, told from where its corner went."""
+    """Return the axes of maps ``(D, h, w)`` along which the image was flipped, as its corner tells."""
     side = np.array([shape[1], shape[0]]) * CORNER
     far = np.array([shape[1], shape[0]]) - side
     axes = tuple(axis for axis, at in ((2, 0), (1, 1)) if abs(corner[at] - far[at]) <= TOLERANCE)
