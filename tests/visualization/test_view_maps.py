@@ -230,7 +230,7 @@ def test_models_without_maps(scenes, ids) -> None:
     with pytest.raises(NoFeatureMapError, match='need an ImageClassifier of mmpretrain, got Flatten'):
         view_maps(nn.Flatten(), scenes, [0], ids, 3)
     csra = dict(type='CSRAClsHead', num_classes=3, in_channels=3, num_heads=1, lam=0.1)
-    with pytest.raises(NoFeatureMapError, match='MultiLabelLinearClsHead behind neck None has no map per label'):
+    with pytest.raises(NoFeatureMapError, match='MultiLabelLinearClsHead after neck None has no map per label'):
         view_maps(_classifier(Pool(), neck=None), scenes, [0], ids, 3)
     with pytest.raises(NoFeatureMapError, match='Flat gives'):
         view_maps(_classifier(Flat(), head=csra, neck=None), scenes, [0], ids, 3)
@@ -279,7 +279,7 @@ def test_page_says_what_is_missing(scenes, ids, tmp_path: Path) -> None:
     assert 'The maps need what was not given: model and data set.' in section()
     assert 'None was asked for.' in section(model=_classifier(Pool()), dataset=scenes, num_maps=0)
     found = section(model=_classifier(Pool(), neck='GeneralizedMeanPooling'), **given)
-    assert 'No maps of views: MultiLabelLinearClsHead behind neck GeneralizedMeanPooling has no map per label' in found
+    assert 'No maps of views: MultiLabelLinearClsHead after neck GeneralizedMeanPooling has no map per label' in found
     found = section(model=_classifier(OneSize()), **given)
     assert 'The model cannot look at this view: made for 64 × 64' in found
     silent = _classifier(Pool())

@@ -1,4 +1,4 @@
-"""Label embeddings as numbers, for export."""
+"""Label embeddings as constants, for export."""
 
 import copy
 
@@ -11,7 +11,7 @@ __all__ = ['constant_labels']
 
 
 class ConstantLabels(nn.Module):
-    """Stands where a label graph stands.
+    """Constants in place of a label graph.
 
     Args:
         embeddings: ``(C, D)``.
@@ -27,7 +27,7 @@ class ConstantLabels(nn.Module):
         self.out_channels = embeddings.size(1)
 
     def forward(self) -> Tensor:
-        """The embeddings."""
+        """Return the embeddings, ``(C, D)``."""
         return self.embeddings
 
 
@@ -35,8 +35,8 @@ class ConstantLabels(nn.Module):
 def constant_labels(model: nn.Module) -> nn.Module:
     """Return a copy of a trained model, in evaluation mode, whose label embeddings are constants.
 
-    What it scores stays the same. The label graph and the projection of every :class:`DeepLIFTHead` are gone, so that
-    an exported file is smaller and runs faster. Checkpoints of the model do not fit the copy.
+    The copy gives the same scores. It has no label graph and no projection in any :class:`DeepLIFTHead`, so an exported
+    file is smaller and runs faster. Checkpoints of the model do not fit the copy.
 
     Args:
         model: Any model; members of an ensemble are changed as well.

@@ -1,16 +1,20 @@
-"""Head of Deep-LIFT: one map per label, attended, pooled and classified."""
+"""Head of Deep-LIFT: one map per label, which is gated, pooled and classified."""
 
 import warnings
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.heads import MultiLabelClsHead
 from torch import Tensor, nn
 
-from mlic_mm.models.layers import POOLINGS, ChannelAttention, feature_map
+from mlic_mm.models.layers import ChannelAttention, Pooling, feature_map
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.choices import check_choice
+
+Pooled = Pooling | Literal['none']
+POOLED = ('none', *get_args(Pooling))
 
 
 class DeepLIFTMaps(NamedTuple):
@@ -22,41 +26,57 @@ class DeepLIFTMaps(NamedTuple):
 
 @MODELS.register_module()
 class DeepLIFTHead(MultiLabelClsHead):
-    r"""Deep label-specific features (Deep-LIFT, sections III-C to III-E).
+    r"""Deep label-specific features.
 
-    The map of label c is the inner product of its embedding with the image feature at every place, :math:`A = L F`
-    (Eq. 5). Channel attention gates the maps (Eq. 6, 7); their averages and maxima go through an MLP with one hidden
-    layer.
+    `Deep-LIFT <https://doi.org/10.1109/TCYB.2021.3049630>`_ (Li et al. 2021), sections III-C to III-E. The map of label
+    c is the inner product of its embedding and the image feature at every place, :math:`A = L F` (Eq. 5). Channel
+    attention gates the maps (Eq. 6, 7). An MLP with one hidden layer classifies their averages and maxima.
 
-    Paper: ``A`` enters attention and MLP as it is. Here: maps are batch-normalised (``normalize_maps``) and the pooled
-    maps are added to the MLP's output, which starts at zero (``residual``), so that training starts from a classifier
-    that is linear over the feature map. The literal form trains badly (``docs/results.md``); both can be switched off.
+    Paper: ``A`` enters attention and MLP as it is. Here: maps are batch-normalised (``normalize_maps``), and the pooled
+    maps are added to the MLP's output, which starts at zero (``residual``). Training then starts from a classifier that
+    is linear over the feature map. The literal form trains badly (``docs/results.md``). Both can be switched off.
 
-    Paper: ``L`` meets ``F`` directly. Here: a learnable ``D × D`` projection stands between them (``projection``),
-    because only with it the stated 51.51 M parameters are reached.
+    Paper: ``L`` is multiplied with ``F`` directly. Here: a learnable ``D × D`` projection maps ``L`` first
+    (``projection``), because the stated 51.51 M parameters are reached only with it.
 
-    In evaluation without gradients ``L`` is computed once and kept until a weight, the mode or the device changes. A
-    trace holds it as a constant. So does every export of what :func:`constant_labels` makes of the model.
+    In evaluation without gradients, the head computes ``L`` once and keeps it until a weight, the mode or the device
+    changes. A trace holds ``L`` as a constant. :func:`constant_labels` makes it a constant for every exporter.
 
     Args:
         num_classes: ``C``.
         in_channels: ``D``, channels of the backbone's last map.
         label_graph: Config of :class:`LabelGraph`, whose ``out_channels`` defaults to ``in_channels``, or a module
             whose call gives ``(C, D)``.
-        projection: See above.
-        channel_attention: ``'none'``, ``'avg'``, ``'max'`` or ``'both'`` (Table IV).
+        projection: Use the projection, see above.
+        channel_attention: Pooled maps that the attention takes (Table IV); ``'none'`` is no attention.
         attention_channels: Width of the attention MLP's hidden layer.
         hidden_channels: Width of the classifier MLP's hidden layer; None is ``C``.
-        normalize_maps: See above.
-        residual: Which pooled maps are added: ``'none'``, ``'avg'``, ``'max'`` or ``'both'``. A backbone that trains
-            from scratch learns faster with ``'avg'``, whose gradient reaches every place.
+        normalize_maps: Use batch normalisation, see above.
+        residual: Pooled maps that are added to the MLP's output. A backbone that trains from scratch learns faster with
+            ``'avg'``, whose gradient reaches every place.
         loss: Config of the loss; None is :class:`MultiLabelBCELoss` (Eq. 8).
-        thr: Scores from here on are predicted labels; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
-        topk: As ``thr``.
+        thr: Labels with scores from ``thr`` on are predicted; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
+        topk: The ``topk`` labels with the highest scores are predicted, see the same class.
         init_cfg: Initialisation config of mmengine.
 
     Raises:
-        ValueError: Sizes of head, label graph and feature map disagree; unknown ``channel_attention`` or ``residual``.
+        ValueError: The sizes of head, label graph and feature map disagree; ``channel_attention`` or ``residual`` is
+            unknown.
+
+    Examples:
+        >>> from mlic_mm.label_graphs.data import LabelGraphData
+        >>> graph = LabelGraphData.from_targets([[1, 1, 0], [0, 1, 1]], ['cat', 'dog', 'bird'], threshold=0.5)
+        >>> head = MODELS.build(
+        ...     dict(
+        ...         type='mlic_mm.DeepLIFTHead',
+        ...         num_classes=3,
+        ...         in_channels=8,
+        ...         label_graph=dict(graph=graph, embeddings=torch.eye(3), hidden_channels=(4,)),
+        ...     )
+        ... )
+        >>> logits, maps = head.forward_with_maps((torch.rand(2, 8, 7, 7),))
+        >>> logits.shape, maps.shape
+        (torch.Size([2, 3]), torch.Size([2, 3, 7, 7]))
     """
 
     def __init__(
@@ -65,11 +85,11 @@ class DeepLIFTHead(MultiLabelClsHead):
         in_channels: int,
         label_graph: dict | nn.Module,
         projection: bool = True,
-        channel_attention: str = 'both',
+        channel_attention: Pooled = 'both',
         attention_channels: int = 16,
         hidden_channels: int | None = None,
         normalize_maps: bool = True,
-        residual: str = 'both',
+        residual: Pooled = 'both',
         loss: dict | nn.Module | None = None,
         thr: float | None = None,
         topk: int | None = None,
@@ -79,8 +99,8 @@ class DeepLIFTHead(MultiLabelClsHead):
         leave_out_unknown(self)
         self.num_classes = num_classes
         self.in_channels = in_channels
-        if residual not in POOLINGS:
-            raise ValueError(f'residual of DeepLIFTHead is {residual!r}; choose one of {", ".join(POOLINGS)}')
+        check_choice('residual', residual, POOLED)
+        check_choice('channel_attention', channel_attention, POOLED)
         self.residual = residual
         self.label_graph: nn.Module = (
             label_graph
@@ -99,7 +119,7 @@ class DeepLIFTHead(MultiLabelClsHead):
         hidden = hidden_channels or num_classes
         out = nn.Linear(hidden, num_classes)
         if residual != 'none':
-            # The head starts as the pooled maps alone; the MLP learns what they leave over.
+            # The head starts as the pooled maps alone; the MLP learns the rest.
             nn.init.zeros_(out.weight)
             nn.init.zeros_(out.bias)
         self.mlp = nn.Sequential(nn.Linear(2 * num_classes, hidden), nn.ReLU(inplace=True), out)
@@ -109,22 +129,22 @@ class DeepLIFTHead(MultiLabelClsHead):
         classes = getattr(self.label_graph, 'classes', None)
         if classes is not None and len(classes) != self.num_classes:
             raise ValueError(
-                f'DeepLIFTHead has num_classes={self.num_classes}, its label graph {len(classes)} classes '
+                f'num_classes={self.num_classes} must be the number of classes of the label graph, {len(classes)} '
                 f'({classes[0]!r} … {classes[-1]!r}): set num_classes, or build the graph from this data set with '
                 'tools/build_label_graph.py'
             )
         width = getattr(self.label_graph, 'out_channels', self.in_channels)
         if width != self.in_channels:
             raise ValueError(
-                f'the label graph gives embeddings of width {width}, but in_channels='
-                f'{self.in_channels}: they meet the feature map in an inner product and must be equally wide'
+                f'in_channels={self.in_channels} must be the width of the embeddings that the label graph gives, '
+                f'{width}: set out_channels of the label graph'
             )
 
     def label_embeddings(self) -> Tensor:
-        """``L`` after the projection, ``(C, D)``; kept between calls in evaluation without gradients."""
+        """Return ``L`` after the projection, ``(C, D)``; it is kept between calls in evaluation without gradients."""
         if torch.jit.is_tracing() and not self.training:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore', torch.jit.TracerWarning)  # of what is wanted here: a constant
+                warnings.simplefilter('ignore', torch.jit.TracerWarning)  # a constant is wanted here
                 embeddings = self.projection(self.label_graph()).detach()
                 numbers = embeddings.double().cpu().numpy()  # NumPy has no bfloat16
             return torch.from_numpy(numbers).to(embeddings.device, embeddings.dtype)
@@ -135,7 +155,7 @@ class DeepLIFTHead(MultiLabelClsHead):
             *self.label_graph.buffers(),
             *self.projection.parameters(),
         ]
-        # Versions count writes under autograd's eyes; sums catch those through ``.data``, as EMA hooks make them.
+        # Versions count writes that autograd sees; sums show writes through ``.data``, as EMA hooks make them.
         versions = tuple((t.data_ptr(), t._version, t.dtype, torch.is_autocast_enabled(t.device.type)) for t in source)
         sums = torch.stack([t.sum(dtype=torch.float32) for t in source])
         if self._cache is None or self._cache[0] != versions or not torch.equal(self._cache[1], sums):
@@ -143,15 +163,16 @@ class DeepLIFTHead(MultiLabelClsHead):
         return self._cache[2]
 
     def train(self, mode: bool = True) -> 'DeepLIFTHead':
-        """As in torch; forgets the kept embeddings."""
+        """Set the mode as in torch, and forget the kept embeddings."""
         self._cache = None
         return super().train(mode)
 
     def maps(self, feats: tuple[Tensor, ...]) -> DeepLIFTMaps:
-        """Label-specific maps of the last feature map.
+        """Return the label-specific maps of the last feature map.
 
         Args:
-            feats: Stages of the backbone; the last one is ``(N, D, H, W)``, or ``(N, H, W, D)`` as of timm's Swin.
+            feats: Stages of the backbone. The last one is ``(N, D, H, W)``, or ``(N, H, W, D)`` as timm's Swin gives
+                it.
 
         Raises:
             ValueError: The last stage is no map of ``in_channels`` channels.
@@ -162,11 +183,11 @@ class DeepLIFTHead(MultiLabelClsHead):
         return DeepLIFTMaps(lift, self.attend(lift))
 
     def attend(self, lift: Tensor) -> Tensor:
-        """Channel attention (Eq. 6, 7): ``(N, C, H, W)`` to the same shape."""
+        """Return the maps ``(N, C, H, W)`` after channel attention (Eq. 6, 7)."""
         return self.channel_attention(lift)
 
     def logits(self, attended: Tensor) -> Tensor:
-        """Pool and classify: attended maps ``(N, C, H, W)`` to logits ``(N, C)``."""
+        """Return the logits ``(N, C)`` of attended maps ``(N, C, H, W)``."""
         mean, peak = attended.mean(dim=(2, 3)), attended.amax(dim=(2, 3))  # (N, C) each
         score = self.mlp(torch.cat([mean, peak], dim=1))  # (N, C)
         if self.residual in ('avg', 'both'):
@@ -181,9 +202,9 @@ class DeepLIFTHead(MultiLabelClsHead):
         return self.logits(attended), attended
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The attended maps ``(N, C, H, W)``."""
+        """Return the attended maps ``(N, C, H, W)``."""
         return self.maps(feats).attended
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Stages of the backbone to logits ``(N, C)``."""
+        """Return the logits ``(N, C)`` of the backbone's stages."""
         return self.forward_with_maps(feats)[0]

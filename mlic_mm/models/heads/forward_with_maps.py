@@ -17,13 +17,13 @@ def check_gives_maps(head: nn.Module, neck: nn.Module | None) -> None:
     """Check that :func:`forward_with_maps` knows the maps of a head.
 
     Raises:
-        ValueError: It does not; the message says which heads have maps.
+        ValueError: The head has no maps; the message says which heads have maps.
     """
     linear = isinstance(head, MultiLabelLinearClsHead) and isinstance(neck, GlobalAveragePooling)
     if not (hasattr(head, 'forward_with_maps') or isinstance(head, CSRAClsHead) or linear):
         raise ValueError(
-            f'{type(head).__name__} behind neck {type(neck).__name__ if neck else None} has no map per label: use '
-            'MultiLabelLinearClsHead behind GlobalAveragePooling, CSRAClsHead, mlic_mm.DeepLIFTHead, or a head with '
+            f'{type(head).__name__} after neck {type(neck).__name__ if neck else None} has no map per label: use '
+            'MultiLabelLinearClsHead after GlobalAveragePooling, CSRAClsHead, mlic_mm.DeepLIFTHead, or a head with '
             'a method forward_with_maps'
         )
 
@@ -34,7 +34,7 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
     A head's own method ``forward_with_maps(feats)``, which returns the same pair, goes first. Maps by head:
 
     - Deep-LIFT: the attended maps;
-    - mmpretrain's linear head behind average pooling: class activation maps (Eq. 1 of attention consistency). Their
+    - mmpretrain's linear head after average pooling: class activation maps (Eq. 1 of attention consistency). Their
       mean over places is the logit without its bias;
     - mmpretrain's CSRA head: the sum of the score maps of its heads.
 
@@ -44,7 +44,7 @@ def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> 
         feats: Stages of the backbone, the last one ``(N, D, h, w)``.
     """
     own = getattr(head, 'forward_with_maps', None)
-    if own is None and not isinstance(head, CSRAClsHead):  # linear, behind average pooling
+    if own is None and not isinstance(head, CSRAClsHead):  # linear, after average pooling
         assert neck is not None
         maps = feature_map(feats, map_channels(head), type(head).__name__)
         return head(neck((maps,))), nn.functional.conv2d(maps, head.get_parameter('fc.weight')[:, :, None, None])

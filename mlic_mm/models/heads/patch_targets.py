@@ -1,13 +1,16 @@
-"""Which labels a patch has."""
+"""The labels of patches."""
+
+from typing import Literal, get_args
 
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-__all__ = ['BRANCHES', 'patch_targets']
+__all__ = ['BRANCHES', 'Branch', 'patch_targets']
 
-BRANCHES = ('object', 'context')
+Branch = Literal['object', 'context']
+BRANCHES: tuple[Branch, ...] = get_args(Branch)
 INSIDE = 0.5
-"""Least part of an object that a patch holds if it has its label, and of a patch in a crowd that leaves it open."""
+"""The least part of an object that gives a patch its label, and of a patch in a crowd that leaves its label open."""
 
 
 def patch_targets(
@@ -17,17 +20,16 @@ def patch_targets(
     num_classes: int,
     iou: float | None = None,
 ) -> Tensor:
-    """Labels of the objects that patches match or hold (spatial context, section 2.4).
+    """Return the labels of the objects that patches match or hold (spatial context, section 2.4).
 
     Args:
-        boxes: ``(P, 4)``, patches.
-        objects: ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
-        ignored: The same, of difficult objects and crowds.
-        num_classes: C.
-        iou: Least intersection over union of a patch and an object that match; None asks for half of the object inside.
+        boxes: Patches, ``(P, 4)``. objects: ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``. ignored: The same fields, of
+        difficult objects and crowds. num_classes: C. iou: The least IoU of a patch and an object that match; with None,
+        a patch matches if it holds half of the object.
 
     Returns:
-        ``(P, C)``: 1; −1 where only ignored objects match, or the patch lies in one by half; 0.
+        ``(P, C)``: 1 for labels of matching objects; −1 if only an ignored object matches, or if half of the patch lies
+        in an ignored object; otherwise 0.
     """
     from mmdet.structures.bbox import bbox_overlaps
 

@@ -1,4 +1,4 @@
-"""What heads of regions read from data samples."""
+"""Inputs of heads of regions, from data samples."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,11 @@ def proposals_of(
 
     Args:
         data_samples: With ``proposals`` and ``proposal_scores``.
-        device: Where they are needed.
-        user: The head, for messages.
+        device: Device of the result.
+        user: Name of the head, for messages.
 
     Raises:
-        ValueError: No samples, or one without proposals.
+        ValueError: There are no samples, or one has no proposals.
     """
     cure = (
         'load them in the pipeline with mlic_mm.LoadProposals and mlic_mm.PackProposals, or let '
@@ -44,16 +44,16 @@ def proposals_of(
 
 @torch.compiler.assume_constant_result
 def _in_onnx_export() -> bool:
-    # The compiler, which the exporter tries as well, takes the function of torch itself for False.
+    # The compiler, which the exporter tries as well, takes torch's own function for False.
     return torch.onnx.is_in_onnx_export()
 
 
 def refuse_export(user: str, onnx_only: bool = False) -> None:
-    """Stop exporters that would fail with an obscure message, or write a model that gives other scores.
+    """Stop exporters that would fail with an obscure message, or write a model with other scores.
 
     Args:
-        user: The model or head, for the message.
-        onnx_only: ``torch.export`` and ``torch.jit.trace`` are correct.
+        user: Name of the model or head, for the message.
+        onnx_only: Refuse ONNX alone, because ``torch.export`` and ``torch.jit.trace`` are correct.
 
     Raises:
         ValueError: An exporter is running.
@@ -66,8 +66,8 @@ def refuse_export(user: str, onnx_only: bool = False) -> None:
     exporting = getattr(torch.compiler, 'is_exporting', bool)()  # torch 2.7
     if not onnx_only and (exporting or torch.jit.is_tracing()):
         raise ValueError(
-            f'{user} cannot be exported: which boxes it keeps, and which map it pools them from, depends on the image, '
-            'and a trace would keep those of the example. Export its maps alone, see docs/export.md'
+            f'{user} cannot be exported: the image decides which boxes it keeps and from which map it pools them, and '
+            'a trace would keep the boxes and maps of the example. Export its maps alone, see docs/export.md'
         )
 
 
@@ -76,8 +76,8 @@ def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:
 
     Args:
         sample: With ``ori_shape`` and ``img_shape``.
-        boxes: Of the dtype and on the device of the result.
-        user: The head, for messages.
+        boxes: Give the type and the device of the result.
+        user: Name of the head, for messages.
 
     Raises:
         ValueError: The sample lacks one of the shapes.
@@ -92,21 +92,21 @@ def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:
 
 
 def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceData]:
-    """Return the objects of a sample and those to ignore, ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
+    """Return the objects of a sample and the objects to ignore, ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
 
-    Objects whose box has no area are left out: no proposal matches one.
+    Objects whose box has no area are left out, because no proposal matches them.
 
     Args:
-        sample: With ``gt_instances`` in pixels of the input and, possibly, ``ignored_instances``; mmdet's boxes are
-            understood as well as tensors.
-        user: Who learns from them, for messages.
+        sample: With ``gt_instances`` in pixels of the input and, possibly, ``ignored_instances``. Boxes are tensors or
+            mmdet's boxes.
+        user: Name of the class that learns from them, for messages.
 
     Raises:
         ValueError: The sample has no ``gt_instances``.
     """
     if 'gt_instances' not in sample:
         raise ValueError(
-            f'{user}: sample {sample.get("img_id", sample.get("img_path", ""))} has no gt_instances; in training, set '
+            f'{user}: sample {sample.get("img_id", sample.get("img_path", ""))} has no gt_instances: in training, set '
             'with_boxes=True of the data set, LoadAnnotations before Resize, and mlic_mm.PackBoxes at the end'
         )
     found: list[InstanceData] = []

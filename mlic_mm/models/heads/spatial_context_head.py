@@ -1,7 +1,7 @@
-"""Labels of objects and of what surrounds them."""
+"""Labels of objects and of their surroundings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from mmengine.config import ConfigDict
@@ -12,18 +12,20 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
-from mlic_mm.models.layers import FUSIONS, ContextExpand, fuse_logits
+from mlic_mm.models.layers import ContextExpand, Fusion, fuse_logits
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS, TASK_UTILS
+from mlic_mm.utils.choices import check_choice, check_range
 
-from .patch_targets import BRANCHES, patch_targets
+from .patch_targets import BRANCHES, Branch, patch_targets
 from .region_samples import objects_of, original_scale, proposals_of, refuse_export
 
 Feats = tuple[Tensor, ...]
+Target = Literal['patch', 'image']
 BOX_CODER = dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
 ROI_EXTRACTOR = dict(
     type='SingleRoIExtractor',
-    # Four samples a cell and torchvision's kernel, the faster one on CPUs, since patches are pooled twice.
+    # Four samples a cell, and torchvision's kernel, which is faster on CPUs, because patches are pooled twice.
     roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2, use_torchvision=True),
     featmap_strides=[4, 8, 16, 32],
 )
@@ -44,49 +46,59 @@ TEST_CFG = dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per
 
 @MODELS.register_module()
 class SpatialContextHead(MultiLabelClsHead):
-    r"""The four patch processors of the spatial-context-aware network (section 2.4) on the maps of an FPN.
+    r"""The four patch processors of the spatial-context-aware network, on the maps of an FPN.
 
-    Of each proposal the object branch pools the features of its box, and two layers make them a vector, of which one
-    linear layer each regresses the location, tells whether there is an object and scores the C labels. The context
-    branch does the same with the box grown by ``context``, for labels only. In training proposals are assigned to
-    objects and sampled as in mmdet's Faster R-CNN, whose parts do the work; the losses are Eq. 6,
+    `Spatial context <https://arxiv.org/abs/2111.12296>`_ (Zhang et al. 2021), section 2.4. The object branch pools each
+    proposal into a vector. Three linear layers predict box offsets, objectness and labels. The context branch pools the
+    box grown by ``context`` and predicts labels only. In training, proposals are assigned to objects and sampled as in
+    mmdet's Faster R-CNN, with its parts. The losses are Eq. 6,
     :math:`L = L_r + \alpha L_p + \beta L_l^O + \gamma L_l^C`:
 
     - ``loss_bbox``, :math:`L_r`: smooth L1 (Eq. 2, 3), one box for all labels;
-    - ``loss_patch``, :math:`\alpha L_p`: cross-entropy (Eq. 4) of object and background. The sign of the paper's second
-      term is mended;
+    - ``loss_patch``, :math:`\alpha L_p`: cross-entropy (Eq. 4) of object and background. Paper: the second term has the
+      wrong sign. Here: the right one;
     - ``loss_object``, ``loss_context``: binary cross-entropy summed over labels, averaged over patches (Eq. 5), with
-      the weight σ. Paper: σ stands within the logarithm. Here: before it, as a weight.
+      the weight σ. Paper: σ is inside the logarithm. Here: it is a weight of the loss.
 
-    The fused probability of a label in a patch is that of both branches, :math:`p` of the image its maximum over
-    patches; the head's output is the logit of :math:`p`.
+    The probability of a label in a patch is fused from both branches. Its maximum over patches is the probability
+    :math:`p` of the label in the image. The head's output is the logit of :math:`p`.
 
-    In an ``ImageClassifier`` it takes any proposals, in a
-    :class:`~mlic_mm.models.classifiers.SpatialContextClassifier` those of a region proposal network.
+    In an ``ImageClassifier``, the head takes any proposals. In a
+    :class:`~mlic_mm.models.classifiers.SpatialContextClassifier`, it takes those of a region proposal network.
 
     Args:
-        num_classes: C.
-        in_channels: Width of the maps.
-        fc_channels: Width of the vectors.
-        roi_extractor: What differs from mmdet's ``SingleRoIExtractor`` of Faster R-CNN with torchvision's kernel.
-        box_head: What differs from mmdet's ``BBoxHead``: ``bbox_coder, loss_bbox, loss_cls``.
-        context: Config of the patch expansion.
-        branches: Those that predict labels: ``('object', 'context')`` or one of them.
-        fusion: ``'mean'``, ``'max'`` or ``'product'`` of the branches' probabilities.
-        target: ``'patch'``: labels of the objects that a patch matches (object branch: with the IoU of the assigner)
-            or holds (context branch: at least half of them). ``'image'``: those of the image in every patch, the
-            literal reading of :math:`y^*`. Difficult objects and crowds leave their labels open.
-        alpha: :math:`\alpha`.
-        beta: :math:`\beta`.
-        gamma: :math:`\gamma`.
-        sigma: σ.
+        num_classes: C. in_channels: Width of the maps. fc_channels: Width of the vectors. roi_extractor: Options that
+        differ from mmdet's ``SingleRoIExtractor`` of Faster R-CNN with torchvision's kernel. box_head: Options that
+        differ from mmdet's ``BBoxHead``: ``bbox_coder, loss_bbox, loss_cls``. context: Config of the patch expansion.
+        branches: Branches that predict labels: ``('object', 'context')`` or one of them. fusion: How the probabilities
+        of the branches are fused. target: With ``'patch'``, a patch has the labels of the objects that it matches
+        (object branch: with the IoU of
+            the assigner) or holds (context branch: at least half of the object). With ``'image'``, every patch has the
+            labels of the image, the literal reading of :math:`y^*`. Labels of difficult objects and crowds stay open.
+        alpha: :math:`\alpha`, at least 0.
+        beta: :math:`\beta`, at least 0.
+        gamma: :math:`\gamma`, at least 0.
+        sigma: σ, at least 0.
         train_cfg: ``assigner`` and ``sampler``, as ``rcnn`` in mmdet's ``train_cfg``.
         test_cfg: ``score_thr``, ``nms`` and ``max_per_img`` of the boxes, as ``rcnn`` in mmdet's ``test_cfg``.
-        **kwargs: Of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
+        **kwargs: Options of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.
-        ValueError: An option out of range; samples without proposals or, in training, without objects' boxes.
+        ValueError: An option is out of range. When called: samples have no proposals or, in training, no boxes of
+            objects.
+
+    Examples:
+        >>> from mmpretrain.structures import DataSample
+        >>> head = MODELS.build(
+        ...     dict(type='mlic_mm.SpatialContextHead', num_classes=3, in_channels=8, fc_channels=16)
+        ... )  # needs mmdet
+        >>> maps = tuple(torch.rand(1, 8, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32))
+        >>> sample = DataSample(metainfo=dict(img_shape=(64, 64)))
+        >>> sample.set_field(torch.tensor([[0.0, 0.0, 40.0, 40.0]]), 'proposals')
+        >>> sample.set_field(torch.ones(1), 'proposal_scores')
+        >>> head(maps, [sample]).shape
+        torch.Size([1, 3])
     """
 
     def __init__(
@@ -97,9 +109,9 @@ class SpatialContextHead(MultiLabelClsHead):
         roi_extractor: Mapping[str, Any] | None = None,
         box_head: Mapping[str, Any] | None = None,
         context: dict | ContextExpand | None = None,
-        branches: Sequence[str] = BRANCHES,
-        fusion: str = 'mean',
-        target: str = 'patch',
+        branches: Sequence[Branch] = BRANCHES,
+        fusion: Fusion = 'mean',
+        target: Target = 'patch',
         alpha: float = 1.0,
         beta: float = 1.0,
         gamma: float = 1.0,
@@ -110,14 +122,11 @@ class SpatialContextHead(MultiLabelClsHead):
     ) -> None:
         super().__init__(loss=dict(type='mlic_mm.MultiLabelBCELoss', loss_weight=sigma), **kwargs)
         if not branches or isinstance(branches, str) or set(branches) - set(BRANCHES):
-            raise ValueError(f'SpatialContextHead: branches={branches!r} must be a list of {" and ".join(BRANCHES)}')
-        if fusion not in FUSIONS:
-            raise ValueError(f'SpatialContextHead: fusion={fusion!r} must be one of {", ".join(FUSIONS)}')
-        if target not in ('patch', 'image'):
-            raise ValueError(f"SpatialContextHead: target={target!r} must be 'patch' or 'image'")
+            raise ValueError(f'branches={branches!r} must be a list of {" and ".join(BRANCHES)}')
+        check_choice('fusion', fusion, get_args(Fusion))
+        check_choice('target', target, get_args(Target))
         for name, value in dict(alpha=alpha, beta=beta, gamma=gamma, sigma=sigma).items():
-            if not value >= 0:
-                raise ValueError(f'SpatialContextHead: {name}={value} must not be negative')
+            check_range(name, value, at_least=0)
         register_mmdet('SpatialContextHead')
         self.num_classes = num_classes
         self.branches = tuple(name for name in BRANCHES if name in branches)
@@ -146,7 +155,7 @@ class SpatialContextHead(MultiLabelClsHead):
         side = self.roi_extractor.roi_layers[0].output_size
         width = in_channels * side[0] * side[1]
         self.trunks = nn.ModuleDict(
-            # Without the object branch's labels its vector is still what boxes and objectness are told from.
+            # Boxes and objectness need the object branch's vector, even if it predicts no labels.
             {name: TwoMLPHead(width, fc_channels) for name in ('object', *self.branches)}
         )
         self.fc_labels = nn.ModuleDict({name: nn.Linear(fc_channels, num_classes) for name in self.branches})
@@ -162,7 +171,7 @@ class SpatialContextHead(MultiLabelClsHead):
         from mmdet.structures.bbox import bbox2roi
 
         refuse_export(type(self).__name__)
-        # Half precision would move the corners, and mmcv's RoIAlign takes any memory for (N, D, h, w) without a word.
+        # Half precision would move the corners, and mmcv's RoIAlign silently reads any memory as (N, D, h, w).
         maps = [feat.float().contiguous() for feat in feats[: self.roi_extractor.num_inputs]]
         vectors = {}
         for name, trunk in self.trunks.items():
@@ -185,9 +194,9 @@ class SpatialContextHead(MultiLabelClsHead):
 
         Args:
             feats: Maps of the FPN, the finest first.
-            data_samples: With ``proposals``, ``gt_instances`` in pixels of the input and, where there are any,
+            data_samples: With ``proposals``, ``gt_instances`` in pixels of the input and, if there are any,
                 ``ignored_instances``; for ``target='image'`` with ``gt_score``.
-            **kwargs: Of the loss of the labels.
+            **kwargs: Options of the loss of the labels.
         """
         from mmdet.structures.bbox import bbox2roi
 
@@ -211,7 +220,7 @@ class SpatialContextHead(MultiLabelClsHead):
         return losses
 
     def _sample(self, boxes: Tensor, objects: InstanceData, ignored: InstanceData) -> Any:
-        """Assign proposals to objects of whatever label, and return mmdet's ``SamplingResult``."""
+        """Assign proposals to objects of any label, and return mmdet's ``SamplingResult``."""
         patches = InstanceData(priors=boxes)
         unlabelled = InstanceData(bboxes=objects.bboxes, labels=torch.zeros_like(objects.labels))
         assigned = self.assigner.assign(patches, unlabelled, ignored)
@@ -238,9 +247,9 @@ class SpatialContextHead(MultiLabelClsHead):
     def predict(self, feats: Feats, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Predict the labels of images, and boxes with labels.
 
-        Boxes are the patches moved by the location regressor, in pixels of the image's file. Each scores the product of
-        its patch's objectness and the fused probability of the label, of which ``object_scores`` and
-        ``context_scores`` tell what either branch gives.
+        Boxes are the patches moved by the location regressor, in pixels of the image's file. The score of a box is the
+        product of the objectness of its patch and the fused probability of its label. ``object_scores`` and
+        ``context_scores`` are the probabilities of each branch.
         """
         proposals, _ = proposals_of(data_samples, feats[0].device, type(self).__name__)
         data_samples = data_samples or []

@@ -1,4 +1,4 @@
-"""Labels of an image and of its regions, learnt from the labels of the image alone."""
+"""Labels of images and of regions, learnt from the labels of images alone."""
 
 import math
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from torchvision.ops import batched_nms, nms
 from mlic_mm.models.layers import feature_map, fuse_branches, image_logits, roi_pool
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.choices import check_range, did_you_mean
 
 from .region_samples import original_scale, proposals_of, refuse_export
 
@@ -23,11 +24,11 @@ TEST_CFG = dict(boxes=False, iou_threshold=0.4, score_thr=1e-4, max_per_img=100)
 
 
 class RegionLogits(NamedTuple):
-    """Of N images with at most R regions.
+    """Logits of N images with at most R regions.
 
     Attributes:
-        cls: ``(N, R, C)``, :math:`M^c`; 0 where an image has fewer regions.
-        det: ``(N, R, C)``, :math:`M^d`; −inf there.
+        cls: :math:`M^c`, ``(N, R, C)``; 0 for regions that an image lacks.
+        det: :math:`M^d`, ``(N, R, C)``; −inf for regions that an image lacks.
         boxes: N tensors ``(R_n, 4)``, in pixels of the input.
     """
 
@@ -38,34 +39,45 @@ class RegionLogits(NamedTuple):
 
 @MODELS.register_module()
 class WSDDNHead(MultiLabelClsHead):
-    r"""Weakly supervised detection (WSDDN, Bilen & Vedaldi 2016), the teacher T-WDet of KD from WSD, section 3.1.
+    r"""Weakly supervised detection, the teacher T-WDet of KD from WSD, section 3.1.
 
-    Regions of the last map of any backbone are pooled to 7 × 7 and multiplied by their prior score :math:`s_R` (Eq. 2),
-    made vectors by ``region_neck``, and classified by two linear layers: a softmax over labels, a softmax over regions.
-    The sum over regions of their product is the probability :math:`p` of a label in the image. In a plain
-    ``ImageClassifier`` without a neck, on samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
+    `WSDDN <https://arxiv.org/abs/1511.02853>`_ (Bilen & Vedaldi 2016) as in `KD from WSD
+    <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018). Regions of the last map of any backbone are
+    pooled to 7 × 7 and multiplied by their prior score :math:`s_R` (Eq. 2). ``region_neck`` makes each a vector. Two
+    linear layers classify the vectors: one has a softmax over labels, the other a softmax over regions. The sum over
+    regions of the product is the probability :math:`p` of a label in the image. The head belongs into a plain
+    ``ImageClassifier`` without a neck, with samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
 
-    The head's output is the logit of :math:`p`, so that the multi-label losses, metrics, ensembles and the inferencer
-    treat it as any other. The loss is the binary cross-entropy of :math:`p` clamped to [ε, 1 − ε]; its gradient is that
-    of :math:`p` itself, or a label would never be learnt whose :math:`p` has fallen below ε.
+    The head's output is the logit of :math:`p`, so multi-label losses, metrics, ensembles and the inferencer treat it
+    as any other logit. The loss is the binary cross-entropy of :math:`p` clamped to [ε, 1 − ε]. Its gradient is that of
+    :math:`p` without the clamp; otherwise a label whose :math:`p` has fallen below ε would never be learnt.
 
     Args:
-        num_classes: C, at least 2: over one label, the softmax is 1 in every region.
-        in_channels: Width of the vectors after ``region_neck``.
-        stride: Pixels of the input to a cell of the map: 16 for VGG's conv5_3, 32 for the last stage of most networks.
-        roi_size: Parts along each side of a region.
-        region_neck: What makes a vector of a region's map; average pooling by default, ``dict(type='mlic_mm.VGGNeck')``
+        num_classes: C, at least 2: the softmax over one label is 1 in every region. in_channels: Width of the vectors
+        after ``region_neck``. stride: Pixels of the input per cell of the map: 16 for VGG's conv5_3, 32 for the last
+        stage of most networks. roi_size: Number of parts along each side of a region. region_neck: Neck that makes a
+        region's map a vector: average pooling by default, ``dict(type='mlic_mm.VGGNeck')``
             for fc6 and fc7.
-        use_prior: Multiply by :math:`s_R`; without, the proposals need only be in a good order.
-        eps: ε.
+        use_prior: Multiply by :math:`s_R`. Without it, only the order of the proposals matters.
+        eps: ε, above 0 and below 0.5.
         loss: Config of a loss on logits.
-        test_cfg: ``boxes=True`` adds ``pred_instances`` (boxes in pixels of the image's file, scores, labels)
-            after NMS for each label at ``iou_threshold=0.4``, of at most ``max_per_img=100`` above ``score_thr=1e-4``,
-            which mmdet's metrics evaluate, and ``regions``, the best of all labels together by :math:`s'`.
-        **kwargs: Of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
+        test_cfg: With ``boxes=True``, predictions also have ``pred_instances`` (boxes in pixels of the image's file,
+            scores, labels), which mmdet's metrics evaluate: at most ``max_per_img=100`` with scores above
+            ``score_thr=1e-4``, after NMS for each label at ``iou_threshold=0.4``. They also have ``regions``: the best
+            regions of all labels together by :math:`s'`.
+        **kwargs: Options of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
 
     Raises:
-        ValueError: An option out of range; samples without proposals; called without samples.
+        ValueError: An option is out of range. When called: there are no samples, or they have no proposals.
+
+    Examples:
+        >>> from mmpretrain.structures import DataSample
+        >>> head = MODELS.build(dict(type='mlic_mm.WSDDNHead', num_classes=3, in_channels=8, stride=32))
+        >>> sample = DataSample()
+        >>> sample.set_field(torch.tensor([[0.0, 0.0, 64.0, 64.0], [64.0, 0.0, 128.0, 64.0]]), 'proposals')
+        >>> sample.set_field(torch.tensor([0.9, 0.5]), 'proposal_scores')
+        >>> head((torch.rand(1, 8, 4, 4),), [sample]).shape
+        torch.Size([1, 3])
     """
 
     def __init__(
@@ -84,18 +96,14 @@ class WSDDNHead(MultiLabelClsHead):
         kwargs.setdefault('init_cfg', dict(type='Normal', layer='Linear', std=0.01))
         super().__init__(loss=loss or dict(type='mlic_mm.MultiLabelBCELoss'), **kwargs)
         leave_out_unknown(self)
-        if num_classes < 2:
-            raise ValueError(
-                f'WSDDNHead: num_classes={num_classes} must be at least 2, for it has a softmax over labels'
-            )
+        check_range('num_classes', num_classes, at_least=2, whole=True)
         for name, value in dict(in_channels=in_channels, stride=stride, roi_size=roi_size).items():
-            if value < 1:
-                raise ValueError(f'WSDDNHead: {name}={value} must be at least 1')
+            check_range(name, value, at_least=1, whole=True)
+        check_range('eps', eps, above=0, below=0.5)
         self.test_cfg = TEST_CFG | (test_cfg or {})
-        if unknown := self.test_cfg.keys() - TEST_CFG.keys():
-            raise ValueError(f'WSDDNHead: test_cfg has {min(unknown)!r}; the options are {", ".join(TEST_CFG)}')
-        if not 0 < eps < 0.5:
-            raise ValueError(f'WSDDNHead: eps={eps} must lie between 0 and 0.5')
+        for name in self.test_cfg:
+            if name not in TEST_CFG:
+                raise ValueError(f'test_cfg={test_cfg} has no option {name!r}{did_you_mean(name, TEST_CFG)}')
         self.num_classes = num_classes
         self.stride = stride
         self.roi_size = roi_size
@@ -142,28 +150,28 @@ class WSDDNHead(MultiLabelClsHead):
         )
 
     def _check_stride(self, maps: Tensor, data_samples: Sequence[DataSample]) -> None:
-        # Regions beyond the map would be those at its edge, without a word.
+        # Regions beyond the map would silently be those at its edge.
         for sample in data_samples:
             shape = sample.metainfo.get('img_shape')
             if shape and (shape[0] > (maps.size(2) + 1) * self.stride or shape[1] > (maps.size(3) + 1) * self.stride):
                 raise ValueError(
-                    f'WSDDNHead: images of {shape[1]} × {shape[0]} pixels have maps of {maps.size(3)} × {maps.size(2)} '
-                    f'cells, which is not stride={self.stride}; set the stride of the last map of the backbone'
+                    f'WSDDNHead: stride={self.stride} must be the stride of the last map of the backbone: images of '
+                    f'{shape[1]} × {shape[0]} pixels have maps of {maps.size(3)} × {maps.size(2)} cells'
                 )
 
     def image_logits(self, regions: RegionLogits) -> Tensor:
-        """Return the logits of the probabilities that the regions of each image sum up to, ``(N, C)``."""
+        """Return the logits of the probabilities in images, the sums over their regions, ``(N, C)``."""
         return image_logits(regions.cls, regions.det)
 
     def loss(self, feats: Feats, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Return ``loss``, the cross-entropy of the clamped image probabilities."""
         logits = self(feats, data_samples)
         bound = math.log((1 - self.eps) / self.eps)
-        logits = logits.detach().clamp(-bound, bound) + (logits - logits.detach())  # gradient as if not clamped
+        logits = logits.detach().clamp(-bound, bound) + (logits - logits.detach())  # the gradient ignores the clamp
         return self._get_loss(logits, data_samples, **kwargs)
 
     def predict(self, feats: Feats, data_samples: list[DataSample] | None = None) -> list[DataSample]:
-        """Predict the labels of images, and of regions with ``test_cfg=dict(boxes=True)``."""
+        """Predict the labels of images, and with ``test_cfg=dict(boxes=True)`` those of regions."""
         regions = self.region_logits(feats, data_samples)
         samples = self._get_predictions(self.image_logits(regions), data_samples)
         if self.test_cfg['boxes']:

@@ -2,21 +2,21 @@
 
 from .aggregate import aggregate, segment_softmax
 from .attention_graph_conv import AttentionGraphConv
-from .channel_attention import POOLINGS, ChannelAttention
+from .channel_attention import ChannelAttention, Pooling
 from .context_expand import ContextExpand
 from .feature_map import channels_first, feature_map
-from .fusion import FUSIONS, fuse_logits
+from .fusion import Fusion, fuse_logits
 from .graph_conv import GraphConv
 from .regions import fuse_branches, image_logits, roi_pool, select_regions
 from .residual_graph_block import ResidualGraphBlock
 
 __all__ = [
-    'FUSIONS',
-    'POOLINGS',
     'AttentionGraphConv',
     'ChannelAttention',
     'ContextExpand',
+    'Fusion',
     'GraphConv',
+    'Pooling',
     'ResidualGraphBlock',
     'aggregate',
     'channels_first',

@@ -5,15 +5,19 @@ from torch import Tensor
 
 
 def segment_softmax(score: Tensor, rows: Tensor, num_nodes: int) -> Tensor:
-    """Softmax of edge scores over the edges that share a row.
+    """Return the softmax of edge scores over the edges that share a row.
 
     Args:
-        score: ``(E,)`` one score an edge.
-        rows: ``(E,)`` the row of each edge, in ``[0, num_nodes)``.
+        score: One score an edge, ``(E,)``.
+        rows: Row of each edge, ``(E,)``, in ``[0, num_nodes)``.
         num_nodes: ``C``.
 
     Returns:
         ``(E,)``; the values of a row sum to 1.
+
+    Example:
+        >>> segment_softmax(torch.zeros(3), torch.tensor([0, 0, 1]), 2)
+        tensor([0.5000, 0.5000, 1.0000])
     """
     peak = score.new_full((num_nodes,), -torch.inf).scatter_reduce(0, rows, score.detach(), 'amax')
     exp = (score - peak[rows]).exp()
@@ -22,29 +26,34 @@ def segment_softmax(score: Tensor, rows: Tensor, num_nodes: int) -> Tensor:
 
 
 def aggregate(weight: Tensor, edges: Tensor, x: Tensor, sparse: bool) -> Tensor:
-    """``G @ x`` where ``G`` holds ``weight`` at ``edges`` and 0 elsewhere.
+    """Return ``G @ x``, where ``G`` has the values ``weight`` at ``edges`` and 0 elsewhere.
 
-    The dense path scatters ``G`` to ``(C, C)``: fastest for the some tens of labels of the usual data sets. The sparse
-    path costs time and memory in ``E`` instead of ``C²``, in the backward pass too.
+    The dense path builds ``G`` as ``(C, C)``, which is fastest for the usual data sets with less than 100 labels. Time
+    and memory of the sparse path grow with ``E`` instead of ``C²``, in the backward pass too.
 
     Args:
-        weight: ``(E,)`` edge weights, differentiable.
-        edges: ``(2, E)`` rows and columns, sorted by row, then column, without duplicates.
-        x: ``(C, d)`` node features, differentiable.
-        sparse: which path.
+        weight: Weights of the edges, ``(E,)``, differentiable.
+        edges: Rows and columns, ``(2, E)``, sorted by row, then column, without duplicates.
+        x: Node features, ``(C, d)``, differentiable.
+        sparse: Take the sparse path.
 
     Returns:
         ``(C, d)``
+
+    Example:
+        >>> edges, weight = torch.tensor([[0, 0, 1], [0, 1, 1]]), torch.tensor([1.0, 2.0, 3.0])
+        >>> aggregate(weight, edges, torch.tensor([[1.0], [10.0]]), sparse=False).flatten()
+        tensor([21., 30.])
     """
     rows, cols = edges
     num_nodes = x.size(0)
     if not sparse:
         dense = x.new_zeros(num_nodes, num_nodes).index_put((rows, cols), weight.to(x.dtype))
         return dense @ x
-    if torch.compiler.is_compiling():  # exporting as well; neither knows sparse matrices
+    if torch.compiler.is_compiling():  # or exporting; neither supports sparse matrices
         messages = weight.float()[:, None] * x.float()[cols]  # (E, d)
         return messages.new_zeros(x.shape).index_add(0, rows, messages).to(x.dtype)
-    # torch has no half-precision sparse product, so autocast must not touch this one.
+    # torch has no half-precision sparse product, so autocast must not change this one.
     with torch.autocast(x.device.type, enabled=False):
         crow = torch.zeros(num_nodes + 1, dtype=torch.long, device=x.device)
         crow[1:] = torch.bincount(rows, minlength=num_nodes).cumsum(0)

@@ -7,20 +7,21 @@ from .aggregate import aggregate, segment_softmax
 
 
 class AttentionGraphConv(nn.Module):
-    """Graph convolution with learned aggregation ``Y = [X ‖ G X] W + b`` (Deep-LIFT Eq. 3, before its activation).
+    """Graph convolution with learned aggregation ``Y = [X ‖ G X] W + b`` (Deep-LIFT, Eq. 3, without its activation).
 
-    ``G`` is the row-wise softmax, over the neighbours only, of a score of the pair ``(x_i, x_j)``. The first layer of
-    an MLP on a concatenation is a sum of one term per node, so nothing of size ``C × C × 2d`` is built; a score is
-    formed per edge.
+    ``G`` is the row-wise softmax of a score of the pair ``(x_i, x_j)``, over the neighbours only. The first layer of an
+    MLP on a concatenation is a sum of one term per node. The layer therefore computes one score per edge and builds
+    nothing of size ``C × C × 2d``.
 
-    Paper: a two-layer MLP scores the pair. Here: ``hidden=None`` scores as graph attention networks do, one vector per
-    side and a leaky unit; a number makes it the two-layer MLP of that width.
+    Paper: a two-layer MLP scores the pair. Here: with ``hidden=None``, the score is that of `graph attention networks
+    <https://arxiv.org/abs/1710.10903>`_: one vector per side and a LeakyReLU. A number gives the two-layer MLP of that
+    width.
 
     Args:
         in_channels: ``d``.
         out_channels: ``d'``.
         hidden: Width of the scoring MLP, or None for graph attention scoring.
-        negative_slope: Slope of the leaky unit.
+        negative_slope: Slope of the LeakyReLU.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class AttentionGraphConv(nn.Module):
         self.score_out = nn.Linear(width, 1, bias=False) if hidden else nn.Identity()
 
     def attention(self, x: Tensor, edges: Tensor) -> Tensor:
-        """Aggregation weights ``G`` at the edges: ``(C, d)`` and ``(2, E)`` to ``(E,)``, rows summing to 1."""
+        """Return the weights ``G`` at the edges: ``(C, d)`` and ``(2, E)`` to ``(E,)``. Rows sum to 1."""
         rows, cols = edges
         pair = self.act(self.score_row(x)[rows] + self.score_col(x)[cols])  # (E, width)
         score = self.score_out(pair).squeeze(-1).float()  # (E,)
@@ -45,9 +46,9 @@ class AttentionGraphConv(nn.Module):
         """Attend to the neighbours and project.
 
         Args:
-            x: ``(C, d)`` node features.
+            x: Node features, ``(C, d)``.
             edges: ``(2, E)`` with self-loops, so that no row is empty.
-            sparse: see :func:`aggregate`.
+            sparse: See :func:`aggregate`.
 
         Returns:
             ``(C, d')``

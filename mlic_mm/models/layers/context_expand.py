@@ -4,26 +4,33 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.choices import check_range
 
 
 @TASK_UTILS.register_module()
 class ContextExpand:
-    """Patch expansion of the context branch (spatial context, section 2.3): boxes grown about their centres.
+    """Patch expansion of the context branch: boxes grow about their centres.
 
-    Width and height are multiplied by ``ratio``; what then lies outside of the image is cut off.
+    `Spatial context <https://arxiv.org/abs/2111.12296>`_ (Zhang et al. 2021), section 2.3. Width and height are
+    multiplied by ``ratio``. Parts outside of the image are cut off.
 
-    Paper: silent about the ratio. Here: 1.5, and 1 leaves boxes as they are.
+    Paper: gives no ratio. Here: 1.5. With 1, boxes stay as they are.
 
     Args:
-        ratio: Of the sides, at least 1.
+        ratio: Factor of the sides, at least 1.
 
     Raises:
         ValueError: ``ratio`` is below 1.
+
+    Examples:
+        >>> import torch
+        >>> expand = TASK_UTILS.build(dict(type='mlic_mm.ContextExpand', ratio=2.0))
+        >>> expand(torch.tensor([[10.0, 10.0, 30.0, 20.0]]), (100, 35)).tolist()
+        [[0.0, 5.0, 35.0, 25.0]]
     """
 
     def __init__(self, ratio: float = 1.5) -> None:
-        if not ratio >= 1:
-            raise ValueError(f'ContextExpand: ratio={ratio} would cut objects; give 1 or more')
+        check_range('ratio', ratio, at_least=1)
         self.ratio = ratio
 
     def __call__(self, boxes: Tensor, img_shape: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The last feature map of a backbone, whatever its layout."""
+"""The last feature map of a backbone, with channels first or last."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ __all__ = ['channels_first', 'feature_map']
 
 
 def channels_first(feat: Tensor, channels: int | None) -> Tensor:
-    """Return ``(N, D, H, W)`` of a map ``(N, H, W, D)``, as timm's Swin gives them; anything else stays as it is."""
+    """Return a map ``(N, H, W, D)``, as timm's Swin gives it, as ``(N, D, H, W)``; return other tensors unchanged."""
     last = feat.dim() == 4 and feat.size(1) != channels and feat.size(3) == channels
     return feat.permute(0, 3, 1, 2) if last else feat
 
@@ -18,11 +18,11 @@ def feature_map(feats: Sequence[Tensor], channels: int | None, user: str) -> Ten
 
     Args:
         feats: Stages of the backbone.
-        channels: ``D``; None takes any map for one with the channels first.
-        user: Who needs it, for the message.
+        channels: ``D``; with None, any map counts as one with the channels first.
+        user: Name of the class that needs the map, for the message.
 
     Raises:
-        ValueError: It is no map, or one of other channels.
+        ValueError: The last stage is no map, or has other channels.
     """
     feat = channels_first(feats[-1], channels)
     if feat.dim() == 4 and channels in (None, feat.size(1)):
@@ -31,12 +31,12 @@ def feature_map(feats: Sequence[Tensor], channels: int | None, user: str) -> Ten
         cure = f'set in_channels to the width of the last stage, {feat.size(1)}, or {feat.size(3)} if channels are last'
     elif feat.dim() == 3:
         cure = (
-            "these are tokens (N, L, D). mmpretrain's transformers give maps with out_type='featmap', "
+            "these are tokens (N, L, D); mmpretrain's transformers give maps with out_type='featmap', "
             'mmpretrain.TIMMBackbone with features_only=True'
         )
     else:
         cure = (
-            "this is no map. Leave out necks that pool; mmpretrain's transformers give maps with out_type='featmap', "
+            "this is no map; leave out necks that pool; mmpretrain's transformers give maps with out_type='featmap', "
             'mmpretrain.TIMMBackbone with features_only=True'
         )
     raise ValueError(f'{user} needs a feature map (N, {channels or "D"}, H, W), got {tuple(feat.shape)}: {cure}')

@@ -6,7 +6,7 @@ from .aggregate import aggregate
 
 
 class GraphConv(nn.Module):
-    """Graph convolution ``Y = Â X W + b`` (Deep-LIFT Eq. 2, before its activation).
+    """Graph convolution ``Y = Â X W + b`` (Deep-LIFT, Eq. 2, without its activation).
 
     Args:
         in_channels: ``d``.
@@ -21,10 +21,10 @@ class GraphConv(nn.Module):
         """Propagate and project.
 
         Args:
-            x: ``(C, d)`` node features.
+            x: Node features, ``(C, d)``.
             edges: ``(2, E)`` with self-loops.
-            weight: ``(E,)`` normalised adjacency.
-            sparse: see :func:`aggregate`.
+            weight: Normalised adjacency at the edges, ``(E,)``.
+            sparse: See :func:`aggregate`.
 
         Returns:
             ``(C, d')``

@@ -183,9 +183,9 @@ def test_kept_embeddings_are_no_part_of_state_or_copies():
 
 
 def test_sizes_that_disagree_are_refused():
-    with pytest.raises(ValueError, match=r'num_classes=5.*4 classes'):
+    with pytest.raises(ValueError, match=r'num_classes=5 must be .* of the label graph, 4 \('):
         DeepLIFTHead(5, 8, dict(graph=graph_of(4)))
-    with pytest.raises(ValueError, match=r'width 16, but in_channels=8'):
+    with pytest.raises(ValueError, match=r'in_channels=8 must be the width .*, 16'):
         DeepLIFTHead(4, 8, LabelGraph(graph_of(4), out_channels=16))
     with pytest.raises(ValueError, match=r'\(N, 8, H, W\), got \(2, 8\)'):
         head_of()((torch.randn(2, 8),))

@@ -119,12 +119,12 @@ def test_heads_that_have_maps() -> None:
 @pytest.mark.parametrize(
     ('head', 'neck', 'message'),
     [
-        (linear(), None, 'MultiLabelLinearClsHead behind neck None has no map per label: use .*DeepLIFTHead'),
-        (linear(), VGGNeck(8, 16), 'MultiLabelLinearClsHead behind neck VGGNeck has no map'),
+        (linear(), None, 'MultiLabelLinearClsHead after neck None has no map per label: use .*DeepLIFTHead'),
+        (linear(), VGGNeck(8, 16), 'MultiLabelLinearClsHead after neck VGGNeck has no map'),
         (
             MODELS.build(dict(type='mmpretrain.LinearClsHead', num_classes=5, in_channels=8)),
             GlobalAveragePooling(),
-            'LinearClsHead behind neck GlobalAveragePooling has no map',
+            'LinearClsHead after neck GlobalAveragePooling has no map',
         ),
     ],
 )

@@ -314,7 +314,7 @@ class TestErrors:
             built(feats())
         image = two_images()[0]
         del image.gt_instances
-        with pytest.raises(ValueError, match='no gt_instances; in training, set with_boxes=True'):
+        with pytest.raises(ValueError, match='no gt_instances: in training, set with_boxes=True'):
             built.loss(feats(1), [image])
         image = two_images()[0]
         del image.proposals

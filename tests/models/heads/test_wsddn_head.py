@@ -345,11 +345,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            (dict(num_classes=1), 'num_classes=1 must be at least 2'),
-            (dict(stride=0), 'stride=0 must be at least 1'),
-            (dict(roi_size=0), 'roi_size=0 must be at least 1'),
-            (dict(eps=0), 'eps=0 must lie between 0 and 0.5'),
-            (dict(test_cfg=dict(nms=0.5)), "test_cfg has 'nms'; the options are boxes, iou_threshold"),
+            (dict(num_classes=1), 'num_classes=1 must be a whole number at least 2'),
+            (dict(stride=0), 'stride=0 must be a whole number at least 1'),
+            (dict(roi_size=0), 'roi_size=0 must be a whole number at least 1'),
+            (dict(eps=0), 'eps=0 must be a number above 0 and below 0.5'),
+            (dict(test_cfg=dict(nms=0.5)), "test_cfg=.* has no option 'nms'; choose from boxes, iou_threshold"),
         ],
     )
     def test_options(self, options: dict, message: str) -> None:
@@ -424,7 +424,7 @@ def test_stride_that_is_not_the_maps() -> None:
         if fits:
             assert head((torch.rand(1, 2, 4, 5),), [sample]).shape == (1, 3)
         else:
-            with pytest.raises(ValueError, match=r'160 × 128 pixels have maps of 5 × 4 cells, which is not stride=16'):
+            with pytest.raises(ValueError, match=r'stride=16 must be .* 160 × 128 pixels have maps of 5 × 4'):
                 head((torch.rand(1, 2, 4, 5),), [sample])
 
 

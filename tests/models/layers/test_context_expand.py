@@ -21,7 +21,7 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize('ratio', [0.99, 0, -1, float('nan')])
 def test_a_ratio_that_cuts_is_refused(ratio: float) -> None:
-    with pytest.raises(ValueError, match=r'ratio=.*give 1 or more'):
+    with pytest.raises(ValueError, match=r'ratio=.* must be a number at least 1'):
         ContextExpand(ratio)
 
 

@@ -1,13 +1,14 @@
 """Fusion of the branches' probabilities."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlic_mm.models.layers import FUSIONS, fuse_logits
+from mlic_mm.models.layers import Fusion, fuse_logits
 
 REDUCE = dict(mean=lambda p: p.mean(0), max=lambda p: p.amax(0), product=lambda p: p.prod(0))
 
@@ -27,7 +28,7 @@ def test_same_as_fusing_probabilities(values: list[list[float]]) -> None:
         torch.testing.assert_close(fuse_logits(logits, how), reduce(logits.sigmoid()).logit(), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize('how', FUSIONS)
+@pytest.mark.parametrize('how', get_args(Fusion))
 def test_finite_and_in_order_where_probabilities_round(how: str) -> None:
     for low, high in ([(-200, -200), (-150, -200)], [(90, 90), (100, 100)], [(300, -300), (400, -300)]):
         a, b = (fuse_logits(torch.tensor([[float(x)], [float(y)]], requires_grad=True), how) for x, y in (low, high))
