@@ -1,4 +1,4 @@
-"""Training that asks for maps which move as the image is moved."""
+"""Training with maps that must move as the image moves."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from mlic_mm.registry import MODELS, TASK_UTILS
 
 
 class _Outputs(NamedTuple):
-    """Of one view: the backbone's last map ``(N, D, h, w)``, maps of the labels ``(N, C, h, w)``, logits ``(N, C)``."""
+    """The backbone's last map ``(N, D, h, w)``, the maps of the labels ``(N, C, h, w)`` and the logits ``(N, C)``."""
 
     feature: Tensor
     attention: Tensor
@@ -25,29 +25,47 @@ class _Outputs(NamedTuple):
 
 @MODELS.register_module()
 class AttentionConsistencyClassifier(ImageClassifier):
-    r"""``ImageClassifier`` whose training adds attention consistency under image transforms (Guo et al. 2019).
+    r"""``ImageClassifier`` whose training adds attention consistency under image transforms.
 
-    :math:`\ell = \ell_c + \lambda \sum_T \ell_{a,T}` (Eq. 6, 7). Views are made on the device from the batch that was
-    loaded, after batch augments; those of one size go through backbone and head in one forward. The classification
-    loss is the mean over all views, the image itself included, so that its scale is that of plain training.
+    `Attention consistency
+    <https://openaccess.thecvf.com/content_CVPR_2019/html/Guo_Visual_Attention_Consistency_Under_Image_Transforms_for_Multi-Label_Image_Classification_CVPR_2019_paper.html>`_
+    (Guo et al. 2019), Eq. 6 and 7: :math:`\ell = \ell_c + \lambda \sum_T \ell_{a,T}`. The model makes the views on the
+    device, from the loaded batch after batch augments. Views of one size go through backbone and head in one forward
+    pass. The classification loss is the mean over all views and the image itself, so its scale is that of plain
+    training.
 
-    At test it is the plain classifier: same forward, same keys in checkpoints, which ``ImageClassifier`` loads as well.
+    In tests, this is the plain classifier: the forward pass and the keys of checkpoints are the same, and
+    ``ImageClassifier`` loads its checkpoints.
 
     Args:
         backbone: As for ``ImageClassifier``.
-        views: Transforms: configs of :mod:`mlic_mm.models.view_transforms`. With :class:`ComposeView` for the flipped
-            and scaled image, flip and scaling have four views. Without any, training is plain too.
-        consistency: Config of :class:`AttentionConsistencyLoss`; None is that loss with its defaults. ``False`` leaves
-            it out: the views are augmentation then, all of them in every step.
+        views: Configs of transforms, see :mod:`mlic_mm.models.view_transforms`. Flip and scaling have four views if a
+            :class:`ComposeView` adds the flipped and scaled image. Without any view, training is plain.
+        consistency: Config of :class:`AttentionConsistencyLoss`; None is this loss with its defaults. With ``False``
+            there is no such loss, and the views are augmentation: all of them in every step.
         neck: As for ``ImageClassifier``.
         head: A head with maps per label, see :func:`forward_with_maps`.
-        test_cfg: ``dict(inconsistency=True)`` looks at the views in tests too and adds the field
-            ``attention_inconsistency`` to the samples, for :class:`AttentionInconsistency`.
+        test_cfg: With ``dict(inconsistency=True)``, tests look at the views too, and samples get the field
+            ``attention_inconsistency`` for :class:`AttentionInconsistency`.
         **kwargs: As for ``ImageClassifier``: ``pretrained, train_cfg, data_preprocessor, init_cfg``.
 
     Raises:
-        ValueError: Two views alike, or none to be consistent with; a head without maps; an unknown option of
-            ``test_cfg``.
+        ValueError: Two views are equal, or there is no view to be consistent with; the head has no maps; ``test_cfg``
+            has an unknown option.
+
+    Examples:
+        >>> model = MODELS.build(
+        ...     dict(
+        ...         type='mlic_mm.AttentionConsistencyClassifier',
+        ...         backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8),
+        ...         neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...         head=dict(type='mmpretrain.MultiLabelLinearClsHead', num_classes=3, in_channels=64),
+        ...         views=[dict(type='mlic_mm.FlipView'), dict(type='mlic_mm.ScaleView', size=32)],
+        ...     )
+        ... )
+        >>> sample = DataSample().set_gt_score(torch.tensor([1.0, 0.0, 1.0]))
+        >>> sorted(model.loss(torch.rand(2, 3, 64, 64), [sample, sample]))
+        ['loss', 'loss_consistency']
     """
 
     def __init__(
@@ -64,18 +82,16 @@ class AttentionConsistencyClassifier(ImageClassifier):
         self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
         names = [view.name for view in self.views]
         if len(set(names)) < len(names):
-            raise ValueError(f'AttentionConsistencyClassifier: views are {", ".join(names)}; give each once')
+            raise ValueError(f'views={names} must differ: give each view once')
         if consistency is None or consistency is True:
             consistency = dict(type='mlic_mm.AttentionConsistencyLoss')
         self.consistency: Any = MODELS.build(consistency) if isinstance(consistency, dict) else consistency or None
         if self.consistency is not None and not names:
-            raise ValueError(
-                'AttentionConsistencyClassifier: no views to be consistent with; give some, or consistency=False'
-            )
+            raise ValueError('views=[] must have a view to be consistent with: give one, or set consistency=False')
         test_cfg = dict(test_cfg or {})
         self.measure = test_cfg.pop('inconsistency', False)
         if test_cfg:
-            raise ValueError(f"test_cfg has {next(iter(test_cfg))!r}; the option is 'inconsistency'")
+            raise ValueError(f"test_cfg has no option {next(iter(test_cfg))!r}: the only option is 'inconsistency'")
         check_gives_maps(self.head, self.neck if self.with_neck else None)
         leave_out_unknown(self)
 
@@ -94,7 +110,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         return losses
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
-        """Predict as ``ImageClassifier``; with ``test_cfg=dict(inconsistency=True)`` measure the maps as well."""
+        """Predict as ``ImageClassifier``, and measure the maps with ``test_cfg=dict(inconsistency=True)``."""
         if not self.measure:
             return super().predict(inputs, data_samples, **kwargs)
         outputs = self._look(inputs)
@@ -109,7 +125,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         return samples
 
     def _look(self, inputs: Tensor) -> list[_Outputs]:
-        """Return the outputs for the image and for each of its views, one forward for each size."""
+        """Return the outputs for the image and for each of its views, with one forward pass for each size."""
         images = [inputs, *(view.image(inputs) for view in self.views)]
         outputs: dict[int, _Outputs] = {}
         neck = self.neck if self.with_neck else None
@@ -123,7 +139,7 @@ class AttentionConsistencyClassifier(ImageClassifier):
         return [outputs[i] for i in range(len(images))]
 
     def _pairs(self, inputs: Tensor, outputs: list[_Outputs], level: str) -> list[MapPair]:
-        """Pair what the image gives at a level with what each view gives."""
+        """Pair the image's outputs at a level with those of each view."""
         first, *others = (getattr(view, level) for view in outputs)
         if level == 'label':
             return [MapPair(first[:, :, None, None], other[:, :, None, None]) for other in others]

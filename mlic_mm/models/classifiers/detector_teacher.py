@@ -15,42 +15,57 @@ from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.models.utils.layer_maps import tapped
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.boxes import image_frame
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.choices import check_range
 
 
 @MODELS.register_module()
 class DetectorTeacher(nn.Module):
-    """Any detector of mmdet in the place of the weakly supervised one (KD from WSD, section 4.4, Table 5).
+    """Any detector of mmdet in place of the weakly supervised one.
 
-    Paper: the proposals of the framework are replaced by Faster R-CNN's detections. Here: its image logits and maps
-    teach too, where a loss asks for them.
+    `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), section 4.4, Table 5. Paper: Faster
+    R-CNN's detections replace the proposals of the framework. Here: its image logits and maps teach too, if a loss
+    needs them.
 
-    Images come as the pipeline of the student makes them; the detector's own resizing is left out, so load them in its
-    scale and set ``student_size``. Where it would pad them, they are stretched to the next multiple of its
+    Images come from the student's pipeline, without the detector's own resizing. Load them in the detector's scale and
+    set ``student_size``. Instead of padding, images are stretched to the next multiple of the detector's
     ``pad_size_divisor``, so that maps end where the image ends.
 
     Args:
         detector: The detector's config file, a whole config, or its ``model`` alone.
-        checkpoint: Its weights, read as plain data. None leaves the initial ones: for tests.
-        classes: Label names in the order of the detector's outputs. By default those that the checkpoint states, or
-            else the data set of the config; where several are known they must be alike.
-        eps: Scores are clamped to [ε, 1 − ε] before the logit is taken. A label without any detection has ε: mmdet's
-            ``score_thr``, often 0.05, has hidden what it scored.
-        data_preprocessor: Not used, for builders that give one to every model; the detector has its own.
+        checkpoint: Weights, read as plain data. None leaves the initial weights: for tests.
+        classes: Label names in the order of the detector's outputs. By default, the checkpoint states them, or else the
+            data set of the config. All known names must be equal.
+        eps: Scores are clamped to [ε, 1 − ε] before the logit is taken. A label without a detection has the score ε,
+            because mmdet's ``score_thr``, often 0.05, hides lower scores.
+        data_preprocessor: Not used: builders give one to every model, and the detector has its own.
 
     Attributes:
-        classes (tuple[str, ...] | None): Label names.
-        num_classes (int): C.
+        classes: Label names, None if nothing states them.
+        num_classes: C.
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.
         FileNotFoundError: Config or checkpoint is missing.
-        ValueError: The weights do not fit, class names differ or are not as many as the detector's outputs, or the
+        ValueError: The weights do not fit; class names differ, or their number differs from the detector's outputs; the
             detector has no classes, as an ``RPN``.
+
+    Examples:
+        >>> teacher = dict(  # of a DistillClassifier
+        ...     model=dict(
+        ...         type='mlic_mm.DetectorTeacher',
+        ...         detector='faster-rcnn_r50_fpn_1x_voc0712.py',
+        ...         checkpoint='faster_rcnn_voc0712.pth',
+        ...     )
+        ... )
+        >>> MODELS.build(teacher['model'])  # doctest: +SKIP
     """
+
+    classes: tuple[str, ...] | None
 
     def __init__(
         self,
@@ -61,10 +76,10 @@ class DetectorTeacher(nn.Module):
         data_preprocessor: Any = None,
     ) -> None:
         super().__init__()
-        if not 0 < eps < 0.5:
-            raise ValueError(f'DetectorTeacher: eps={eps} must lie between 0 and 0.5')
+        check_range('eps', eps, above=0, below=0.5)
         self.eps = eps
-        model, cfg = build_detector(detector, 'DetectorTeacher')
+        register_mmdet('DetectorTeacher')
+        model, cfg = build_detector(detector)
         self.detector: Any = model
         source = str(cfg.filename or 'the config')
         names = {'the argument classes': tuple(classes) if classes else None}
@@ -82,23 +97,23 @@ class DetectorTeacher(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """Where the map of the name ``''`` comes from."""
+        """The module of the map with the name ``''``."""
         return self.detector.backbone
 
     def teach(self, raw: Tensor, samples: Sequence[DataSample] | None = None) -> DistillOutputs:
-        """Detect, and return what that says of each image.
+        """Detect, and return what the detections say about each image.
 
         Args:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR.
             samples: Not needed.
 
         Returns:
-            Logits of the best detection of each label ``(N, C)``, the backbone's last map, and as regions all
-            detections, whatever their label, with their scores, the best first; an image may have none.
+            Logits of the best detection of each label ``(N, C)``, and the backbone's last map. The regions are all
+            detections of any label with their scores, the best first. An image may have none.
         """
         from mmdet.structures import DetDataSample
 
-        detector = self.detector.to(raw.device)  # mmengine's preprocessors notice a move only where it is made on them
+        detector = self.detector.to(raw.device)  # mmengine's preprocessors notice only their own moves
         step = getattr(detector.data_preprocessor, 'pad_size_divisor', 1)
         shape = tuple(-(-side // step) * step for side in raw.shape[2:])
         if shape != raw.shape[2:]:
@@ -120,7 +135,7 @@ class DetectorTeacher(nn.Module):
         return DistillOutputs(best.clamp(self.eps, 1 - self.eps).logit(), maps, boxes=boxes, box_scores=scores)
 
     def _count_classes(self, source: str, named_by: str) -> int:
-        """Return C after comparing the heads' with the names."""
+        """Return C, after a comparison of the heads' numbers with the names."""
         heads = [
             (name, module.num_classes)
             for name, module in self.detector.named_modules()
@@ -129,20 +144,20 @@ class DetectorTeacher(nn.Module):
         # mmdet's RPN is a detector of the one class "object".
         if type(self.detector).__name__ == 'RPN' or not (heads or self.classes):
             raise ValueError(
-                f'DetectorTeacher: {type(self.detector).__name__} of {source} tells no classes apart; name a detector '
-                'with a bbox_head, or give `classes`'
+                f'{type(self.detector).__name__} of {source} has no classes: name a detector with a bbox_head, or set '
+                'classes of DetectorTeacher'
             )
         for name, count in heads:
             if self.classes is not None and count != len(self.classes):
                 raise ValueError(
-                    f'DetectorTeacher: {name} of {source} has num_classes={count}, {named_by} names '
-                    f'{len(self.classes)}; give config, checkpoint and classes of one detector'
+                    f'{name} of {source} has num_classes={count}, but {named_by} names {len(self.classes)}: give '
+                    'config, checkpoint and classes of one detector'
                 )
         return heads[0][1] if heads else len(self.classes or ())
 
 
 def _classes_of_data(cfg: Config) -> tuple[str, ...] | None:
-    """Class names of the test data that a config states, without their being read."""
+    """Return the class names that a config states for its test data, without reading the data."""
     from mmdet.registry import DATASETS
 
     data = dataset_of(cfg) or {}

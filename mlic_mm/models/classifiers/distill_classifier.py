@@ -1,7 +1,7 @@
 """A student that learns from labels and from a teacher."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,39 +14,61 @@ from mlic_mm.models.losses import DistillLoss, DistillOutputs, FeatureDistillLos
 from mlic_mm.models.utils.layer_maps import find_module, tapped
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.boxes import image_frame
+from mlic_mm.utils.choices import check_choice, check_range
 
 from .teacher import Teacher
 
 
 @MODELS.register_module()
 class DistillClassifier(ImageClassifier):
-    r"""``ImageClassifier`` whose training adds losses to a teacher's outputs (KD from WSD, section 3.2).
+    r"""``ImageClassifier`` whose training adds losses to a teacher's outputs.
 
-    Stage 1 minimises the feature-level losses alone (:math:`\sum_\ell L_f^\ell`), stage 2 the loss of the labels and
-    the prediction-level losses (:math:`L_p + \lambda L_{p'}`, Eq. 11); without a stage all of them. They hand over by
-    ``load_from``, or within one training by :class:`~mlic_mm.engine.hooks.DistillStageHook`.
+    `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), section 3.2. Stage 1 minimises the
+    feature-level losses alone (:math:`\sum_\ell L_f^\ell`). Stage 2 minimises the loss of the labels and the
+    prediction-level losses (:math:`L_p + \lambda L_{p'}`, Eq. 11). Without a stage, all losses are minimised. Stage 2
+    starts from the weights of stage 1 by ``load_from``, or follows in the same training with
+    :class:`~mlic_mm.engine.hooks.DistillStageHook`.
 
-    Samples that carry a cached teacher (:class:`~mlic_mm.datasets.transforms.LoadTeacher`) need none; of others the
-    teacher looks at the same images, in the size in which they are loaded.
+    Samples with the cached outputs of a teacher (:class:`~mlic_mm.datasets.transforms.LoadTeacher`) need no teacher.
+    For other samples, the teacher looks at the same images, in the size in which they are loaded.
 
-    At test it is the plain classifier: same forward, same keys in checkpoints besides ``distill.``, what the losses
-    learn. The teacher is never in them; it is built when training begins, and not for tests.
+    In tests, this is the plain classifier with the same forward pass. Checkpoints have its keys, and those of the
+    losses' own weights under ``distill.``. The teacher is never saved. It is built when training begins, not for tests.
 
     Args:
         backbone: As for ``ImageClassifier``.
-        distill: Losses by name, configs of :class:`DistillLoss`; their values are logged as ``loss_<name>``.
-        teacher: Options of :class:`Teacher`: ``dict(config=…, checkpoint=…)``; None where samples carry it.
+        distill: Configs of :class:`DistillLoss` by name. Their values are logged as ``loss_<name>``.
+        teacher: Options of :class:`Teacher`: ``dict(config=…, checkpoint=…)``; None for samples with cached outputs.
         stage: 1, 2 or None.
-        student_size: Pixels of the square that the student sees in training, antialiased, where images are loaded
-            larger for the teacher; by default the size in which they are loaded. Tests take images as they are.
+        student_size: Side of the square that the student sees in training, in pixels, antialiased, if images are loaded
+            larger for the teacher. By default the size in which images are loaded. Tests take images as they are.
         neck: As for ``ImageClassifier``.
         head: Any multi-label head.
         **kwargs: As for ``ImageClassifier``: ``pretrained, train_cfg, data_preprocessor, init_cfg``.
 
     Raises:
-        ValueError: No losses, an unknown stage or one without losses, an unknown layer; in training, neither a teacher
-            nor samples that carry one, or batch augments beside samples that carry one.
-        TypeError: A loss that is no :class:`DistillLoss`.
+        ValueError: There are no losses; the stage is unknown or has no losses; the model has no such layer. In
+            training: there is neither a teacher nor cached outputs, or there are batch augments beside cached outputs.
+        TypeError: A loss is no :class:`DistillLoss`.
+
+    Examples:
+        >>> small = dict(
+        ...     type='ImageClassifier',
+        ...     backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8),
+        ...     neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...     head=dict(type='mmpretrain.MultiLabelLinearClsHead', num_classes=3, in_channels=64),
+        ... )
+        >>> student = MODELS.build(
+        ...     dict(
+        ...         small,
+        ...         type='mlic_mm.DistillClassifier',
+        ...         teacher=dict(model=ImageClassifier(**{k: v for k, v in small.items() if k != 'type'})),
+        ...         distill=dict(soft=dict(type='mlic_mm.HintonDistillLoss', student_temperature=5.0)),
+        ...     )
+        ... )
+        >>> sample = DataSample().set_gt_score(torch.tensor([1.0, 0.0, 1.0]))
+        >>> sorted(student.loss(torch.rand(1, 3, 64, 64), [sample]))
+        ['loss', 'loss_soft']
     """
 
     def __init__(
@@ -54,7 +76,7 @@ class DistillClassifier(ImageClassifier):
         backbone: dict | nn.Module,
         distill: Mapping[str, dict | nn.Module],
         teacher: Mapping[str, Any] | Teacher | None = None,
-        stage: int | None = None,
+        stage: Literal[1, 2] | None = None,
         student_size: int | None = None,
         neck: dict | nn.Module | None = None,
         head: dict | nn.Module | None = None,
@@ -66,12 +88,12 @@ class DistillClassifier(ImageClassifier):
         for name, loss in distill.items():
             built = MODELS.build(loss) if isinstance(loss, dict) else loss
             if not isinstance(built, DistillLoss):
-                raise TypeError(f'distill[{name!r}] is a {type(built).__name__}, expected a subclass of DistillLoss')
+                raise TypeError(f'distill[{name!r}]={type(built).__name__} must be a subclass of DistillLoss')
             self.distill[name] = built
         if not self.distill:
-            raise ValueError('DistillClassifier: no losses in `distill`; without any it is an ImageClassifier')
-        if student_size is not None and student_size < 1:
-            raise ValueError(f'DistillClassifier: student_size={student_size} must be at least 1')
+            raise ValueError('distill={} must have a loss: without any, use ImageClassifier')
+        if student_size is not None:
+            check_range('student_size', student_size, at_least=1, whole=True)
         self.stage = stage
         self.student_size = student_size
         self._losses(stage)
@@ -84,7 +106,7 @@ class DistillClassifier(ImageClassifier):
         self.teacher: Teacher | None = None
 
     def init_weights(self) -> None:
-        """Initialise the student; training begins with this, so that a teacher that is not there is noticed now."""
+        """Initialise the student. Training begins with this, so a missing teacher is noticed early."""
         super().init_weights()
         self.build_teacher()
 
@@ -101,7 +123,7 @@ class DistillClassifier(ImageClassifier):
         self.teacher.model.to(next(self.parameters()).device)
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
-        """Return ``loss`` of the labels, but in stage 1, and ``loss_<name>`` of every loss of the stage.
+        """Return ``loss`` of the labels, except in stage 1, and ``loss_<name>`` of every loss of the stage.
 
         Args:
             inputs: ``(N, 3, H, W)``.
@@ -123,14 +145,13 @@ class DistillClassifier(ImageClassifier):
         return losses | {f'loss_{name}': loss(student, teacher) for name, loss in chosen.items()}
 
     def _losses(self, stage: int | None) -> dict[str, Any]:
-        """Losses of a stage, by name."""
-        if stage not in (None, 1, 2):
-            raise ValueError(f'DistillClassifier: stage={stage!r} must be 1, 2 or None')
+        """Return the losses of a stage, by name."""
+        check_choice('stage', stage, (1, 2, None))
         losses: dict[str, Any] = dict(self.distill.items())
         levels = {1: ['feature'], 2: ['prediction']}.get(stage or 0, ['feature', 'prediction'])
         chosen = {name: loss for name, loss in losses.items() if loss.level in levels}
         if stage == 1 and not chosen:
-            raise ValueError('DistillClassifier: stage 1 has no feature-level loss in `distill`')
+            raise ValueError('stage=1 needs a feature-level loss in distill, such as mlic_mm.RoIFeatureDistillLoss')
         return chosen
 
     def _teach(self, inputs: Tensor, data_samples: list[DataSample]) -> DistillOutputs:
@@ -144,8 +165,8 @@ class DistillClassifier(ImageClassifier):
             return self.teacher(denormalize(inputs, self.data_preprocessor), data_samples)
         if getattr(self.data_preprocessor, 'batch_augments', None):
             raise ValueError(
-                'DistillClassifier: the cached teacher has not seen the images that batch augments make; leave '
-                'model.train_cfg.augments out, or give model.teacher in place of the cache'
+                'DistillClassifier: the cached teacher has not seen the images that batch augments make: remove '
+                'model.train_cfg.augments, or set model.teacher instead of the cache'
             )
         return cached_outputs(inputs, data_samples)
 
@@ -156,10 +177,10 @@ class DistillClassifier(ImageClassifier):
 
 
 def cached_outputs(inputs: Tensor, data_samples: list[DataSample]) -> DistillOutputs:
-    """Put together what :class:`~mlic_mm.datasets.transforms.LoadTeacher` has put into samples.
+    """Return the outputs that :class:`~mlic_mm.datasets.transforms.LoadTeacher` has put into samples, as a batch.
 
-    mmpretrain's data preprocessor moves only labels to the device of the images. Images may have different numbers of
-    regions: missing ones get the logits 0 and −inf.
+    mmpretrain's data preprocessor moves only labels to the device of the images, so this moves the rest. Images may
+    have different numbers of regions: missing ones get the logits 0 and −inf.
     """
 
     def gather(key: str) -> list[Tensor] | None:

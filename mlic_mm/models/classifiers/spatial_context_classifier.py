@@ -1,4 +1,4 @@
-"""Labels of the patches that a region proposal network generates."""
+"""Labels of the patches that a region proposal network proposes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,30 +20,56 @@ Feats = tuple[Tensor, ...]
 
 @MODELS.register_module()
 class SpatialContextClassifier(ImageClassifier):
-    """The spatial-context-aware network (Eq. 1, section 2.1): backbone, FPN, one set of proposals, labels of patches.
+    """The spatial-context-aware network: backbone, FPN, one set of proposals, labels of patches.
 
-    Laid out as mmdet's two-stage detectors, of whose parts it consists: values of a Faster R-CNN's config can be taken
-    over. Its region proposal network runs once an image; what it proposes becomes ``proposals`` ``(R, 4)``, in pixels
-    of the input, and ``proposal_scores`` ``(R,)`` of the sample, which the head reads: normally a
-    :class:`~mlic_mm.models.heads.SpatialContextHead`, but any head of proposals will do. An image in which nothing is
-    proposed has one patch, all of it.
+    `Spatial context <https://arxiv.org/abs/2111.12296>`_ (Zhang et al. 2021), Eq. 1, section 2.1. The network has the
+    structure and the parts of mmdet's two-stage detectors, so values of a Faster R-CNN's config can be copied. The
+    region proposal network runs once an image. Its boxes become ``proposals`` ``(R, 4)``, in pixels of the input, and
+    ``proposal_scores`` ``(R,)`` of the sample, for the head: usually :class:`~mlic_mm.models.heads.SpatialContextHead`,
+    or any other head of proposals. If nothing is proposed, the whole image is the only patch.
 
-    The network's own losses (``loss_rpn_cls``, ``loss_rpn_bbox``) come beside those of the head.
+    The losses of the region proposal network (``loss_rpn_cls``, ``loss_rpn_bbox``) are added to those of the head.
 
     Args:
-        backbone: With maps of several strides.
+        backbone: A backbone with maps of several strides.
         neck: mmdet's ``FPN``, written ``mmdet.FPN``, or another neck of several maps.
         rpn_head: mmdet's ``RPNHead``; names in it need no prefix.
         head: A head of proposals.
         train_cfg: ``rpn``, ``rpn_proposal`` and ``rcnn`` as in mmdet's two-stage detectors; ``rcnn`` is the head's
             ``train_cfg``.
-        test_cfg: ``rpn`` and ``rcnn``.
+        test_cfg: ``rpn`` and ``rcnn`` as in mmdet's two-stage detectors; ``rcnn`` is the head's ``test_cfg``.
         data_preprocessor: As for ``ImageClassifier``.
         init_cfg: As for ``ImageClassifier``.
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.
-        ValueError: In training, samples without boxes of objects.
+        ValueError: In training: samples have no boxes of objects.
+
+    Examples:
+        >>> from mmengine.registry import DefaultScope
+        >>> rpn = dict(nms_pre=50, max_per_img=10, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
+        >>> assigner = dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3)
+        >>> sampler = dict(type='RandomSampler', num=16, pos_fraction=0.5)
+        >>> anchors = dict(type='AnchorGenerator', scales=[4], ratios=[1.0], strides=[4, 8, 16, 32])
+        >>> model = MODELS.build(
+        ...     dict(
+        ...         type='mlic_mm.SpatialContextClassifier',
+        ...         backbone=dict(
+        ...             type='mmpretrain.ResNet',
+        ...             depth=18,
+        ...             stem_channels=8,
+        ...             base_channels=8,
+        ...             out_indices=(0, 1, 2, 3),
+        ...         ),
+        ...         neck=dict(type='mmdet.FPN', in_channels=[8, 16, 32, 64], out_channels=8, num_outs=4),
+        ...         rpn_head=dict(type='RPNHead', in_channels=8, feat_channels=8, anchor_generator=anchors),
+        ...         head=dict(type='mlic_mm.SpatialContextHead', num_classes=3, in_channels=8, fc_channels=16),
+        ...         train_cfg=dict(rpn=dict(assigner=assigner, sampler=sampler, allowed_border=-1, pos_weight=-1)),
+        ...         test_cfg=dict(rpn=rpn),
+        ...     )
+        ... )  # needs mmdet
+        >>> model.eval()(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 3])
     """
 
     def __init__(
@@ -70,7 +96,7 @@ class SpatialContextClassifier(ImageClassifier):
         self.proposal_cfg = ConfigDict(train_cfg.get('rpn_proposal', test_cfg['rpn']))
 
     def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
-        """As ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)`` of the images."""
+        """Run as ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)`` of the images."""
         if mode != 'tensor':
             return super().forward(inputs, data_samples, mode)
         feats = self.extract_feat(inputs)
@@ -98,9 +124,9 @@ class SpatialContextClassifier(ImageClassifier):
         """Return the samples with their proposals.
 
         Args:
-            feats: Maps of the neck.
-            inputs: ``(N, 3, H, W)``, whose size the samples are told.
-            data_samples: Those of mmdet's ``PackDetInputs`` become mmpretrain's. New ones by default.
+            feats: Maps of the neck. inputs: ``(N, 3, H, W)``; the samples get their size. data_samples: Samples of
+            mmpretrain, or of mmdet's ``PackDetInputs``, which become samples of mmpretrain; new
+                ones by default.
         """
         refuse_export(type(self).__name__)
         samples = _described(inputs, data_samples)
@@ -113,7 +139,7 @@ class SpatialContextClassifier(ImageClassifier):
 
 
 def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> list[DataSample]:
-    """Return samples of mmpretrain that tell their sizes as mmdet asks for them."""
+    """Return samples of mmpretrain with the sizes that mmdet needs."""
     height, width = inputs.shape[-2:]
     if data_samples is None:
         data_samples = [DataSample(metainfo=dict(ori_shape=(height, width))) for _ in inputs]
@@ -125,7 +151,7 @@ def _described(inputs: Tensor, data_samples: Sequence[DataSample] | None) -> lis
 
 
 def _converted(sample: BaseDataElement) -> DataSample:
-    """Return mmdet's sample as one of mmpretrain, which holds anything."""
+    """Return mmdet's sample as one of mmpretrain, which takes any field."""
     made = DataSample(metainfo=sample.metainfo)
     for name, value in sample.items():
         made.set_field(value, name)

@@ -1,4 +1,4 @@
-"""A frozen model that shows a student what it sees."""
+"""A frozen model that teaches a student."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -60,7 +60,7 @@ class Teacher:
         num_regions: int = 100,
     ) -> None:
         if (config is None) == (model is None):
-            raise ValueError('a teacher needs either `config` and `checkpoint`, or a built `model`')
+            raise ValueError('a teacher needs either config and checkpoint, or a built model')
         check_range('iou_threshold', iou_threshold, above=0, at_most=1)
         check_range('num_regions', num_regions, at_least=1, whole=True)
         labels: Labels = {}
@@ -71,7 +71,7 @@ class Teacher:
                 name = getattr(cfg, 'filename', None) or type(model).__name__
                 raise ValueError(f'{name}: no checkpoint given, so the teacher would have nothing to teach')
         elif checkpoint is not None:
-            raise ValueError(f'teacher: a built model has its weights; leave out checkpoint={checkpoint!r}')
+            raise ValueError(f'checkpoint={checkpoint!r} of a teacher must be left out: a built model has its weights')
         self.labels = labels
         self.classes = common_labels(labels) or getattr(model, 'classes', None)
         assert isinstance(model, nn.Module)
@@ -85,11 +85,11 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
-        """Return what the teacher gives for a batch.
+        """Return the teacher's outputs for a batch.
 
         Args:
-            raw: ``(N, 3, H, W)``, 0 to 255, BGR; the teacher normalises as it was trained.
-            samples: With ``proposals`` in pixels of ``raw`` where the teacher looks at regions.
+            raw: ``(N, 3, H, W)``, 0 to 255, BGR. The teacher normalises as it was trained.
+            samples: With ``proposals`` in pixels of ``raw`` if the teacher looks at regions.
         """
         with tapped(self.model, self.layers) as maps:
             outputs = self._teaching.teach(raw, samples)

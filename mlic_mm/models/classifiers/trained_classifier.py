@@ -1,4 +1,4 @@
-"""A trained classifier from its config and checkpoint, with all that says which labels it scores."""
+"""A trained classifier from its config and checkpoint, with every source of its label names."""
 
 import copy
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.checks import check_same_classes
 
 Labels = dict[str, tuple[str, ...]]
-"""Label names by what states them, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""
+"""Label names by their sources, for messages: ``{'checkpoint best.pth': ('cat', 'dog')}``."""
 
 
 def build_classifier(
     cfg: Mapping[str, Any], checkpoint: str | Path | None, data_preprocessor: dict | None = None
 ) -> tuple[BaseModel, Labels]:
-    """Build ``cfg['model']`` and load its weights as plain data; nothing of the checkpoint is executed.
+    """Build ``cfg['model']`` and load its weights as plain data. Nothing of the checkpoint is executed.
 
     Args:
         cfg: A whole config, or a dictionary with ``model`` alone.
-        checkpoint: File of weights; None leaves the model as it was initialised.
-        data_preprocessor: For a config that states none, neither in ``model`` nor beside it.
+        checkpoint: File of weights; None leaves the initial weights.
+        data_preprocessor: For a config that has none, neither in ``model`` nor beside it.
 
     Returns:
         The model in eval mode, and the label names that checkpoint, label graph and test data state.
@@ -35,11 +35,9 @@ def build_classifier(
         FileNotFoundError: No such checkpoint.
     """
     if cfg.get('model') is None:
-        raise ValueError(
-            f'{getattr(cfg, "filename", None) or "config"} has no `model`; give the config of a classifier'
-        )
+        raise ValueError(f'{getattr(cfg, "filename", None) or "config"} has no model: give the config of a classifier')
     model_cfg = copy.deepcopy(cfg['model'])
-    # As mmengine's Runner does it.
+    # As in mmengine's Runner.
     model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.get('data_preprocessor') or data_preprocessor))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(model_cfg)
@@ -55,7 +53,7 @@ def build_classifier(
 
 
 def common_labels(labels: Labels) -> tuple[str, ...] | None:
-    """The one list of label names that all sources state; None where there is no source.
+    """Return the label names that all sources state, None if there is no source.
 
     Raises:
         ValueError: Two of them differ.
@@ -85,7 +83,7 @@ def load_weights(model: BaseModel, checkpoint: str | Path) -> Labels:
 
 
 def _labels_of_data(cfg: Mapping[str, Any]) -> Labels:
-    """Label names that the test data of a config state without being read."""
+    """Return the label names that a config states for its test data, without reading the data."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     classes = (dataset.get('metainfo') or {}).get('classes')
     if not classes:

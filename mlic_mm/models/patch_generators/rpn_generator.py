@@ -13,6 +13,7 @@ from mmpretrain.models import ImageClassifier
 
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of, scope_of
+from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import TASK_UTILS
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.boxes import image_frame
@@ -45,7 +46,8 @@ class RPNGenerator(PatchGenerator):
 
     def __init__(self, config: str, checkpoint: str | None = None, device: str = 'cpu', num: int = 1000) -> None:
         super().__init__(num)
-        self._model, cfg = build_detector(config, 'RPNGenerator')
+        register_mmdet('RPNGenerator')
+        self._model, cfg = build_detector(config)
         self.config = config
         self.checkpoint = checkpoint
         self.device = device

@@ -1,1 +1,1 @@
-"""Parts of mmdet inside models."""
+"""What models share: modules by their names, and parts of mmdet."""

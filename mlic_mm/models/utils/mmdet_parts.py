@@ -1,4 +1,4 @@
-"""mmdet's parts in models of ours."""
+"""mmdet's parts in models of this package."""
 
 from importlib.util import find_spec
 
@@ -9,7 +9,7 @@ def register_mmdet(user: str) -> None:
     """Make ``mmdet.Name`` known to the registries.
 
     Args:
-        user: Who needs it, for the message.
+        user: Name of the class that needs mmdet, for the message.
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.

@@ -227,9 +227,9 @@ class TestMeasuring:
 
 
 def test_refuses_what_cannot_be() -> None:
-    with pytest.raises(ValueError, match='flip, flip; give each once'):
+    with pytest.raises(ValueError, match=r"views=\['flip', 'flip'\] must differ"):
         build([FLIP, FLIP])
-    with pytest.raises(ValueError, match='no views to be consistent with'):
+    with pytest.raises(ValueError, match=r'views=\[\] must have a view to be consistent with'):
         build([])
     with pytest.raises(ValueError, match='no map per label'):
         build([FLIP], head=dict(type='MultiLabelClsHead'))

@@ -307,11 +307,19 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('options', 'error', 'message'),
         [
-            (dict(distill={}), ValueError, 'no losses in `distill`'),
-            (dict(distill=dict(x=dict(type='mlic_mm.MultiLabelBCELoss'))), TypeError, 'expected a subclass of Distill'),
-            (dict(stage=3), ValueError, 'stage=3 must be 1, 2 or None'),
-            (dict(stage=1, distill=dict(prediction=CLASS_AWARE)), ValueError, 'stage 1 has no feature-level loss'),
-            (dict(student_size=0), ValueError, 'student_size=0 must be at least 1'),
+            (dict(distill={}), ValueError, 'distill={} must have a loss'),
+            (
+                dict(distill=dict(x=dict(type='mlic_mm.MultiLabelBCELoss'))),
+                TypeError,
+                'must be a subclass of Dist',
+            ),
+            (dict(stage=3), ValueError, 'stage=3 must be one of 1, 2, None'),
+            (
+                dict(stage=1, distill=dict(prediction=CLASS_AWARE)),
+                ValueError,
+                'stage=1 needs a feature-level loss',
+            ),
+            (dict(student_size=0), ValueError, 'student_size=0 must be a whole number at least 1'),
             (
                 dict(distill=dict(roi=ROI | dict(student_layer='backbone.layer9'))),
                 ValueError,
@@ -335,10 +343,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            (dict(), 'either `config` and `checkpoint`, or a built `model`'),
+            (dict(), 'either config and checkpoint, or a built model'),
             (dict(model=nn.Identity(), num_regions=0), 'num_regions=0'),
             (dict(model=nn.Identity(), iou_threshold=0), 'iou_threshold=0 must be a number above 0 and at most 1'),
-            (dict(model=nn.Identity(), checkpoint='x.pth'), "leave out checkpoint='x.pth'"),
+            (dict(model=nn.Identity(), checkpoint='x.pth'), "checkpoint='x.pth' of a teacher must be left out"),
         ],
     )
     def test_teacher_options(self, options: dict, message: str) -> None:
