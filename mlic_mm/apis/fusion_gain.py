@@ -57,7 +57,7 @@ def print_gain(
     result = evaluate(fused)
     unknown = [name for name in figures if not isinstance(result.get(name), float)]
     if unknown:
-        raise ValueError(f'unknown figure {unknown[0]!r}; preset {protocol.title} gives {", ".join(result)}')
+        raise ValueError(f'unknown metric {unknown[0]!r}; preset {protocol.title} gives {", ".join(result)}')
     singles = dict(zip(members.paths, members.read(evaluate), strict=True))
     title = f'preset {protocol.title}'
     width = max(map(len, [*members.paths, title, 'fusion − model']))

@@ -1,4 +1,4 @@
-"""Evaluation as the published evaluators do it: pure functions, metrics for mmengine, scores on disk."""
+"""Evaluation as published evaluators do it: pure functions, metrics for mmengine, and scores in files."""
 
 from .functional import (
     PRESETS,

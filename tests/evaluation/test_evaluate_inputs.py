@@ -65,8 +65,8 @@ def test_refuses_bad_matrices(scores: np.ndarray, targets: np.ndarray, message: 
         ({'threshold': float('nan')}, 'not finite'),
         ({'threshold': [0.1, 0.2]}, '2 values for 4 classes'),
         ({'topk': 0}, 'at least 1'),
-        ({'threshold': None}, 'needs a threshold'),
-        ({'threshold': None, 'topk': None}, 'set one of them'),
+        ({'threshold': None}, 'must have a threshold'),
+        ({'threshold': None, 'topk': None}, 'must not be set beside topk=None'),
         ({'classes': ['a']}, '1 class names for 4'),
     ],
 )

@@ -15,7 +15,7 @@ def test_threshold_is_strict_in_the_type_of_the_scores() -> None:
     np.testing.assert_array_equal(above_threshold(scores, [0.8, 0.3]), [[False, True], [True, False]])
     with pytest.raises(ValueError, match='3 values for 2 classes'):
         above_threshold(scores, [0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match='threshold=nan is not a number'):
+    with pytest.raises(ValueError, match='threshold=nan must be a number'):
         above_threshold(scores, float('nan'))
 
 

@@ -30,7 +30,7 @@ def test_a_preset_takes_the_place_of_the_options(kind: object, said: list[str]) 
     assert not said
     assert shared_protocol(evaluator, 'wang') == get_protocol('wang')
     assert evaluator.metrics[1].protocol == get_protocol('wang')
-    assert said == ['Protocol wang takes the place of the config\'s "asl, threshold=0.3, topk=1" and all its options']
+    assert said == ['Protocol wang replaces "asl, threshold=0.3, topk=1" of the config and all its options']
     with pytest.raises(ValueError, match="did you mean 'wang'"):
         shared_protocol(evaluator, 'wnag')
 

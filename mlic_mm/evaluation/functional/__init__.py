@@ -1,4 +1,4 @@
-"""Evaluation of score matrices: checks, layout and figures, without any framework."""
+"""Evaluation of score matrices without any framework: checks, layout and metrics."""
 
 from .auroc import auroc
 from .average_precision import average_precision

@@ -10,42 +10,46 @@ _MOST_BITS = 20  # a table of a few MB, in which few negatives share a bin with 
 
 
 def auroc(scores: Any, targets: Any) -> np.ndarray:
-    """Area under the ROC curve of every class; equal scores count half, targets −1 are left out.
+    """Return the area under the ROC curve of every class. Equal scores count half, and targets −1 are left out.
 
     Args:
-        scores (Tensor | ndarray): ``(N, C)``.
-        targets (Tensor | ndarray): ``(N, C)`` of 1, 0, −1.
+        scores: Tensor or array ``(N, C)``.
+        targets: Tensor or array ``(N, C)`` of 1, 0, −1.
 
     Returns:
-        ndarray: ``(C,)`` float64 in [0, 1], NaN for a class without positives or without negatives.
+        float64 ``(C,)`` in [0, 1], NaN for a class without positives or without negatives.
 
     Raises:
-        ValueError: See :func:`as_matrices`.
+        ValueError: :func:`as_matrices` refuses the inputs.
+
+    Example:
+        >>> auroc(np.array([[0.9], [0.6], [0.6], [0.1]]), np.array([[1], [1], [0], [0]])).tolist()
+        [0.875]
     """
     data = ClassMajor.from_matrices(*as_matrices(scores, targets))
     return np.array([class_auroc(*data.sorted_class(index)) for index in range(len(data.scores))])
 
 
 def class_auroc(every: np.ndarray, positives: np.ndarray) -> float:
-    """Area of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``."""
+    """Return the area of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``."""
     # Twice the samples below each positive, with half of its equals: a sum of integers, so nothing is rounded.
     below = np.searchsorted(every, positives).sum() + np.searchsorted(every, positives, side='right').sum()
     return _area(int(below) - len(positives) ** 2, len(positives), len(every) - len(positives))
 
 
 class PooledAuroc:
-    """Area of the decisions of all classes together ("micro"), fed class by class.
+    """Area of the decisions of all classes together ("micro"), computed class by class.
 
-    Sorting all scores would take longer than all other figures. Instead every score is looked up in a table over the
-    leading bits of floating-point numbers, which are in order; only where a bin holds a positive it is searched for.
+    Sorting all scores would take longer than all other metrics. Instead, every score is looked up in a table over the
+    leading bits of floating-point numbers, which are in order. Only if its bin holds a positive, the score is searched.
 
     Args:
-        data (ClassMajor): All classes.
+        data: All classes.
     """
 
     def __init__(self, data: ClassMajor) -> None:
         positives = np.sort(data.scores[data.positive])
-        # The different scores of positives, and the positives below each of them, below all in the end.
+        # The different scores of positives, and the number of positives below each. The last number is that of all.
         first = np.flatnonzero(np.append(True, positives[1:] != positives[:-1])[: len(positives)])
         self._values, self._starts = positives[first], np.append(first, len(positives))
         self._positives = len(positives)
@@ -58,7 +62,7 @@ class PooledAuroc:
         self._shift = max(0, (high - low).bit_length() - bits)
         self._low = low >> self._shift
         inside = np.bincount(self._bins(positives), minlength=(high >> self._shift) - self._low + 1)
-        # Positives below each bin, −1 where it holds one.
+        # Positives below each bin, −1 for a bin that holds one.
         self._below = np.where(inside == 0, np.cumsum(inside), -1).astype(np.int32)
 
     def _bins(self, scores: np.ndarray) -> np.ndarray:
@@ -83,7 +87,7 @@ class PooledAuroc:
         """Return the area, NaN without positives or negatives."""
         positives = self._positives
         negatives = self._samples - positives
-        # Of a positive and a negative one is below the other, or both are half: what is left is above.
+        # In a pair, the positive is above the negative, or below it, or they are equal, which counts half.
         return _area(2 * positives * negatives - (self._doubled - positives**2), positives, negatives)
 
 
@@ -92,7 +96,7 @@ def _area(doubled: int, positives: int, negatives: int) -> float:
 
 
 def _ordered(scores: np.ndarray) -> np.ndarray:
-    """Integers in the order of float32 scores: their bits, the negatives' flipped. Adding 0 turns −0 into 0."""
+    """Return integers in the order of float32 scores: their bits, flipped for negative scores. Adding 0 makes −0 0."""
     bits = (scores + np.float32(0)).view(np.int32)
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     return bits

@@ -1,6 +1,6 @@
 """Average precision without a full ranking: only the precisions at the positives are needed."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -8,21 +8,29 @@ from .matrices import ClassMajor, as_matrices
 from .protocol import Protocol
 
 
-def average_precision(scores: Any, targets: Any, ap: str = 'all-points', ties: str = 'group') -> np.ndarray:
-    """Average precision of every class; targets −1 are left out.
+def average_precision(
+    scores: Any,
+    targets: Any,
+    ap: Literal['all-points', 'envelope', '11-point'] = 'all-points',
+    ties: Literal['group', 'worst', 'best'] = 'group',
+) -> np.ndarray:
+    """Return the average precision of every class. Targets −1 are left out.
 
     Args:
-        scores (Tensor | ndarray): ``(N, C)``.
-        targets (Tensor | ndarray): ``(N, C)`` of 1, 0, −1.
-        ap (str): ``'all-points'``, ``'envelope'`` or ``'11-point'``, see :class:`Protocol`.
-        ties (str): ``'group'``, ``'worst'`` or ``'best'``, see :class:`Protocol`. None of them is the mean over the
-            orders of equal scores.
+        scores: Tensor or array ``(N, C)``.
+        targets: Tensor or array ``(N, C)`` of 1, 0, −1.
+        ap: See :class:`Protocol`.
+        ties: See :class:`Protocol`. None of the choices is the mean over the orders of equal scores.
 
     Returns:
-        ndarray: ``(C,)`` float64 in [0, 1], NaN for a class without positives.
+        float64 ``(C,)`` in [0, 1], NaN for a class without positives.
 
     Raises:
-        ValueError: See :func:`as_matrices` and :class:`Protocol`.
+        ValueError: :func:`as_matrices` or :class:`Protocol` refuses an input.
+
+    Example:
+        >>> average_precision(np.array([[0.9], [0.5], [0.4]]), np.array([[1], [0], [1]])).round(4).tolist()
+        [0.8333]
     """
     data, protocol = ClassMajor.from_matrices(*as_matrices(scores, targets)), Protocol(ap=ap, ties=ties)
     result = np.full(len(data.scores), np.nan)
@@ -34,7 +42,7 @@ def average_precision(scores: Any, targets: Any, ap: str = 'all-points', ties: s
 
 
 def class_ap(every: np.ndarray, positives: np.ndarray, protocol: Protocol) -> float:
-    """AP of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``, p > 0."""
+    """Return the AP of one class from ascending scores of all samples ``(n,)`` and of the positives ``(p,)``, p > 0."""
     n, p = len(every), len(positives)
     lower, lower_positives = np.searchsorted(every, positives), np.searchsorted(positives, positives)
     hits, taken = p - lower_positives, n - lower  # (p,) positives, samples that score at least as high

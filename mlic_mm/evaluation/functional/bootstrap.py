@@ -1,9 +1,11 @@
-"""Is one model better than another on these images, or by chance of the images?"""
+"""Intervals over test images: is one model better than another, or is it the choice of images?"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from mlic_mm.utils.choices import check_range
 
 from .evaluate import evaluate_scores
 from .matrices import as_array
@@ -13,7 +15,7 @@ MIN_RESAMPLES = 100
 
 
 class Comparison(NamedTuple):
-    """A figure of two models in percent, and the interval of their difference ``b − a``."""
+    """A metric of two models in percent, and the interval of their difference ``b − a``."""
 
     a: float
     b: float
@@ -33,41 +35,51 @@ def paired_bootstrap(
     seed: int = 0,
     **overrides: Any,
 ) -> dict[str, Comparison]:
-    """Compare two models, each given by its runs, by the percentile bootstrap over images (Efron, 1979).
+    """Compare the runs of two models by the percentile bootstrap over images.
 
-    Each resample draws N images with replacement, the same for all runs of both models; a model's figure is the mean
-    over its runs. The interval therefore covers the choice of test images, not that of the training images.
+    Paper: `Bootstrap Methods: Another Look at the Jackknife <https://doi.org/10.1214/aos/1176344552>`_ (Efron 1979).
+    Each resample draws N images with replacement, the same images for all runs of both models. The metric of a model is
+    the mean over its runs. So the interval covers the choice of test images, and not that of training images.
 
     Args:
-        scores_a (Sequence[ndarray]): Runs of the first model, each ``(N, C)``.
-        scores_b (Sequence[ndarray]): Runs of the second one.
-        targets (ndarray): ``(N, C)`` of 1, 0 and −1.
-        figures (Sequence[str]): Keys of :func:`evaluate_scores`.
-        preset (str | Protocol): Of :func:`evaluate_scores`; so are ``overrides``.
-        num_resamples (int): Number of resamples, at least 100.
-        level (float): Coverage of the interval.
-        seed (int): Of the resampling.
+        scores_a: Runs of the first model, each ``(N, C)``.
+        scores_b: Runs of the second model.
+        targets: ``(N, C)`` of 1, 0 and −1.
+        figures: Names of metrics, keys of :func:`evaluate_scores`.
+        preset: See :func:`evaluate_scores`.
+        num_resamples: Number of resamples, at least 100.
+        level: Coverage of the interval.
+        seed: Seed of the resampling.
+        **overrides: See :func:`evaluate_scores`.
 
     Returns:
-        dict[str, Comparison]: By figure.
+        A comparison for each metric.
 
     Raises:
-        ValueError: No runs, too few resamples, a level outside (0, 1), an unknown figure, or what
-            :func:`evaluate_scores` refuses.
+        ValueError: There are no runs, a metric is unknown, an option is out of range, or :func:`evaluate_scores`
+            refuses an input.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> targets = rng.integers(0, 2, (50, 3))
+        >>> weak, good = targets + rng.normal(size=(2, 50, 3)) * np.array([2, 0.5])[:, None, None]
+        >>> found = paired_bootstrap([weak], [good], targets, ['mAP'], num_resamples=100)['mAP']
+        >>> found.low > 0
+        True
     """
     if not scores_a or not scores_b:
-        raise ValueError('paired_bootstrap needs at least one run of either model')
+        raise ValueError('paired_bootstrap needs at least one run of each model')
     runs = [as_array(run, 'scores') for run in (*scores_a, *scores_b)]
     targets, protocol = as_array(targets, 'targets'), get_protocol(preset, **overrides)
     known = evaluate_scores(runs[0], targets, protocol)
     unknown = [name for name in figures if name not in known]
     if unknown:
-        raise ValueError(f'unknown figure {unknown[0]!r}; preset {protocol.title} gives {", ".join(known)}')
+        raise ValueError(f'unknown metric {unknown[0]!r}; preset {protocol.title} gives {", ".join(known)}')
     auroc = any(name.startswith('AUROC') for name in figures)
 
     def both(rows: np.ndarray | slice) -> np.ndarray:  # (2, len(figures))
         results = [evaluate_scores(run[rows], targets[rows], protocol, auroc=auroc) for run in runs]
-        # A figure may not be there for some resamples, as AUROC without positives.
+        # Some resamples may not have a metric, such as AUROC without positives.
         values = np.array([[result.get(name, np.nan) for name in figures] for result in results])
         return np.stack([values[: len(scores_a)].mean(axis=0), values[len(scores_a) :].mean(axis=0)])
 
@@ -88,43 +100,42 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the percentile interval over images of what ``figures`` gives for some rows.
+    """Return the percentile interval over images of the metrics that ``figures`` computes.
 
     Args:
-        figures: From row numbers ``(N,)``, some of them repeated, to K figures ``(K,)``; NaN where there is none.
+        figures: Takes row numbers ``(N,)``, some of them repeated, and returns K metrics ``(K,)``. An undefined metric
+            is NaN.
         num_images: N.
         num_resamples: Number of resamples, at least 100.
         level: Coverage of the interval.
-        seed: Of the resampling: the same seed draws the same images.
+        seed: Seed of the resampling. The same seed draws the same images.
 
     Returns:
         Lower and upper ends, each ``(K,)``.
 
     Raises:
-        ValueError: Too few resamples, or a level outside (0, 1).
+        ValueError: An option is out of range.
     """
-    if not 0 < level < 1:
-        raise ValueError(f'level={level} must lie between 0 and 1')
+    check_range('level', level, above=0, below=1)
     return percentile_interval(bootstrap_draws(figures, num_images, num_resamples, seed), level)
 
 
 def bootstrap_draws(
     figures: Callable[[np.ndarray], np.ndarray], num_images: int, num_resamples: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """Return what ``figures`` gives for each resample, ``(num_resamples, K)``. Arguments as above.
+    """Return the metrics of each resample, ``(num_resamples, K)``. The arguments are those of the function above.
 
-    Draws of one seed and number of images can be subtracted: they are of the same images.
+    Draws with one seed and one number of images can be subtracted, because they are of the same images.
 
     Raises:
-        ValueError: Too few resamples.
+        ValueError: There are too few resamples.
     """
-    if num_resamples < MIN_RESAMPLES:
-        raise ValueError(f'num_resamples={num_resamples} must be at least {MIN_RESAMPLES}')
+    check_range('num_resamples', num_resamples, at_least=MIN_RESAMPLES, whole=True)
     rng = np.random.default_rng(seed)
     return np.stack([figures(rng.integers(0, num_images, num_images)) for _ in range(num_resamples)])
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper ends, each ``(K,)``, of the central share ``level`` of draws ``(R, K)``."""
+    """Return the lower and upper ends, each ``(K,)``, of the central share ``level`` of draws ``(R, K)``."""
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -1,4 +1,4 @@
-"""All figures of one protocol from scores and targets."""
+"""All metrics of one protocol from scores and targets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,32 +27,41 @@ def evaluate_scores(
     """Evaluate a matrix of scores as a published evaluator does.
 
     Args:
-        scores (Tensor | ndarray): ``(N, C)``, no NaN.
-        targets (Tensor | ndarray): ``(N, C)``: 1 present, 0 absent, −1 ignored. Never changed.
-        preset (str | Protocol): A key of :data:`PRESETS`, or a protocol.
-        per_class (bool): Add the entry ``'per_class'``.
-        classes (Sequence[str] | None): Class names for it; their indices by default.
-        auroc (bool): Include the areas under ROC curves. They take a third of the time, half of it on little data.
+        scores: Tensor or array ``(N, C)`` without NaN.
+        targets: Tensor or array ``(N, C)``: 1 present, 0 absent, −1 ignored. It is not changed.
+        preset: A key of :data:`PRESETS`, or a protocol.
+        per_class: Whether to add the entry ``'per_class'``.
+        classes: Class names for that entry. Defaults to their indices.
+        auroc: Whether to include the areas under ROC curves. They take a third of the time, and half of it if there are
+            few data.
         **overrides: Options of :class:`Protocol` that differ from the preset.
 
     Returns:
-        dict: Percentages ``mAP, CP, CR, CF1, OP, OR, OF1``, the latter six with suffix ``_top3`` as well, ``mA``,
-        and the example-based ``Acc, Prec, Rec, F1``. NaN where the protocol leaves every class out. The threshold
-        stands under ``threshold``, or, when it was tuned on the very scores it evaluates, under
-        ``threshold_tuned_here`` (as given, no percentage).
+        Percentages:
 
-        ``AUROC`` is the mean of the areas under the classes' ROC curves in percent, ``AUROC_micro`` the area of all
-        decisions together. Whatever the protocol, −1 is left out and equal scores count half. A class without positives
-        or without negatives has no area: ``AUROC_classes`` is then there and says how many have one, and where none
-        has, ``AUROC`` is not there.
+        * ``mAP, CP, CR, CF1, OP, OR, OF1``, and the last six with the suffix ``_top3``; ``mA``; and the example-based
+          ``Acc, Prec, Rec, F1``. A metric is NaN if the protocol leaves every class out.
+        * ``AUROC``, the mean of the areas under the ROC curves of the classes, and ``AUROC_micro``, the area of all
+          decisions together. In every protocol −1 is left out and equal scores count half. A class without positives or
+          without negatives has no area. If there is such a class, ``AUROC_classes`` says how many classes have an area.
+          If no class has one, there is no ``AUROC``.
 
-        ``per_class`` is a dictionary of lists ``names, AP, P, R, F1`` (percentages, NaN where the class is left out),
-        ``AUROC`` (None where there is none), ``no_AUROC`` (why there is none, or ''), ``support`` (number of
-        positives) and ``negatives`` (number of known ones).
+        The threshold, as it was given, is ``threshold``. If it was tuned on the same scores that it evaluates, it is
+        ``threshold_tuned_here``.
+
+        ``per_class`` is a dictionary of lists: ``names``; ``AP, P, R, F1`` in percent, NaN for a class that is left
+        out; ``AUROC``, None if there is none, and ``no_AUROC``, which says why; ``support``, the number of positives;
+        and ``negatives``, the number of known negatives.
 
     Raises:
-        ValueError: See :func:`as_matrices` and :func:`get_protocol`; or the number of names is not C.
-        TypeError: Inputs that are not numbers.
+        ValueError: :func:`as_matrices` or :func:`get_protocol` refuses an input, or the number of names is not C.
+        TypeError: An input holds no numbers.
+
+    Example:
+        >>> scores, targets = np.array([[0.9, 0.1], [0.7, 0.6]]), np.array([[1, 0], [0, 1]])
+        >>> found = evaluate_scores(scores, targets, 'mlgcn')
+        >>> found['mAP'], found['CP'], found['CR']
+        (100.0, 75.0, 100.0)
     """
     protocol = get_protocol(preset, **overrides)
     scores, targets = as_matrices(scores, targets)
@@ -118,7 +127,7 @@ def evaluate_scores(
 
 
 def _ranked(data: ClassMajor, protocol: Protocol, auroc: bool) -> tuple[np.ndarray, np.ndarray, float]:
-    """AP and AUROC of every class ``(C,)``, NaN where there is none, and the AUROC of all decisions together."""
+    """Return AP and AUROC of every class ``(C,)``, NaN if undefined, and the AUROC of all decisions together."""
     aps, areas = np.full((2, len(data.scores)), np.nan)
     pooled = PooledAuroc(data) if auroc else None
     for index in range(len(aps)):

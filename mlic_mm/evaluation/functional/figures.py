@@ -1,4 +1,4 @@
-"""Precision, recall, F1, mean accuracy and example-based figures from counts, all as fractions."""
+"""Precision, recall, F1, mean accuracy and example-based metrics from counts, all as fractions."""
 
 import numpy as np
 
@@ -10,14 +10,16 @@ _EMPTY = {'zero': 0.0, 'counted': 0.0, 'one': 1.0, 'skip': np.nan}
 def class_figures(
     hits: np.ndarray, predicted: np.ndarray, positives: np.ndarray, protocol: Protocol
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of every class; NaN where the protocol leaves the class out of that mean.
+    """Return precision, recall and F1 of every class. They are NaN if the protocol leaves the class out of that mean.
 
     Args:
-        hits, predicted, positives (ndarray): Counts ``(C, ...)``.
-        protocol (Protocol): Its ``no_predictions`` and ``no_positives`` apply.
+        hits: Counts of true positives ``(C, ...)``.
+        predicted: Counts of predictions ``(C, ...)``.
+        positives: Counts of positives ``(C, ...)``.
+        protocol: Its ``no_predictions`` and ``no_positives`` apply.
 
     Returns:
-        tuple[ndarray, ndarray, ndarray]: Like the counts, in [0, 1].
+        Three arrays of the shape of the counts, in [0, 1].
     """
     precision = _ratio(hits, predicted, _EMPTY[protocol.no_predictions])
     recall = _ratio(hits, positives, _EMPTY[protocol.no_positives])
@@ -29,14 +31,16 @@ def class_figures(
 def label_figures(
     hits: np.ndarray, predicted: np.ndarray, positives: np.ndarray, protocol: Protocol
 ) -> dict[str, np.ndarray]:
-    """``CP, CR, CF1`` (means over classes) and ``OP, OR, OF1`` (all decisions together).
+    """Return ``CP, CR, CF1`` (means over classes) and ``OP, OR, OF1`` (all decisions together).
 
     Args:
-        hits, predicted, positives (ndarray): Counts ``(C, ...)``; trailing axes are different sets of predictions.
-        protocol (Protocol): Its ``class_f1``, ``no_predictions`` and ``no_positives`` apply.
+        hits: Counts of true positives ``(C, ...)``. The trailing axes are different sets of predictions.
+        predicted: Counts of predictions ``(C, ...)``.
+        positives: Counts of positives ``(C, ...)``.
+        protocol: Its ``class_f1``, ``no_predictions`` and ``no_positives`` apply.
 
     Returns:
-        dict[str, ndarray]: Arrays of shape ``(...)``; NaN where a denominator is empty and the protocol skips it.
+        Arrays of shape ``(...)``. A value is NaN if its denominator is empty and the protocol skips it.
     """
     precision, recall, f1 = class_figures(hits, predicted, positives, protocol)
     cp, cr = mean_of_known(precision), mean_of_known(recall)
@@ -51,9 +55,9 @@ def label_figures(
 def mean_accuracy(
     hits: np.ndarray, predicted: np.ndarray, positives: np.ndarray, valid: np.ndarray, protocol: Protocol
 ) -> float:
-    """Mean over classes of (TPR + TNR) / 2, from counts ``(C,)``.
+    """Return the mean over classes of (TPR + TNR) / 2, from counts ``(C,)``.
 
-    A class without positives follows ``empty_rate``, and so does one without negatives.
+    ``empty_rate`` applies to a class without positives, and to a class without negatives.
     """
     negatives = valid - positives
     empty = 0.0 if protocol.empty_rate == 'zero' else _EMPTY[protocol.no_positives]
@@ -63,13 +67,15 @@ def mean_accuracy(
 
 
 def example_figures(hits: np.ndarray, predicted: np.ndarray, positives: np.ndarray) -> dict[str, float]:
-    """``Acc, Prec, Rec`` averaged over images, and ``F1``, the harmonic mean of ``Prec`` and ``Rec``.
+    """Return ``Acc, Prec, Rec`` averaged over images, and ``F1``, the harmonic mean of ``Prec`` and ``Rec``.
 
-    An image whose denominator is empty counts 0. That F1 comes from the two means is what the published PA-100K
-    figures show (88.47 and 83.41 give the 85.86 printed beside them).
+    An image with an empty denominator counts 0. The published numbers on PA-100K show that F1 comes from the two means:
+    88.47 and 83.41 give the 85.86 that is printed beside them.
 
     Args:
-        hits, predicted, positives (ndarray): Counts of labels per image ``(N,)``.
+        hits: True positives of each image ``(N,)``.
+        predicted: Predictions of each image ``(N,)``.
+        positives: Positives of each image ``(N,)``.
     """
     accuracy = _ordered_mean(_ratio(hits, predicted + positives - hits, 0.0))
     precision = _ordered_mean(_ratio(hits, predicted, 0.0))
@@ -78,13 +84,13 @@ def example_figures(hits: np.ndarray, predicted: np.ndarray, positives: np.ndarr
 
 
 def harmonic(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
-    """2ab/(a+b), 0 where both are 0, NaN where one is."""
+    """Return 2ab/(a+b): 0 if both are 0, NaN if one is NaN."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     return 2 * a * b / np.where(a + b == 0, 1.0, a + b)
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without the NaN; NaN where nothing else is left."""
+    """Return the mean over the first axis without NaN. It is NaN if nothing else is there."""
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0.0).sum(0), known.sum(0), np.nan)
 
@@ -94,5 +100,5 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, empty: float) -> np.n
 
 
 def _ordered_mean(values: np.ndarray) -> float:
-    # Sorted, because the last digit of a sum of floats depends on the order, and that of the images must not matter.
+    # Sorted, because the last digit of a sum of floats depends on the order, and the order of images must not matter.
     return float(np.sort(values).mean())

@@ -1,4 +1,4 @@
-"""Checked inputs of the evaluation, and the class-by-class layout that it computes in."""
+"""Checked inputs of the evaluation, in a layout with one row for each class."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,19 @@ _BLOCK = 1024  # rows transposed at a time: small enough to stay in cache, three
 
 
 def as_matrices(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Check scores and targets and return them as arrays, without copying where the type allows.
+    """Check scores and targets and return them as arrays. They are not copied if their type allows it.
 
     Args:
-        scores (Tensor | ndarray): Scores or logits ``(N, C)``, any number type, no NaN.
-        targets (Tensor | ndarray): ``(N, C)``: 1 present, 0 absent, −1 ignored.
+        scores: Scores or logits ``(N, C)``, a tensor or array of any type without NaN.
+        targets: Tensor or array ``(N, C)``: 1 present, 0 absent, −1 ignored.
 
     Returns:
-        tuple[ndarray, ndarray]: Scores (float32 or float64) and targets (as given) ``(N, C)``.
+        Scores ``(N, C)``, float32 or float64, and targets ``(N, C)`` in their type.
 
     Raises:
-        TypeError: Not numbers.
-        ValueError: Wrong shapes, N or C of 0, NaN scores, targets outside {−1, 0, 1}: says which and where.
+        TypeError: An input holds no numbers.
+        ValueError: A shape is wrong, N or C is 0, a score is NaN, or a target is outside {−1, 0, 1}. The message says
+            which and where.
     """
     scores, targets = as_array(scores, 'scores'), as_array(targets, 'targets')
     for name, matrix in (('scores', scores), ('targets', targets)):
@@ -49,12 +50,12 @@ def as_matrices(scores: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class ClassMajor:
-    """Scores and targets with one contiguous row per class.
+    """Scores and targets with one contiguous row for each class.
 
-    Args:
-        scores (ndarray): ``(C, N)``, a copy.
-        positive (ndarray): ``(C, N)`` bool, target is 1.
-        ignored (ndarray | None): ``(C, N)`` bool, target is −1; None where no target is.
+    Attributes:
+        scores: ``(C, N)``, a copy.
+        positive: bool ``(C, N)``: the target is 1.
+        ignored: bool ``(C, N)``: the target is −1. None if no target is −1.
     """
 
     scores: np.ndarray
@@ -63,7 +64,7 @@ class ClassMajor:
 
     @classmethod
     def from_matrices(cls, scores: np.ndarray, targets: np.ndarray) -> 'ClassMajor':
-        """Turn checked ``(N, C)`` matrices, which stay as they are."""
+        """Transpose checked ``(N, C)`` matrices, which do not change."""
         shape = scores.shape[::-1]
         turned, positive = np.empty(shape, scores.dtype), np.empty(shape, bool)
         ignored = np.empty(shape, bool) if targets.min() < 0 else None
@@ -76,17 +77,17 @@ class ClassMajor:
         return cls(turned, positive, ignored)
 
     def sorted_class(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of one class in ascending order without the ignored: all ``(n,)`` and of its positives ``(p,)``."""
+        """Return the known scores of a class in ascending order: all ``(n,)``, and those of its positives ``(p,)``."""
         scores = self.scores[index]
         every = scores if self.ignored is None else scores[~self.ignored[index]]
         return np.sort(every), np.sort(scores[self.positive[index]])
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
-    """Return numbers of a tensor or array as an array; those of types that NumPy lacks, such as bfloat16, as float32.
+    """Return the numbers of a tensor or array as an array. Types that NumPy lacks, such as bfloat16, become float32.
 
     Raises:
-        TypeError: Not numbers.
+        TypeError: The values are no numbers.
     """
     if isinstance(values, (list, tuple)) and values and all(isinstance(row, torch.Tensor) for row in values):
         values = torch.stack(tuple(values))

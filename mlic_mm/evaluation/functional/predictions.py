@@ -1,4 +1,4 @@
-"""Which labels are predicted: by threshold, or the best k of every image."""
+"""Predicted labels: those above a threshold, or the best k of every image."""
 
 from collections.abc import Sequence
 
@@ -6,35 +6,41 @@ import numpy as np
 
 
 def above_threshold(scores: np.ndarray, threshold: float | Sequence[float]) -> np.ndarray:
-    """Labels that score strictly higher than the threshold.
+    """Return the labels whose score is strictly higher than the threshold.
 
     Args:
-        scores (ndarray): ``(C, N)``.
-        threshold (float | Sequence[float]): One number, or one per class ``(C,)``.
+        scores: ``(C, N)``.
+        threshold: One number, or one for each class ``(C,)``.
 
     Returns:
-        ndarray: ``(C, N)`` bool.
+        bool ``(C, N)``.
 
     Raises:
         ValueError: The number of thresholds is not C, or one is NaN.
     """
     limits = np.asarray(threshold, dtype=scores.dtype)  # compared in the type of the scores: 0.8 is not above 0.8
     if np.isnan(limits).any():
-        raise ValueError(f'threshold={threshold!r} is not a number')
+        raise ValueError(f'threshold={threshold!r} must be a number, or one for each class')
     if limits.ndim and len(limits) != len(scores):
         raise ValueError(f'threshold has {len(limits)} values for {len(scores)} classes')
     return scores > (limits[:, None] if limits.ndim else limits)
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k highest labels of every image, all of them where there are fewer; of equal scores the lower index wins.
+    """Return the k labels of every image with the highest scores, or all labels if there are fewer.
+
+    Of labels with equal scores, those with the lower index are taken.
 
     Args:
-        scores (ndarray): ``(C, N)``.
-        k (int): Labels per image.
+        scores: ``(C, N)``.
+        k: Labels for each image.
 
     Returns:
-        ndarray: ``(C, N)`` bool, min(k, C) per column.
+        bool ``(C, N)`` with min(k, C) labels in each column.
+
+    Example:
+        >>> top_k(np.array([[0.5], [0.9], [0.5]]), 2).T
+        array([[ True,  True, False]])
     """
     k = min(k, len(scores))
     # Class by class through all images at once: k running maxima are far cheaper than N small partitions.

@@ -1,4 +1,4 @@
-"""The one threshold for all classes that is best on given scores."""
+"""The threshold for all classes that is best on given scores."""
 
 from typing import Any
 
@@ -12,28 +12,33 @@ MAX_CANDIDATES = 10_000
 
 
 def tune_threshold(scores: Any, targets: Any, preset: str | Protocol = 'liu', **overrides: Any) -> float:
-    """Return the threshold, common to all classes, with the highest F1.
+    """Return the threshold with the highest F1. It is the same for all classes.
 
     Tune it on held-out data and pass the number on: ``evaluate_scores(..., preset='liu', threshold=number)``.
 
     Args:
-        scores (Tensor | ndarray): ``(N, C)``.
-        targets (Tensor | ndarray): ``(N, C)`` of 1, 0, −1.
-        preset (str | Protocol): How F1 is computed.
-        **overrides: Options of :class:`Protocol`; ``tune_for='OF1' | 'CF1'`` says which F1.
+        scores: Tensor or array ``(N, C)``.
+        targets: Tensor or array ``(N, C)`` of 1, 0, −1.
+        preset: How F1 is computed.
+        **overrides: Options of :class:`Protocol`. ``tune_for`` says which F1.
 
     Returns:
-        float: The largest of the best thresholds, exact up to 10,000 different scores of positives; from there on
-        the best of 10,000 spread evenly over their ranks.
+        The largest of the best thresholds. It is exact for up to 10,000 different scores of positives. For more, it is
+        the best of 10,000 scores, evenly spread over their ranks.
 
     Raises:
-        ValueError: There is no positive label; see also :func:`as_matrices`, :func:`get_protocol`.
+        ValueError: There is no positive label, or :func:`as_matrices` or :func:`get_protocol` refuses an input.
+
+    Example:
+        >>> threshold = tune_threshold(np.array([[0.9], [0.5], [0.25]]), np.array([[1], [1], [0]]))
+        >>> round(threshold, 6)
+        0.5
     """
     return best_threshold(ClassMajor.from_matrices(*as_matrices(scores, targets)), get_protocol(preset, **overrides))
 
 
 def best_threshold(data: ClassMajor, protocol: Protocol) -> float:
-    """:func:`tune_threshold` on data that is laid out already."""
+    """Do what :func:`tune_threshold` does, for data in the layout of :class:`ClassMajor`."""
     # Predicting one more negative never raises F1, so only cuts just below the score of a positive can be best.
     candidates = np.unique(data.scores[data.positive])
     if not len(candidates):
@@ -59,4 +64,4 @@ def best_threshold(data: ClassMajor, protocol: Protocol) -> float:
     )
     best = candidates[len(f1) - 1 - np.argmax(f1[::-1])]
     below = np.nextafter(best, -np.inf, dtype=data.scores.dtype)
-    return float(max(below, np.finfo(below.dtype).min))  # the lowest score there may be is −inf
+    return float(max(below, np.finfo(below.dtype).min))  # the lowest possible score is −inf

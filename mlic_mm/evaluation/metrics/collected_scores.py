@@ -12,12 +12,12 @@ SampleKey = tuple[object, object, object]
 
 @dataclass(frozen=True)
 class CollectedScores:
-    """Some samples' scores; not a dictionary, so that mmengine does not walk through its lists.
+    """Scores of some samples. This is no dictionary, so that mmengine does not walk through its lists.
 
-    Args:
-        scores (Tensor): ``(n, C)`` on the CPU.
-        targets (Tensor): ``(n, C)`` int8.
-        keys (list[tuple]): ``sample_idx``, ``img_id`` and ``img_path`` of each sample, None where it has none.
+    Attributes:
+        scores: ``(n, C)`` on the CPU.
+        targets: int8 ``(n, C)``.
+        keys: ``sample_idx``, ``img_id`` and ``img_path`` of each sample, None if it has none.
     """
 
     scores: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
@@ -29,7 +29,7 @@ class CollectedScores:
 
 
 def name_sample(key: SampleKey, position: int) -> str:
-    """Words for a sample in a message: its path, else its id or index, else its position."""
+    """Return what messages call a sample: its path, or else its id, its index or its position."""
     index, image_id, path = key
     known = next(
         (
@@ -43,10 +43,10 @@ def name_sample(key: SampleKey, position: int) -> str:
 
 
 def concatenate(parts: Sequence[CollectedScores]) -> CollectedScores:
-    """Put parts one after the other.
+    """Join parts, one after the other.
 
     Raises:
-        ValueError: Parts with different numbers of classes.
+        ValueError: The parts have different numbers of classes.
     """
     parts = [part for part in parts if len(part)]
     if len(parts) < 2:
@@ -62,19 +62,19 @@ def concatenate(parts: Sequence[CollectedScores]) -> CollectedScores:
 
 
 def merge_processes(parts: Sequence[CollectedScores], size: int) -> CollectedScores:
-    """Merge what each process saw into the data set, every sample once.
+    """Merge the samples of all processes, so that every sample of the data set is there once.
 
-    Samplers hand some samples out twice so that all processes get equally many. mmengine cuts the surplus off the end
-    of the interleaved list, which is right for its own sampler only; here repeated samples are found by what
-    they are (index, id and path), whatever the sampler. Where that cannot tell (data sets that list an image twice or
-    give no names), the position decides as in mmengine, if it drops nothing but repeated samples.
+    Samplers give some samples out twice, so that all processes get equally many. mmengine cuts the surplus off the end
+    of the interleaved list, which is right for its own sampler only. Here, index, id and path tell which samples are
+    repeated, for any sampler. If they cannot tell, as with a data set that lists an image twice or gives no names, the
+    position decides as in mmengine, provided that only repeated samples are dropped.
 
     Args:
-        parts (Sequence[CollectedScores]): One per process, in order of rank.
-        size (int): Length of the data set.
+        parts: One part for each process, in order of rank.
+        size: Length of the data set.
 
     Raises:
-        ValueError: More different samples than the data set has, or samples whose repetition cannot be told.
+        ValueError: There are more different samples than the data set has, or it is unclear which are repeated.
     """
     merged = concatenate(parts)
     if len(parts) > 1:
@@ -94,7 +94,7 @@ def merge_processes(parts: Sequence[CollectedScores], size: int) -> CollectedSco
         lost = next((i for i in range(size, len(merged)) if merged.keys[i] not in kept), None)
         if lost is not None:
             raise ValueError(
-                f'{len(merged)} results for a data set of {size}, and which are repeated cannot be told: '
+                f'{len(merged)} results for a data set of {size}, and it is unclear which are repeated: '
                 f'{name_sample(merged.keys[lost], lost)} would be lost. Give every sample its own img_id, '
                 "or use mmengine's DefaultSampler"
             )

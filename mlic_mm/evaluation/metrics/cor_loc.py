@@ -1,7 +1,7 @@
-"""How often the best box of a class finds an object of it."""
+"""How often the best box of a class finds an object of the class."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,41 +10,53 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from mlic_mm.registry import METRICS
+from mlic_mm.utils.choices import check_range
 
 from .collected_scores import name_sample
 
 Found = tuple[np.ndarray, np.ndarray]
-"""Of one image: the classes it has ``(K,)``, and for each whether its best box found an object, 0 to 1."""
+"""The classes of an image ``(K,)``, and for each the share of its best boxes that found an object, 0 to 1."""
 
 
 @METRICS.register_module()
 class CorLoc(BaseMetric):
-    """Correct localisation (Deselaers, Alexe and Ferrari 2010), the measure of weakly supervised detectors, in percent.
+    """Correct localisation in percent, the metric of weakly supervised detectors.
 
-    Of the images that have a class, the share where the best-scored box of that class, whatever its score, has an IoU
-    of at least 0.5 with an object of the class; the mean over the classes that have images. An image whose class has
-    no box counts as missed. Of several best boxes with one score the share that is right counts, so that their order
-    does not matter. It is usually stated for the images the detector was trained on.
+    Paper: "Localizing Objects While Learning Their Appearance" (Deselaers, Alexe and Ferrari, ECCV 2010). For each
+    class, look at the images that have it. An image is a hit if the box of the class
+    with the highest score, whatever that score is, has an IoU of at least 0.5 with an object of the class. An image
+    whose class has no box is a miss. CorLoc is the mean share of hits over the classes that have images. If several
+    best boxes have the same score, the share of them that is right counts, so that their order does not matter. CorLoc
+    is usually stated for the images that the detector was trained on.
 
     A sample has ``pred_instances`` (``bboxes`` ``(K, 4)``, ``scores`` ``(K,)``, ``labels`` ``(K,)``), as
-    :class:`WSDDNHead` gives them with ``test_cfg=dict(boxes=True)``, or any detector of mmdet, and ``gt_instances`` and
-    ``ignored_instances`` (``bboxes`` ``(G, 4)``, ``labels`` ``(G,)``), all as [x1, y1, x2, y2] in pixels of the
-    original image. Areas are width times height without a pixel more: right and lower edges of our data sets lie
-    outside, so this is what VOC's development kit computes from its boxes, which include their last pixel.
+    :class:`WSDDNHead` with ``test_cfg=dict(boxes=True)`` or any detector of mmdet gives them, and ``gt_instances`` and
+    ``ignored_instances`` (``bboxes`` ``(G, 4)``, ``labels`` ``(G,)``). All boxes are [x1, y1, x2, y2] in pixels of the
+    original image. An area is width times height, because the right and lower edges of the data sets of mlic_mm are
+    outside. VOC's development kit computes the same from its boxes, which include their last pixel.
 
     Args:
-        iou_thr (float): IoU from which on an object is found. Defaults to 0.5.
-        count_ignored (bool): Take the objects of ``ignored_instances`` (VOC: difficult, COCO: crowds) for objects like
-            others. By default they are none: an image with no other object of a class does not count for it, and a box
-            on them is wrong.
-        per_class (bool): Add ``CorLoc_per_class``, lists of ``names``, ``CorLoc`` (NaN without images) and ``support``,
-            the number of images.
-        collect_device (str): ``'cpu'`` or ``'gpu'``: how processes exchange results.
-        prefix (str | None): Put before the names of the figures as ``prefix/``; none by default.
+        iou_thr: The smallest IoU with which a box finds an object.
+        count_ignored: Whether the objects of ``ignored_instances`` (VOC: difficult, COCO: crowds) are objects like
+            others. By default they are not: an image that has no other object of a class does not count for it, and a
+            box on them is wrong.
+        per_class: Whether to add ``CorLoc_per_class``, lists of ``names``, ``CorLoc`` (NaN without images) and
+            ``support``, the number of images.
+        collect_device: How processes exchange results.
+        prefix: Text before the names of the metrics, with a ``/`` between.
 
     Raises:
-        ValueError: ``iou_thr`` outside (0, 1], when built; samples without boxes, scores that are NaN and labels out of
-            range, naming the image; no object at all, when evaluated.
+        ValueError: ``iou_thr`` is outside (0, 1]. In a test: a sample has no boxes, a score is NaN or a label out of
+            range, or no image has an object. The message names the image.
+
+    Examples:
+        >>> from mlic_mm.registry import METRICS
+        >>> metric = METRICS.build(dict(type='mlic_mm.CorLoc'))
+        >>> found = dict(bboxes=[[0, 0, 10, 10], [5, 5, 9, 9]], scores=[0.25, 0.75], labels=[0, 0])
+        >>> objects = dict(bboxes=[[5, 5, 10, 10]], labels=[0])
+        >>> metric.process(None, [dict(pred_instances=found, gt_instances=objects)])
+        >>> metric.evaluate(1)
+        {'CorLoc': 100.0}
     """
 
     default_prefix = ''  # None would log a warning
@@ -54,19 +66,18 @@ class CorLoc(BaseMetric):
         iou_thr: float = 0.5,
         count_ignored: bool = False,
         per_class: bool = False,
-        collect_device: str = 'cpu',
+        collect_device: Literal['cpu', 'gpu'] = 'cpu',
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not 0 < iou_thr <= 1:
-            raise ValueError(f'CorLoc: iou_thr={iou_thr} must be above 0 and at most 1')
+        check_range('iou_thr', iou_thr, above=0, at_most=1)
         self.iou_thr = iou_thr
         self.count_ignored = count_ignored
         self.per_class = per_class
         self.results: list[Found] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Judge the best boxes of a batch."""
+        """Compare the best boxes of a batch with the objects."""
         classes = (self.dataset_meta or {}).get('classes')
         for position, sample in enumerate(data_samples):
             name = name_sample((sample.get('sample_idx'), sample.get('img_id'), sample.get('img_path')), position)
@@ -94,7 +105,7 @@ class CorLoc(BaseMetric):
             self.results.append(best_boxes(boxes, scores, labels, objects, object_labels, self.iou_thr))
 
     def compute_metrics(self, results: list[Found]) -> dict:
-        """Return ``CorLoc``, and on demand that of each class."""
+        """Return ``CorLoc`` and, if asked for, that of each class."""
         labels = np.concatenate([found[0] for found in results])
         if not len(labels):
             raise ValueError('CorLoc: no image has an object: use images with boxes (with_boxes=True)')
@@ -116,7 +127,7 @@ class CorLoc(BaseMetric):
 def best_boxes(
     boxes: Tensor, scores: Tensor, labels: Tensor, objects: Tensor, object_labels: Tensor, iou_thr: float
 ) -> Found:
-    """Return the classes of an image and whether the best box of each finds an object of it.
+    """Return the classes of an image, and whether the best box of each finds an object of the class.
 
     Args:
         boxes: ``(K, 4)``.
@@ -124,7 +135,7 @@ def best_boxes(
         labels: ``(K,)``.
         objects: ``(G, 4)``.
         object_labels: ``(G,)``.
-        iou_thr: IoU from which on an object is found.
+        iou_thr: The smallest IoU with which a box finds an object.
     """
     present = object_labels.unique()
     if not len(boxes) or not len(present):
@@ -133,7 +144,7 @@ def best_boxes(
     right = (covers & (labels[:, None] == object_labels)).any(1)  # (K,)
     mine = labels == present[:, None]  # (P, K)
     best = scores.double().where(mine, -torch.inf).amax(1, keepdim=True)
-    best_of = mine & (scores == best)  # (P, K), more than one where scores are equal
+    best_of = mine & (scores == best)  # (P, K), more than one if scores are equal
     share = (best_of & right).sum(1) / best_of.sum(1).clamp(min=1)
     return present.numpy(), share.double().numpy()
 

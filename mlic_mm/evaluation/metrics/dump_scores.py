@@ -1,7 +1,8 @@
-"""Scores to disk at the end of a test."""
+"""Write the scores of a test to a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from mmengine.logging import print_log
@@ -15,31 +16,45 @@ from .score_metric import ScoreMetric
 
 @METRICS.register_module()
 class DumpScores(ScoreMetric):
-    """Writes scores, targets, image ids and paths of a test as :class:`mlic_mm.evaluation.ScoreDump`.
+    """Write scores, targets, image ids and paths of a test as a :class:`mlic_mm.evaluation.ScoreDump`.
 
-    An image without ``img_id`` is named by its path, or else by its index in the data set; so are those whose
-    ``img_id`` is the same (:func:`mlic_mm.evaluation.scores.image_names.distinct_ids`).
+    The name of an image is its ``img_id``. An image without one, or with that of another image, is named by its path,
+    or else by its index in the data set (:func:`mlic_mm.evaluation.scores.image_names.distinct_ids`).
 
     Args:
-        out_file (str | Path): ``.npz`` file to write, by the main process.
-        overwrite (bool): Replace a file that is there.
-        collect_device (str): ``'cpu'`` or ``'gpu'``.
+        out_file: The ``.npz`` file. The main process writes it.
+        overwrite: Whether to replace an existing file.
+        collect_device: How processes exchange results.
 
     Raises:
         ValueError: The name does not end in ``.npz``.
-        FileExistsError: The file is there and ``overwrite`` is False: said when built, before the test runs.
+        FileExistsError: The file exists and ``overwrite`` is False. This is raised before the test runs.
+
+    Examples:
+        >>> import tempfile
+        >>> import torch
+        >>> from mlic_mm.registry import METRICS
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     metric = METRICS.build(dict(type='mlic_mm.DumpScores', out_file=f'{folder}/scores.npz'))
+        ...     metric.process(None, [dict(pred_score=torch.rand(2), gt_score=torch.tensor([1, 0]), img_id='a')])
+        ...     _ = metric.evaluate(1)
+        ...     dump = ScoreDump.load(f'{folder}/scores.npz')
+        >>> dump.image_ids.tolist(), dump.targets.tolist()
+        (['a'], [[1, 0]])
     """
 
-    def __init__(self, out_file: str | Path, overwrite: bool = False, collect_device: str = 'cpu') -> None:
+    def __init__(
+        self, out_file: str | Path, overwrite: bool = False, collect_device: Literal['cpu', 'gpu'] = 'cpu'
+    ) -> None:
         super().__init__(collect_device=collect_device)
         self.out_file = check_npz_name(out_file)
         if self.out_file.exists() and not overwrite:
-            raise FileExistsError(f'{self.out_file} exists: name another file or set overwrite=True')
+            raise FileExistsError(f'{self.out_file} exists; name another file or set overwrite=True')
 
     def compute(
         self, scores: np.ndarray, targets: np.ndarray, keys: Sequence[SampleKey], classes: Sequence[str] | None
     ) -> dict:
-        """Write the file; there are no figures."""
+        """Write the file. There are no metrics."""
         names = [str(i) for i in range(scores.shape[1])] if classes is None else classes
         ids = [
             str(next((value for value in (image_id, path, index) if value is not None), position))

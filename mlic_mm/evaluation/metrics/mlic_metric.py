@@ -1,7 +1,7 @@
-"""The multi-label figures of a published protocol as a metric of mmengine."""
+"""The multi-label metrics of a published protocol, for mmengine."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from mmengine.logging import print_log
@@ -16,23 +16,28 @@ from .score_metric import ScoreMetric
 
 @METRICS.register_module()
 class MLICMetric(ScoreMetric):
-    """mAP, precision, recall and F1 in percent, as :func:`mlic_mm.evaluation.evaluate_scores` gives them.
+    """mAP, precision, recall and F1 in percent, as :func:`mlic_mm.evaluation.evaluate_scores` computes them.
 
-    The result depends neither on the order of the samples nor on how many processes collected them. The log names the
-    protocol once, and the classes that have no AUROC whenever they are others than before.
+    The result depends neither on the order of the samples nor on the number of processes. The log names the protocol
+    once, and names the classes without AUROC whenever they change.
 
     Args:
-        preset (str | Protocol): ``mlgcn, csra, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``.
-        per_class (bool): Add ``per_class``, a dictionary of lists.
-        prefix (str | None): Put before the names as ``prefix/``.
-        collect_device (str): ``'cpu'`` or ``'gpu'``.
+        preset: ``mlgcn, csra, srn, asl, q2l, wang, liu, guo, pedestrian`` or ``voc07``, or a protocol.
+        per_class: Whether to add ``per_class``, a dictionary of lists.
+        prefix: Text before the names of the metrics, with a ``/`` between.
+        collect_device: How processes exchange results.
         **overrides: Options of :class:`mlic_mm.evaluation.Protocol` that differ from the preset.
 
     Raises:
-        ValueError: Unknown preset or option, when built; NaN scores (naming the image), when evaluated.
+        ValueError: A preset or an option is unknown. In a test: a score is NaN. The message names the image.
 
-    Example:
-        >>> val_evaluator = dict(type='mlic_mm.MLICMetric', preset='asl', threshold=0.75)
+    Examples:
+        >>> import torch
+        >>> from mlic_mm.registry import METRICS
+        >>> metric = METRICS.build(dict(type='mlic_mm.MLICMetric', preset='asl', threshold=0.75))
+        >>> metric.process(None, [dict(pred_score=torch.tensor([0.9, 0.2]), gt_score=torch.tensor([1, 0]))])
+        >>> metric.evaluate(1)['OF1']
+        100.0
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class MLICMetric(ScoreMetric):
         preset: str | Protocol = 'mlgcn',
         per_class: bool = False,
         prefix: str | None = None,
-        collect_device: str = 'cpu',
+        collect_device: Literal['cpu', 'gpu'] = 'cpu',
         **overrides: Any,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)

@@ -1,8 +1,8 @@
-"""Base of the metrics that work on the whole matrix of scores."""
+"""Base of the metrics that need the whole matrix of scores."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,37 +16,38 @@ from .collected_scores import CollectedScores, SampleKey, concatenate, merge_pro
 
 
 class ScoreMetric(BaseMetric):
-    """Collects scores and targets batch by batch and computes on all of them at once.
+    """Collect scores and targets batch by batch, and compute on all of them at once.
 
     A sample is a dictionary with ``pred_score`` ``(C,)`` and ``gt_score`` ``(C,)`` (1, 0, −1 = ignored) or ``gt_label``
-    (indices of the positives); ``sample_idx``, ``img_id`` and ``img_path`` are kept where it has them.
+    (indices of the positives). Its ``sample_idx``, ``img_id`` and ``img_path`` are kept too.
 
     Args:
-        collect_device (str): ``'cpu'`` or ``'gpu'``: how processes exchange results.
-        prefix (str | None): Put before the names of the figures as ``prefix/``; none by default, so that
+        collect_device: How processes exchange results.
+        prefix: Text before the names of the metrics, with a ``/`` between. There is none by default, so that
             ``save_best='mAP'`` works.
     """
 
     default_prefix = ''  # None would log a warning
 
-    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+    def __init__(self, collect_device: Literal['cpu', 'gpu'] = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.results: list[CollectedScores] = []
         self._pending: list[CollectedScores] = []
         self._size = 0
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep copies of one batch's scores and targets.
+        """Copy the scores and targets of a batch.
 
         Raises:
-            ValueError: A sample without ``pred_score`` or with neither ``gt_score`` nor ``gt_label``; samples of
-                different lengths, soft targets, indices out of range.
+            ValueError: A sample has no ``pred_score``, or neither ``gt_score`` nor ``gt_label``; samples have different
+                lengths; a target is soft, or an index out of range.
         """
         if not data_samples:
             return
         keys = [(s.get('sample_idx'), s.get('img_id'), s.get('img_path')) for s in data_samples]
         try:
             scores = _stack([sample['pred_score'] for sample in data_samples])
+            # Tensors are stacked before they are copied from the device: one copy a batch, not one a sample.
             targets = _stack(
                 [s['gt_score'] if 'gt_score' in s else _multi_hot(s, scores.shape[-1]) for s in data_samples]
             )
@@ -65,7 +66,7 @@ class ScoreMetric(BaseMetric):
             self._pack()
 
     def _pack(self) -> None:
-        """Turn what is pending into one part with targets of one byte."""
+        """Join the pending batches to one part, with targets of one byte."""
         given = concatenate(self._pending)
         self._pending.clear()
         if not len(given):
@@ -81,20 +82,20 @@ class ScoreMetric(BaseMetric):
         """Compute on the samples of all processes.
 
         Args:
-            size (int): Length of the data set.
+            size: Length of the data set.
 
         Returns:
-            dict: The figures, in every process.
+            The metrics, in every process.
         """
         self._pack()
-        # One item per process, because mmengine cuts the list of items to the number it is given; the samples that
-        # samplers repeat are dropped by merge_processes instead.
+        # One item for each process, because mmengine cuts the list of items to the number it is given. The function
+        # merge_processes drops the samples that samplers repeat.
         self.results = [concatenate(self.results)]
         self._size = size
         return super().evaluate(max(size, get_world_size()))
 
     def compute_metrics(self, results: list[CollectedScores]) -> dict:
-        """Merge the processes' results and compute; main process only."""
+        """Merge the results of the processes and compute. Only the main process does."""
         merged = merge_processes(results, self._size)
         if not len(merged):
             raise ValueError(f'{type(self).__name__} got no sample to evaluate: is the data set empty?')
@@ -110,7 +111,7 @@ class ScoreMetric(BaseMetric):
     def compute(
         self, scores: np.ndarray, targets: np.ndarray, keys: Sequence[SampleKey], classes: Sequence[str] | None
     ) -> dict:
-        """Compute from scores and targets ``(N, C)``, the samples' names and the classes'."""
+        """Compute from scores and targets ``(N, C)``, the keys of the samples and the names of the classes."""
 
 
 def _stack(rows: list[Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one protocol that log, figures and report of a test follow."""
+"""The protocol of the log, the metrics and the report of a test."""
 
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
@@ -8,32 +8,32 @@ from .mlic_metric import MLICMetric
 
 
 def shared_protocol(evaluator: Evaluator, preset: str | Protocol | None = None) -> Protocol:
-    """Return the protocol of the evaluator's :class:`MLICMetric`, or give it another one first.
+    """Return the protocol of the evaluator's :class:`MLICMetric`, or set it first.
 
-    Of several such metrics the first without a prefix decides, else the first. The log names the others' protocols.
+    If there are several such metrics, the first one without a prefix decides, or else the first. The log names the
+    protocols of the others.
 
     Args:
-        evaluator (Evaluator): As built. Whether a config names its metrics by text or by class makes no difference.
-        preset (str | Protocol | None): For all metrics of that kind, in place of their own protocol with its options,
-            which the log says; one such metric is added where there is none. None leaves the metrics as they are.
+        evaluator: The evaluator.
+        preset: A protocol for all metrics of that kind, in place of their own protocols and options, which the log
+            says. If there is no such metric, one is added. None changes nothing.
 
     Returns:
-        Protocol: That of the preset ``'mlgcn'`` where there is no such metric.
+        The protocol. Without such a metric it is the preset ``'mlgcn'``.
 
     Raises:
-        ValueError: Unknown preset.
+        ValueError: The preset is unknown.
     """
     ours = [metric for metric in evaluator.metrics if isinstance(metric, MLICMetric)]
     if preset is not None:
         protocol = get_protocol(preset)
         if not ours:
             evaluator.metrics.append(MLICMetric(protocol))
-            evaluator.dataset_meta = evaluator.dataset_meta  # hands it to the new metric as well
+            evaluator.dataset_meta = evaluator.dataset_meta  # the new metric gets it too
         for metric in ours:
             if metric.protocol != protocol:
                 print_log(
-                    f'Protocol {protocol.title} takes the place of the config\'s "{metric.protocol.title}" and all its '
-                    'options',
+                    f'Protocol {protocol.title} replaces "{metric.protocol.title}" of the config and all its options',
                     logger='current',
                 )
             metric.protocol = protocol

@@ -1,4 +1,4 @@
-"""Names of images that tell them apart."""
+"""Names that tell images apart."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,14 +6,18 @@ from pathlib import PurePath
 
 
 def distinct_ids(ids: Sequence[str], paths: Sequence[str]) -> list[str]:
-    """Return ids of which none occurs twice.
+    """Return ids so that none occurs twice.
 
-    An id that stands for several images, such as a file name that occurs in several folders, gives way to their paths.
-    What is then still alike, such as an image that a data set lists twice, is numbered: ``'a.jpg'``, ``'a.jpg (2)'``.
+    If several images have the same id, such as a file name in several folders, their paths replace it. What is then
+    still the same, such as an image that a data set lists twice, gets a number: ``'a.jpg'``, ``'a.jpg (2)'``.
 
     Args:
-        ids (Sequence[str]): N names.
-        paths (Sequence[str]): N paths, '' where unknown.
+        ids: N names.
+        paths: N paths, '' for an unknown one.
+
+    Example:
+        >>> distinct_ids(['1', '1', '2', '2'], ['cat/1.jpg', 'dog/1.jpg', '', ''])
+        ['cat/1.jpg', 'dog/1.jpg', '2', '2 (2)']
     """
     count = Counter(ids)
     if len(count) == len(ids):
@@ -31,7 +35,7 @@ def distinct_ids(ids: Sequence[str], paths: Sequence[str]) -> list[str]:
 
 
 def different_files(path: str, other: str) -> bool:
-    """Whether two paths are files of one name in different folders, so that an id made of the name misleads."""
+    """Return whether two paths are files of one name in different folders, so that the name misleads as an id."""
     one, two = PurePath(path), PurePath(other)
     folders = one.parent.name, two.parent.name
     return one.name == two.name and all(folders) and folders[0] != folders[1]

@@ -1,4 +1,4 @@
-"""Arrays of ``.npz`` files from strangers: nothing is executed, and memory stays in proportion to the file."""
+"""Arrays of ``.npz`` files from strangers: no code is executed, and memory stays in proportion to the file."""
 
 import zipfile
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from mlic_mm.safe_load.pickle_bounds import show
 from mlic_mm.utils.plain_text import check_text
 
 MOST_PER_BYTE, ALWAYS_FREE = 100, 2**28
-"""What is read may take 256 MiB, or this many times the size of the file where that is more."""
+"""Arrays may take 256 MiB, or this many times the size of the file if that is more."""
 
 
 def check_memory(num_bytes: int, path: str | Path) -> None:
     """Refuse to take more memory than an honest file of that size needs.
 
     Raises:
-        ValueError: Too much.
+        ValueError: The memory is too much.
     """
     if num_bytes > max(ALWAYS_FREE, MOST_PER_BYTE * Path(path).stat().st_size):
         raise ValueError(f'it asks for {num_bytes:,} bytes of memory, far more than a file of its size can hold')
@@ -29,12 +29,12 @@ def read_npz(path: Path, names: Sequence[str], wanted: Sequence[str]) -> dict[st
     """Read arrays of numbers and of text.
 
     Args:
-        path (Path): The file.
-        names (Sequence[str]): Arrays that have to be there.
-        wanted (Sequence[str]): Those of them that are read.
+        path: The file.
+        names: The arrays that must be in the file.
+        wanted: The arrays to read.
 
     Raises:
-        ValueError: Whatever is wrong with the file.
+        ValueError: The file is damaged, or something in it is invalid.
     """
     try:
         with path.open('rb') as file:
@@ -80,7 +80,7 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> n
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, order, type, and where the numbers start."""
+    """Return shape, order, type, and where the numbers start."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f'version {version} of the .npy format is not known here')

@@ -1,4 +1,4 @@
-"""Results that mmengine's ``DumpResults`` (mmpretrain's ``tools/test.py --out``) wrote, as a score dump."""
+"""Read the results of mmengine's ``DumpResults`` (mmpretrain's ``tools/test.py --out``) as a score dump."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +15,19 @@ from .score_dump import ScoreDump
 
 
 def read_result_pickle(path: str | Path, classes: Sequence[str]) -> ScoreDump:
-    """Read a list of samples with ``pred_score`` and ``gt_score`` or ``gt_label``; nothing in it is ever executed.
+    """Read a list of samples with ``pred_score`` and ``gt_score`` or ``gt_label``. No code of the file is executed.
 
-    Such a file holds no class names. Images are named as :class:`mlic_mm.DumpScores` names them: by ``img_id``, else
-    path, else index; by path where ids occur twice.
+    Such a file holds no class names. Images get the names that :class:`mlic_mm.DumpScores` gives them: ``img_id``, or
+    else path or index, and the path if an id occurs twice.
 
     Args:
-        path (str | Path): ``.pkl`` or ``.pickle``.
-        classes (Sequence[str]): Names in the order of the model's outputs.
+        path: A ``.pkl`` or ``.pickle`` file.
+        classes: Names in the order of the outputs of the model.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: Other contents, another number of classes, or more scores than a file of its size can hold.
+        FileNotFoundError: There is no such file.
+        ValueError: The content is of another kind, the number of classes differs, or there are more scores than a file
+            of its size can hold.
     """
     samples = load_pickle(path)
     if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):

@@ -1,4 +1,4 @@
-"""Scores of one model in the order of images and classes of another's."""
+"""Bring the scores of one model into the order of images and classes of another model."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,15 +15,20 @@ from .score_dump import ScoreDump
 class ScoreAligner:
     """Brings score dumps into the order of a reference: images by their ids, classes by their names.
 
-    Where ids occur twice in the reference, their paths take their place, in all dumps
-    (:meth:`ScoreDump.with_distinct_ids`).
+    If ids occur twice in the reference, paths replace them in all dumps (:meth:`ScoreDump.with_distinct_ids`).
 
     Args:
-        reference (ScoreDump): What the order is taken from.
-        name (str): Its file, for messages.
+        reference: The dump whose order is used.
+        name: Its file, for messages.
 
     Raises:
-        ValueError: It has no image, or a class twice.
+        ValueError: The reference has no image, or a class twice.
+
+    Examples:
+        >>> reference = ScoreDump([[0.9, 0.1]], [[1, 0]], ['a'], [''], ('cat', 'dog'))
+        >>> other = ScoreDump([[0.3, 0.6]], [[0, 1]], ['a'], [''], ('dog', 'cat'))
+        >>> ScoreAligner(reference, 'reference.npz').align(other, 'other.npz')
+        array([[0.6, 0.3]], dtype=float32)
     """
 
     def __init__(self, reference: ScoreDump, name: str) -> None:
@@ -38,15 +43,15 @@ class ScoreAligner:
         return np.argsort(self.reference.image_ids)
 
     def align(self, dump: ScoreDump, name: str) -> np.ndarray:
-        """Return the scores ``(N, C)`` of ``dump`` in the reference's order, uncopied where it is its own.
+        """Return the scores ``(N, C)`` of a dump in the order of the reference. They are copied only if need be.
 
         Args:
-            dump (ScoreDump): Scores of the same images and classes, with paths where ``by_path`` is True.
-            name (str): Its file, for messages.
+            dump: Scores of the same images and classes, with paths if ``by_path`` is True.
+            name: Its file, for messages.
 
         Raises:
-            ValueError: Other images, classes or targets than the reference's, or an image or a class twice: names the
-                first of them.
+            ValueError: Images, classes or targets differ from those of the reference, or one occurs twice. The message
+                names the first.
         """
         if self.by_path:
             dump = dump.with_distinct_ids()

@@ -1,4 +1,4 @@
-"""Scores of a data set on disk, with what is needed to evaluate, compare and fuse them later."""
+"""Scores of a data set in a file, with all that is needed to evaluate, compare and fuse them later."""
 
 import zipfile
 from dataclasses import dataclass, replace
@@ -18,17 +18,25 @@ _ENTRIES = ('scores', 'targets', 'image_ids', 'image_paths', 'classes')
 
 @dataclass(frozen=True, eq=False)
 class ScoreDump:
-    """Scores and targets of N images and C classes, and whose they are.
+    """Scores and targets of N images and C classes, with the names of both.
 
     Args:
-        scores (ndarray): ``(N, C)`` float32.
-        targets (ndarray): ``(N, C)`` int8: 1 present, 0 absent, −1 ignored.
-        image_ids (ndarray): ``(N,)`` str.
-        image_paths (ndarray): ``(N,)`` str, '' where unknown.
-        classes (tuple[str, ...]): C names in column order.
+        scores: float32 ``(N, C)``.
+        targets: int8 ``(N, C)``: 1 present, 0 absent, −1 ignored.
+        image_ids: str ``(N,)``.
+        image_paths: str ``(N,)``, '' for an unknown path.
+        classes: C names in the order of the columns.
 
     Raises:
-        ValueError: Shapes or number of names that do not fit together, targets outside {−1, 0, 1}.
+        ValueError: Shapes or numbers of names do not fit together, or a target is outside {−1, 0, 1}.
+
+    Examples:
+        >>> import tempfile
+        >>> dump = ScoreDump([[0.9, 0.1]], [[1, 0]], ['a'], ['images/a.jpg'], ('cat', 'dog'))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = ScoreDump.load(dump.save(f'{folder}/scores.npz'))
+        >>> again.classes, again.targets.tolist()
+        (('cat', 'dog'), [[1, 0]])
     """
 
     scores: np.ndarray
@@ -61,17 +69,17 @@ class ScoreDump:
             raise ValueError(f'{len(self.classes)} class names for {num_classes} columns of scores')
 
     def with_distinct_ids(self) -> 'ScoreDump':
-        """Return the dump itself, or, where ids occur twice, one with those of :func:`distinct_ids`."""
+        """Return the dump itself, or, if ids occur twice, one with those of :func:`distinct_ids`."""
         ids = self.image_ids.tolist()
         if len(set(ids)) == len(ids):
             return self
         return replace(self, image_ids=np.array(distinct_ids(ids, self.image_paths.tolist())))
 
     def save(self, path: str | Path) -> Path:
-        """Write to a ``.npz`` file, all of it or nothing; a file of that name is replaced.
+        """Write a ``.npz`` file. The write is atomic; an older file is replaced. The same dump gives the same bytes.
 
-        Scores are stored as they are: compressing saves a tenth of them and makes writing and reading eight times as
-        slow. The rest shrinks to a tenth at the fastest level. The same dump gives the same bytes.
+        Scores are not compressed: this would save a tenth of their size, and make writing and reading eight times
+        slower. The rest shrinks to a tenth at the fastest level.
 
         Raises:
             ValueError: The name does not end in ``.npz``.
@@ -91,19 +99,19 @@ class ScoreDump:
 
     @classmethod
     def load(cls, path: str | Path, *, paths: bool = True) -> 'ScoreDump':
-        """Read a file of :meth:`save`; nothing in it is ever executed.
+        """Read a file of :meth:`save`. No code of the file is executed.
 
         Args:
-            path (str | Path): The file.
-            paths (bool): False leaves ``image_paths`` empty, which saves a quarter of the time.
+            path: The file.
+            paths: Whether to read ``image_paths``. Without them, reading takes a quarter less time.
 
         Raises:
-            FileNotFoundError: No such file.
-            ValueError: Not such a file, cut short, encrypted, holding pickled objects, asking for more memory than its
-                size explains, or with parts that do not fit together.
+            FileNotFoundError: There is no such file.
+            ValueError: The file is of another kind, cut short or encrypted, holds pickled objects, asks for more memory
+                than its size explains, or has parts that do not fit together.
         """
         path = Path(path)
-        cure = 'write it anew with tools/test.py --out or the metric mlic_mm.DumpScores'
+        cure = 'write it again with tools/test.py --out or the metric mlic_mm.DumpScores'
         if not path.is_file():
             raise FileNotFoundError(f'no score file at {path}: {cure}')
         try:
@@ -116,7 +124,11 @@ class ScoreDump:
 
 
 def check_npz_name(path: str | Path) -> Path:
-    """Return the path; raise ValueError where it does not end in ``.npz``."""
+    """Return the path of a score file.
+
+    Raises:
+        ValueError: It does not end in ``.npz``.
+    """
     if Path(path).suffix != '.npz':
         raise ValueError(f'scores are written as .npz, got {path}: name the file {Path(path).stem}.npz')
     return Path(path)

@@ -19,18 +19,29 @@ _PICKLES = ('.pkl', '.pickle')
 
 
 class ScoreFiles:
-    """Scores of several models on the same images, each read when its turn comes, two ahead of their use.
+    """Scores of several models on the same images, read one after the other, two files ahead of their use.
 
-    All are brought into the order of the first. Memory does not grow with their number.
+    All scores are brought into the order of the first file. Memory does not grow with the number of files.
 
     Args:
-        paths (Sequence[str | Path]): ``.npz`` files of :class:`ScoreDump`, ``.pkl`` files of mmengine's results.
-        classes (Sequence[str] | None): Class names for the latter, in the order of the models' outputs. By default
-            those of the first ``.npz`` file.
+        paths: ``.npz`` files of :class:`ScoreDump`, or ``.pkl`` files of mmengine's results.
+        classes: Class names for ``.pkl`` files, in the order of the outputs of the models. Defaults to those of the
+            first ``.npz`` file.
 
     Raises:
-        FileNotFoundError: One of the files is missing.
-        ValueError: No files, one given twice, pickles without any class names, or a first file that cannot be used.
+        FileNotFoundError: A file is missing.
+        ValueError: There are no files, a file is given twice, there are pickles and no class names, or the first file
+            cannot be used.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, score in (('a', 0.5), ('b', 0.25)):
+        ...         _ = ScoreDump([[score]], [[1]], ['1'], [''], ('cat',)).save(f'{folder}/{name}.npz')
+        ...     files = ScoreFiles([f'{folder}/a.npz', f'{folder}/b.npz'])
+        ...     means = list(files.read(lambda scores, path: float(scores.mean())))
+        >>> means
+        [0.5, 0.25]
     """
 
     def __init__(self, paths: Sequence[str | Path], classes: Sequence[str] | None = None) -> None:
@@ -54,23 +65,23 @@ class ScoreFiles:
 
     @property
     def reference(self) -> ScoreDump:
-        """The first file, whose images, classes and targets all others share."""
+        """The first file. All others have its images, classes and targets."""
         return self._aligner.reference
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, prepare: Callable[[np.ndarray, str], T], paths: Sequence[str] | None = None) -> Iterator[T]:
-        """Yield ``prepare(scores, path)`` of every file, scores ``(N, C)`` in the reference's order.
+        """Yield ``prepare(scores, path)`` for every file, with scores ``(N, C)`` in the order of the reference.
 
         Reading and ``prepare`` run in two threads.
 
         Args:
-            prepare (Callable): What to make of a file's scores, which it must not change.
-            paths (Sequence[str] | None): Some of the files; all by default.
+            prepare: A function of the scores of a file, which must not change them.
+            paths: Some of the files. Defaults to all.
 
         Raises:
-            ValueError: A file that cannot be read or does not match the first; what ``prepare`` raises.
+            ValueError: A file cannot be read or does not match the first.
         """
 
         def load(path: str) -> T:

@@ -110,7 +110,7 @@ def test_refuses_parts_that_do_not_fit(changes: dict, message: str) -> None:
 
 def test_refuses_bad_files(tmp_path: Path) -> None:
     good = make().save(tmp_path / 'good.npz').read_bytes()
-    with pytest.raises(FileNotFoundError, match=r'none\.npz: write it anew'):
+    with pytest.raises(FileNotFoundError, match=r'none\.npz: write it again'):
         ScoreDump.load(tmp_path / 'none.npz')
     with pytest.raises(ValueError, match=r'name the file scores\.npz'):
         make().save(tmp_path / 'scores.pkl')
