@@ -45,6 +45,23 @@ class LoadTeacher(BaseTransform):
         ValueError: A part of the cache was cut short, or the cache is stale. The message names what has changed, and
             the command that writes the cache again. In the pipeline: the cache has no such image, or the image had
             another size.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
+        >>> from mlic_mm.datasets.teacher_cache.writer import TeacherShards
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config, cache = f'{folder}/teacher.py', f'{folder}/cache'
+        ...     data = dict(dataset=dict(pipeline=[dict(type='mlic_mm.LoadImage')]))
+        ...     _ = pathlib.Path(config).write_text(f"model = dict(type='X')\\ntest_dataloader = {data}")
+        ...     teacher = dict(fingerprint=teacher_fingerprint(config), classes=['cat'], layers=[], regions={})
+        ...     shards = TeacherShards(cache, dict(teacher, dataset={}), ['a'])
+        ...     shards.begin()
+        ...     _ = shards.write(0, {'a': CachedTeacher((60, 80), np.array([1.5]), None, None, None, None, {})})
+        ...     load = TRANSFORMS.build(dict(type='mlic_mm.LoadTeacher', cache=cache, config=config))
+        ...     sample = load(dict(img=np.zeros((60, 80, 3), np.uint8), ori_shape=(60, 80), img_id='a'))
+        >>> sample['teacher'].logits
+        array([1.5], dtype=float32)
     """
 
     def __init__(self, cache: str, config: str, checkpoint: str | None = None) -> None:
