@@ -22,7 +22,7 @@ OWN = (f'{_PACKAGE}{os.sep}', f'{_PACKAGE.parent / "tools"}{os.sep}')
 # Whose message says what is wrong, without the name of the exception and the line of the code.
 PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)
 
-OPTION = re.compile(r'\w+=')
+OPTION = re.compile(r'[\w.\[\]]+=')
 """How a message about an option of a part begins, which does not name the part."""
 
 CURES = {

@@ -350,7 +350,7 @@ def test_other_order_of_labels_is_refused(tmp_path):
 def test_other_number_of_labels_is_refused(tmp_path):
     _, first = member_files(tmp_path, 'one', 0, classes=None)
     _, second = member_files(tmp_path, 'two', 1, classes=None, num_classes=5)
-    with pytest.raises(ValueError, match=r'members\[1\].*scores 5 labels, members\[0\] 4'):
+    with pytest.raises(ValueError, match=r'members\[1\] scores 5 labels, but members\[0\] 4'):
         EnsembleClassifier([first, second])
     with pytest.raises(ValueError, match='score 1 and 2 labels'):  # heads that keep no number
         EnsembleClassifier([constant(1.0), constant(1.0, 2.0)])(images(1))
@@ -398,33 +398,33 @@ def test_nothing_of_a_checkpoint_is_executed(tmp_path):
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
-        (dict(flips=True), "'flips'; the options are config, model, checkpoint, sizes, flip, weight"),
-        (dict(config='a.py'), 'either `config`'),
+        (dict(flips=True), "no option 'flips'; did you mean 'flip'"),
+        (dict(config='a.py'), 'either config'),
         (dict(checkpoint='a.pth'), 'a built model has its weights'),
-        (dict(weight=0), 'weight of .* is 0; give a positive number'),
-        (dict(weight=-1.0), 'is -1.0'),
-        (dict(weight=float('nan')), 'is nan'),
-        (dict(weight=True), 'is True'),
-        (dict(weight='2'), "is '2'"),
-        (dict(sizes=0), '0 is no size'),
-        (dict(sizes=[448, '512']), "'512' is no size"),
-        (dict(sizes=[[1, 2, 3]]), r'\[1, 2, 3\] is no size'),
-        (dict(sizes=[]), 'is empty'),
-        (dict(flip='yes'), "flip of .* is 'yes'"),
+        (dict(weight=0), 'weight=0 must be a number above 0'),
+        (dict(weight=-1.0), 'weight=-1.0 must'),
+        (dict(weight=float('nan')), 'weight=nan must'),
+        (dict(weight=True), 'weight=True must be a number'),
+        (dict(weight='2'), "weight='2' must be a number"),
+        (dict(sizes=0), 'sizes=0 must be the side'),
+        (dict(sizes=[448, '512']), "sizes='512' must"),
+        (dict(sizes=[[1, 2, 3]]), r'sizes=\[1, 2, 3\] must'),
+        (dict(sizes=[]), r'sizes=\[\] must have a size'),
+        (dict(flip='yes'), "flip='yes' must be one of True, False"),
     ],
 )
 def test_bad_options(option, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises((ValueError, TypeError), match=message) as error:
         EnsembleClassifier([constant(0.0), constant(0.0) | option])
-    assert 'members[1] of EnsembleClassifier' in str(error.value)
+    assert str(error.value).startswith('members[1]')
 
 
 def test_bad_members():
-    with pytest.raises(ValueError, match='has no members'):
+    with pytest.raises(ValueError, match=r'members=\[\] must have a member'):
         EnsembleClassifier([])
-    with pytest.raises(TypeError, match=r'members\[0\] of EnsembleClassifier is a str'):
+    with pytest.raises(TypeError, match=r'members\[0\]=.a\.py. must be dict'):
         EnsembleClassifier(['a.py'])
-    with pytest.raises(ValueError, match='either `config`'):
+    with pytest.raises(ValueError, match='either config'):
         EnsembleClassifier([dict(checkpoint='a.pth')])
 
 

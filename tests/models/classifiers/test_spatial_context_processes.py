@@ -10,7 +10,7 @@ from mmengine.config import Config
 from tiny_run import REPO, ToolProcess
 from tiny_spatial_context import NEEDS_MMDET, loader, model_config, voc
 
-pytestmark = [pytest.mark.slow, NEEDS_MMDET]
+pytestmark = [pytest.mark.process, NEEDS_MMDET]
 
 
 def by_two(folder: Path, *words: str) -> None:
