@@ -1,4 +1,4 @@
-"""Batch augments of other packages, made to leave ignored labels ignored."""
+"""Batch augments of other packages that keep ignored labels ignored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ __all__ = ['keep_ignored']
 def keep_ignored(batch_augments: Any) -> None:
     """Make the augments of mmpretrain's ``RandomBatchAugment`` keep −1 (ignored): a blend with an unknown is unknown.
 
-    mmpretrain's ``Mixup``, ``CutMix`` and ``ResizeMix`` blend −1 like any number: half of −1 and 1 would be 0, a label
-    that is certainly absent.
+    mmpretrain's ``Mixup``, ``CutMix`` and ``ResizeMix`` blend −1 like any number: the mean of −1 and 1 would be 0, a
+    label that is certainly absent.
 
     Args:
-        batch_augments: Its ``augments`` are replaced, once.
+        batch_augments: Its ``augments`` are replaced. A second call changes nothing.
     """
     batch_augments.augments = [
         augment if augment is None or isinstance(augment, MixupOR | _KeepIgnored) else _KeepIgnored(augment)
@@ -27,7 +27,7 @@ def keep_ignored(batch_augments: Any) -> None:
 
 
 class _KeepIgnored:
-    """Let the augment blend, beside the labels, which of them are ignored."""
+    """Lets the augment also blend which labels are ignored."""
 
     def __init__(self, augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
         self.augment = augment

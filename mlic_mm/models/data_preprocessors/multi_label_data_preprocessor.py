@@ -1,4 +1,4 @@
-"""mmpretrain's data preprocessor, made sure of its label vectors."""
+"""mmpretrain's data preprocessor, which insists on label vectors for batch augments."""
 
 from typing import Any
 
@@ -10,16 +10,33 @@ from mlic_mm.registry import MODELS
 
 @MODELS.register_module()
 class MultiLabelDataPreprocessor(ClsDataPreprocessor):
-    """``ClsDataPreprocessor`` whose batch augments never pass labels by, and leave ignored ones ignored.
+    """``ClsDataPreprocessor`` that never skips batch augments, and keeps ignored labels ignored.
 
-    mmpretrain's skips batch augments without a word where samples have no label vector. For ignored labels see
+    mmpretrain's data preprocessor silently skips batch augments if samples have no label vector. For ignored labels see
     :func:`keep_ignored`.
 
     Args:
         **kwargs: As for ``ClsDataPreprocessor``: ``mean``, ``std``, ``to_rgb``, ``num_classes``, ``batch_augments`` …
 
     Raises:
-        ValueError: ``batch_augments`` without ``num_classes``: when built. Samples without labels: in the first batch.
+        ValueError: ``batch_augments`` is set without ``num_classes``. In the first batch: samples have no labels.
+
+    Examples:
+        >>> import torch
+        >>> from mmpretrain.structures import DataSample
+        >>> preprocessor = MODELS.build(
+        ...     dict(
+        ...         type='mlic_mm.MultiLabelDataPreprocessor',
+        ...         mean=[120.0] * 3,
+        ...         std=[60.0] * 3,
+        ...         num_classes=3,
+        ...         batch_augments=dict(augments=dict(type='mlic_mm.MixupOR')),
+        ...     )
+        ... )
+        >>> sample = DataSample().set_gt_score(torch.tensor([1.0, 0.0, -1.0]))
+        >>> batch = preprocessor(dict(inputs=[torch.zeros(3, 8, 8)], data_samples=[sample]), training=True)
+        >>> batch['inputs'].shape, batch['data_samples'][0].gt_score
+        (torch.Size([1, 3, 8, 8]), tensor([ 1.,  0., -1.]))
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -28,8 +45,8 @@ class MultiLabelDataPreprocessor(ClsDataPreprocessor):
             return
         if self.num_classes is None:
             raise ValueError(
-                'batch augments need label vectors, whose length is not set: give num_classes in data_preprocessor, '
-                'or drop train_cfg.augments'
+                'batch augments need label vectors of a known length: set num_classes of data_preprocessor, or remove '
+                'train_cfg.augments'
             )
         keep_ignored(self.batch_augments)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -12,42 +13,54 @@ from torch import Tensor, nn
 from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models.layers import AttentionGraphConv, GraphConv, ResidualGraphBlock
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.choices import check_choice
 
-LAYERS = ('gcn', 'weighted', 'attention', 'residual')
+Layer = Literal['gcn', 'weighted', 'attention', 'residual']
 # Below this many labels a dense (C, C) product is faster than a sparse one.
 MAX_DENSE_LABELS = 1024
 
 
 @MODELS.register_module()
 class LabelGraph(BaseModule):
-    """Maps the word vectors of ``C`` labels to embeddings that know of each other.
+    """Maps the word vectors of ``C`` labels to embeddings that depend on related labels.
+
+    `Deep-LIFT <https://doi.org/10.1109/TCYB.2021.3049630>`_ (Li et al. 2021), section III-B.
 
     | ``layer``       | aggregation over neighbours                                        | Deep-LIFT        |
     |-----------------|--------------------------------------------------------------------|------------------|
     | ``'gcn'``       | symmetrically normalised adjacency                                 | Eq. 2            |
-    | ``'weighted'``  | the same, entries replaced by the cosine similarity of word vectors | Table III        |
+    | ``'weighted'``  | the same, with cosine similarities of word vectors as entries      | Table III        |
     | ``'attention'`` | learned, softmax over neighbours                                   | Eq. 3 (AGCN)     |
     | ``'residual'``  | as ``'gcn'``, deeper, with identity shortcuts                      | Eq. 4 (RGCN)     |
 
-    A leaky unit follows every layer but the last: embeddings act as classifier weights and keep both signs. Self-loops
-    are always on. Word vectors, edges and edge weights are buffers: a checkpoint holds the graph it was trained on.
+    A LeakyReLU follows every layer except the last, because embeddings act as classifier weights and need both signs.
+    Self-loops are always on. Word vectors, edges and edge weights are buffers, so a checkpoint holds the graph that it
+    was trained on.
 
     Args:
         graph: Path of a file written by ``tools/build_label_graph.py``, or the data itself.
-        embeddings: ``(C, d)`` word vectors in the order of the graph's classes; None takes those in ``graph``.
-        layer: One of the four above.
-        hidden_channels: Widths between input and output; None is the paper's: ``(1024,)``, for ``'residual'``
-            ``(512, 1024)``.
+        embeddings: Word vectors ``(C, d)`` in the order of the graph's classes; None takes those in ``graph``.
+        layer: Kind of the layers, see the table.
+        hidden_channels: Widths between input and output. None gives those of the paper: ``(1024,)``, or
+            ``(512, 1024)`` for ``'residual'``.
         out_channels: Width ``D`` of the embeddings.
-        num_blocks: Residual blocks at the last hidden width, for ``layer='residual'`` only (Table VI).
-        threshold: τ: an edge from label i to j exists where P(j | i) ≥ τ; None takes the file's.
-        attention_hidden: Width of the pair-scoring MLP, for ``layer='attention'``; None scores with one vector a side.
-        negative_slope: Slope of the leaky units.
-        sparse: Compute along the edges instead of in ``(C, C)`` matrices; None decides by the number of labels.
+        num_blocks: Number of residual blocks at the last hidden width, for ``layer='residual'`` only (Table VI).
+        threshold: τ: there is an edge from label i to j if P(j | i) ≥ τ; None takes the threshold of the file.
+        attention_hidden: Width of the MLP that scores pairs, for ``layer='attention'``; None scores with one vector a
+            side.
+        negative_slope: Slope of the LeakyReLUs.
+        sparse: Compute along the edges instead of in ``(C, C)`` matrices; with None, the number of labels decides.
         init_cfg: Initialisation config of mmengine.
 
     Raises:
-        ValueError: Unknown ``layer``, no word vectors, or word vectors that do not match the graph's classes.
+        ValueError: ``layer`` is unknown; there are no word vectors, or they do not match the graph's classes.
+
+    Examples:
+        >>> data = LabelGraphData.from_targets([[1, 1, 0], [0, 1, 1]], ['cat', 'dog', 'bird'], threshold=0.5)
+        >>> graph = dict(graph=data, embeddings=torch.eye(3), hidden_channels=(4,), out_channels=8)
+        >>> graph = MODELS.build(dict(type='mlic_mm.LabelGraph', **graph))
+        >>> graph().shape
+        torch.Size([3, 8])
     """
 
     embeddings: Tensor
@@ -58,7 +71,7 @@ class LabelGraph(BaseModule):
         self,
         graph: str | PathLike | LabelGraphData,
         embeddings: np.ndarray | Tensor | None = None,
-        layer: str = 'attention',
+        layer: Layer = 'attention',
         hidden_channels: Sequence[int] | None = None,
         out_channels: int = 2048,
         num_blocks: int = 1,
@@ -69,8 +82,7 @@ class LabelGraph(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if layer not in LAYERS:
-            raise ValueError(f'layer of LabelGraph is {layer!r}; choose one of {", ".join(LAYERS)}')
+        check_choice('layer', layer, get_args(Layer))
         source = 'the graph' if isinstance(graph, LabelGraphData) else f'{graph}'
         if not isinstance(graph, LabelGraphData):
             graph = LabelGraphData.load(graph)
@@ -84,8 +96,8 @@ class LabelGraph(BaseModule):
         vectors = torch.as_tensor(embeddings, dtype=torch.float32)
         if vectors.dim() != 2 or len(vectors) != len(graph.classes):
             raise ValueError(
-                f'word vectors have shape {tuple(vectors.shape)}, but {source} has {len(graph.classes)} classes: one '
-                'row for each class, in the same order'
+                f'word vectors have shape {tuple(vectors.shape)}, but {source} has {len(graph.classes)} classes: give '
+                'one row for each class, in the same order'
             )
         self.classes = tuple(graph.classes)
         self.layer = layer
@@ -113,7 +125,7 @@ class LabelGraph(BaseModule):
         self.act = nn.LeakyReLU(negative_slope)
 
     def forward(self) -> Tensor:
-        """Embeddings of all labels, ``(C, D)``."""
+        """Return the embeddings of all labels, ``(C, D)``."""
         x = self.embeddings  # (C, d)
         graph = (self.edges, self.sparse) if self.layer == 'attention' else (self.edges, self.edge_weight, self.sparse)
         for layer in self.layers[:-1]:
@@ -125,7 +137,7 @@ class LabelGraph(BaseModule):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         saved = state_dict.get(f'{prefix}edges')
         vectors = state_dict.get(f'{prefix}embeddings')
-        # Without this, mmengine's non-strict loading logs the difference and trains on with another graph.
+        # Without this, mmengine's non-strict loading would log the difference and continue with another graph.
         same_labels = vectors is not None and vectors.shape == self.embeddings.shape
         if saved is not None and same_labels and saved.shape != self.edges.shape:
             raise ValueError(
@@ -136,18 +148,19 @@ class LabelGraph(BaseModule):
 
 
 def with_self_loops(edges: Tensor, num_nodes: int) -> Tensor:
-    """``(2, E)`` edges plus one loop a node, without duplicates, sorted by row, then column."""
+    """Return edges ``(2, E)`` with one loop a node, without duplicates, sorted by row, then column."""
     loops = torch.arange(num_nodes).expand(2, -1)
     return torch.unique(torch.cat([edges, loops], dim=1), dim=1)
 
 
 def edge_weights(edges: Tensor, vectors: Tensor, cosine: bool) -> Tensor:
-    """Symmetrically normalised weights ``A_ij / √(d_i d_j)`` at the edges.
+    """Return the symmetrically normalised weights ``A_ij / √(d_i d_j)`` at the edges.
 
     Args:
         edges: ``(2, E)`` with self-loops.
-        vectors: ``(C, d)`` word vectors.
-        cosine: Replace the ones in ``A`` by cosine similarities. Negative ones become 0: a degree must stay positive.
+        vectors: Word vectors, ``(C, d)``.
+        cosine: Replace the ones in ``A`` by cosine similarities. Negative ones become 0, because a degree must stay
+            positive.
 
     Returns:
         ``(E,)``
@@ -158,6 +171,6 @@ def edge_weights(edges: Tensor, vectors: Tensor, cosine: bool) -> Tensor:
         unit = F.normalize(vectors, dim=1)
         value = (unit[rows] * unit[cols]).sum(dim=1).clamp(min=0)  # (E,)
     degree = torch.zeros(len(vectors)).index_add(0, rows, value)
-    # A zero word vector has cosine 0 with itself too: its row stays zero instead of dividing by zero.
+    # A zero word vector has cosine 0 with itself too: its row stays zero, without a division by zero.
     scale = degree.clamp(min=torch.finfo(torch.float32).eps).rsqrt()
     return value * scale[rows] * scale[cols]

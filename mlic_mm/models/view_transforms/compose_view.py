@@ -1,4 +1,4 @@
-"""Transforms one after the other."""
+"""Several transforms, one after the other."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,28 @@ class ComposeView(ViewTransform):
     """Transforms applied in their order: ``T = T_k ∘ … ∘ T_1``.
 
     Args:
-        views (Sequence[dict | ViewTransform]): At least two, the first one first.
+        views: At least two transforms, the first one first.
 
     Raises:
-        ValueError: Fewer than two.
+        ValueError: There are fewer than two views.
+
+    Examples:
+        >>> view = TASK_UTILS.build(
+        ...     dict(
+        ...         type='mlic_mm.ComposeView',
+        ...         views=[dict(type='mlic_mm.FlipView'), dict(type='mlic_mm.ScaleView', size=192)],
+        ...     )
+        ... )
+        >>> view.name, view.view_size((224, 224))
+        ('flip+scale_192', (192, 192))
     """
 
     def __init__(self, views: Sequence[dict | ViewTransform]) -> None:
         self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
         if len(self.views) < 2:
-            raise ValueError(f'ComposeView: {len(self.views)} views; give two or more, or the one without ComposeView')
+            raise ValueError(
+                f'views={[view.name for view in self.views]} must be at least two'
+            )
         self.name = '+'.join(view.name for view in self.views)
         self.leaves_gaps = any(view.leaves_gaps for view in self.views)
 

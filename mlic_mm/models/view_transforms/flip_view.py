@@ -1,8 +1,11 @@
 """Mirror images."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.choices import check_choice
 
 from .view_transform import Size, ViewTransform
 
@@ -14,15 +17,20 @@ class FlipView(ViewTransform):
     """Mirror image.
 
     Args:
-        direction (str): ``'horizontal'``, ``'vertical'`` or ``'diagonal'``, which is both.
+        direction: Direction of the flip; ``'diagonal'`` is both others.
 
     Raises:
-        ValueError: Another direction.
+        ValueError: ``direction`` is unknown.
+
+    Examples:
+        >>> import torch
+        >>> view = TASK_UTILS.build(dict(type='mlic_mm.FlipView'))
+        >>> view.image(torch.tensor([[[[1, 2, 3]]]])).flatten()
+        tensor([3, 2, 1])
     """
 
-    def __init__(self, direction: str = 'horizontal') -> None:
-        if direction not in _DIMS:
-            raise ValueError(f'FlipView: direction={direction!r} is none of {", ".join(map(repr, _DIMS))}')
+    def __init__(self, direction: Literal['horizontal', 'vertical', 'diagonal'] = 'horizontal') -> None:
+        check_choice('direction', direction, _DIMS)
         self.dims = _DIMS[direction]
         self.name = 'flip' if direction == 'horizontal' else f'flip_{direction}'
 

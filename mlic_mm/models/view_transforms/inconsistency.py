@@ -9,18 +9,18 @@ from .view_transform import Size, ViewTransform
 
 
 def inconsistency(view: ViewTransform, maps: Tensor, view_maps: Tensor, size: Size) -> Tensor:
-    """Measure Eq. 5 of attention consistency for each image, and what it takes to judge it.
+    """Measure attention inconsistency, Eq. 5, for each image, with two figures to judge it by.
 
     Args:
         view: The transform.
-        maps: ``(N, C, h, w)`` of the images.
-        view_maps: ``(N, C, h', w')`` of their views.
-        size: Of the images.
+        maps: Maps of the images, ``(N, C, h, w)``.
+        view_maps: Maps of their views, ``(N, C, h', w')``.
+        size: Size of the images.
 
     Returns:
-        ``(N, 3)``, float32: the mean square of the difference; that of the maps less their means over places, which
-        leaves out that a view may score higher or lower as a whole; the mean variance of the maps over places. All
-        three over the places that both show.
+        ``(N, 3)``, float32, over the places that both show: the mean square of the difference; the same of maps minus
+        their means over places, so that a view whose scores are higher or lower as a whole does not count; the mean
+        variance of the maps over places.
     """
     moved, seen, weight = view.pair(maps.float(), view_maps.float(), size)
     area = moved.new_ones(moved.shape[2:]) if weight is None else weight

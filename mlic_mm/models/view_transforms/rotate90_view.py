@@ -1,9 +1,12 @@
 """Rotations that keep the pixel grid."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.choices import check_choice
 
 from .view_transform import Size, ViewTransform
 
@@ -13,15 +16,19 @@ class Rotate90View(ViewTransform):
     """Rotation by quarter turns.
 
     Args:
-        turns (int): Quarter turns, anticlockwise; 1 to 3.
+        turns: Number of quarter turns, anticlockwise.
 
     Raises:
-        ValueError: Another number of turns.
+        ValueError: The number of turns is not 1, 2 or 3.
+
+    Examples:
+        >>> view = TASK_UTILS.build(dict(type='mlic_mm.Rotate90View'))
+        >>> view.image(torch.tensor([[[[1, 2], [3, 4]]]])).tolist()
+        [[[[2, 4], [1, 3]]]]
     """
 
-    def __init__(self, turns: int = 1) -> None:
-        if turns not in (1, 2, 3):
-            raise ValueError(f'Rotate90View: turns={turns!r} must be 1, 2 or 3 quarter turns')
+    def __init__(self, turns: Literal[1, 2, 3] = 1) -> None:
+        check_choice('turns', turns, (1, 2, 3))
         self.turns = turns
         self.name = f'rotate{90 * turns}'
 

@@ -10,19 +10,25 @@ from .view_transform import Size, ViewTransform
 
 @TASK_UTILS.register_module()
 class ScaleView(ViewTransform):
-    """Image at another size, by antialiased bilinear interpolation; the whole picture, so maps stay where they are.
+    """Image at another size, by antialiased bilinear interpolation. It shows the whole image, so maps do not move.
 
     Args:
-        size (int | tuple[int, int]): Side of a square, or ``(H, W)``, in pixels.
+        size: Side of a square, or ``(H, W)``, in pixels.
 
     Raises:
-        ValueError: A size that is none.
+        ValueError: ``size`` is invalid.
+
+    Examples:
+        >>> import torch
+        >>> view = TASK_UTILS.build(dict(type='mlic_mm.ScaleView', size=192))
+        >>> view.image(torch.rand(1, 3, 224, 224)).shape
+        torch.Size([1, 3, 192, 192])
     """
 
     def __init__(self, size: int | tuple[int, int] = 192) -> None:
         sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
         if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-            raise ValueError(f'ScaleView: size={size!r} is neither the side of a square in pixels nor (H, W)')
+            raise ValueError(f'size={size!r} must be the side of a square in pixels, or (H, W)')
         self.size: Size = sides
         self.name = f'scale_{sides[0]}' if sides[0] == sides[1] else f'scale_{sides[0]}x{sides[1]}'
 

@@ -10,21 +10,27 @@ from .view_transform import Size, ViewTransform
 
 @TASK_UTILS.register_module()
 class TranslateView(ViewTransform):
-    """Translation by whole cells. Places that enter the picture are 0, the mean colour, and are not compared.
+    """Translation by whole cells. Places that enter the image are 0, the mean colour, and are not compared.
 
     Args:
-        x (int): Pixels to the right; a multiple of the backbone's stride, as the sizes of image and map give it.
-        y (int): Pixels downwards, likewise.
+        x: Pixels to the right, a multiple of the backbone's stride, which the sizes of image and map give.
+        y: Pixels downwards, likewise.
 
     Raises:
-        ValueError: No translation; or, when used, by a fraction of a cell, or out of the picture.
+        ValueError: Both are 0. When used: the translation is a fraction of a cell, or moves the whole image out.
+
+    Examples:
+        >>> import torch
+        >>> view = TASK_UTILS.build(dict(type='mlic_mm.TranslateView', x=32))
+        >>> view.move(torch.tensor([[[[1.0, 2.0, 3.0]]]]), size=(32, 96)).flatten()  # maps of stride 32
+        tensor([0., 1., 2.])
     """
 
     leaves_gaps = True
 
     def __init__(self, x: int = 32, y: int = 0) -> None:
         if not (x or y):
-            raise ValueError('TranslateView: x and y are 0; give the pixels to translate by')
+            raise ValueError('x=0 and y=0 must not both be 0: give the pixels to translate by')
         self.x, self.y = x, y
         self.name = f'translate_{x}_{y}'
 
@@ -32,7 +38,7 @@ class TranslateView(ViewTransform):
         """See :class:`ViewTransform`."""
         height, width = images.shape[-2:]
         if abs(self.x) >= width or abs(self.y) >= height:
-            raise ValueError(f'TranslateView: ({self.x}, {self.y}) px moves all out of a picture of {width} × {height}')
+            raise ValueError(f'TranslateView: x={self.x}, y={self.y} moves images of {width} × {height} px out of view')
         return _shift(images, self.x, self.y)
 
     def move(self, maps: Tensor, size: Size) -> Tensor:
@@ -45,7 +51,7 @@ class TranslateView(ViewTransform):
         if pixels * cells % length:
             raise ValueError(
                 f'TranslateView: {axis}={pixels} px is {pixels * cells / length:.2f} cells of a map with {cells} cells '
-                f'for {length} px: translate by a multiple of the stride, in images whose size is one; in a '
+                f'for {length} px: translate by a multiple of the stride, in images whose size is one, and in a '
                 'ComposeView translate before scaling'
             )
         return pixels * cells // length

@@ -1,4 +1,4 @@
-"""What every transform of attention consistency does: make a view of an image, and move a map as the image moved."""
+"""The base of the transforms of attention consistency: a view of an image, and a map that moves as the image."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,10 +13,13 @@ Size = tuple[int, int]
 
 
 class MapPair(NamedTuple):
-    """Two sets of maps of one shape ``(N, C, h, w)``, place by place of the same piece of the photograph.
+    """Two sets of maps of one shape ``(N, C, h, w)``; each place is the same piece of the photograph in both.
 
-    ``weight``, ``(h, w)``, is how many cells a place stands for, 0 where only one of the two shows it; None is 1
-    everywhere.
+    Attributes:
+        moved: Maps of the image, moved as the image.
+        seen: Maps of the view.
+        weight: How many cells a place stands for, ``(h, w)``: 0 if only one of the two shows the place; None is 1
+            everywhere.
     """
 
     moved: Tensor
@@ -25,13 +28,13 @@ class MapPair(NamedTuple):
 
 
 class ViewTransform(ABC):
-    """A spatial transform ``T`` of images that maps follow: ``T(g(I)) = g(T(I))`` (Eq. 4 of attention consistency).
+    """A spatial transform ``T`` of images that maps follow: ``T(g(I)) = g(T(I))`` (attention consistency, Eq. 4).
 
-    A new transform says how it moves images and maps; :class:`AttentionConsistencyClassifier` need not know it.
+    A new transform implements how images and maps move. :class:`AttentionConsistencyClassifier` need not know it.
 
     Attributes:
-        name (str): Short, for logs and figures.
-        leaves_gaps (bool): Whether a view shows places that the image does not.
+        name: A short name for logs and figures.
+        leaves_gaps: Whether a view shows places that the image does not show.
     """
 
     name: str
@@ -43,7 +46,7 @@ class ViewTransform(ABC):
 
     @abstractmethod
     def move(self, maps: Tensor, size: Size) -> Tensor:
-        """Move maps ``(N, C, h, w)`` of images of ``size`` in their own grid; 0 where the images show nothing."""
+        """Move maps ``(N, C, h, w)`` of images of ``size`` in their own grid; places outside of the images are 0."""
 
     def view_size(self, size: Size) -> Size:
         """Return the size of the view of an image of ``size``."""
@@ -52,14 +55,14 @@ class ViewTransform(ABC):
     def pair(self, maps: Tensor, view_maps: Tensor, size: Size) -> MapPair:
         """Bring the maps of images and of their views onto one grid.
 
-        Grids of different sizes, 7 × 7 and 6 × 6, meet on the least common multiple, 42 × 42, by repeating cells
-        (section 3.3). Of that grid only the 12 × 12 pieces in which neither map changes are made, with their area as
-        the weight: the same sums for a twelfth of the memory.
+        Paper: grids of different sizes, 7 × 7 and 6 × 6, are repeated to their least common multiple, 42 × 42 (section
+        3.3). Here: only the 12 × 12 pieces of that grid in which neither map changes, with their area as the weight.
+        The sums are the same for a twelfth of the memory.
 
         Args:
-            maps: ``(N, C, h, w)`` of the images.
-            view_maps: ``(N, C, h', w')`` of their views.
-            size: Of the images.
+            maps: Maps of the images, ``(N, C, h, w)``.
+            view_maps: Maps of their views, ``(N, C, h', w')``.
+            size: Size of the images.
 
         Raises:
             ValueError: The transform moves images of this size by a fraction of a cell.
@@ -78,11 +81,11 @@ class ViewTransform(ABC):
 
 
 @lru_cache(maxsize=256)
-@torch.inference_mode(False)  # kept tensors serve later training too
+@torch.inference_mode(False)  # later training uses kept tensors too
 def _common_grid(
     first: Size, second: Size, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
-    """Return for both grids the rows and columns of their pieces, and the pieces' areas in cells of the common grid."""
+    """Return the rows and columns of the pieces of both grids, and the areas of pieces in cells of the common grid."""
     (y, view_y, height), (x, view_x, width) = (_pieces(a, b) for a, b in zip(first, second, strict=True))
 
     def indices(*places: list[int]) -> tuple[Tensor, ...]:
@@ -93,7 +96,7 @@ def _common_grid(
 
 
 def _pieces(a: int, b: int) -> tuple[list[int], list[int], list[int]]:
-    """Cut a line where one of two divisions into ``a`` and ``b`` parts does; return each piece's part and length."""
+    """Cut a line at the cuts of two divisions into ``a`` and ``b`` parts; return the parts and length of each piece."""
     common = math.lcm(a, b)
     cuts = sorted({*range(0, common, common // a), *range(0, common, common // b)})
     lengths = [end - start for start, end in zip(cuts, [*cuts[1:], common], strict=True)]

@@ -49,7 +49,7 @@ def test_a_model_without_label_vectors_fails_when_built():
         head=dict(type='mmpretrain.MultiLabelLinearClsHead', num_classes=3, in_channels=84),
         train_cfg=dict(augments=MIXUP_OR),
     )
-    with pytest.raises(ValueError, match='give num_classes in data_preprocessor'):
+    with pytest.raises(ValueError, match='set num_classes of data_preprocessor'):
         MODELS.build(model)
     model['data_preprocessor'] = dict(type='mlic_mm.MultiLabelDataPreprocessor', num_classes=3)
     assert MODELS.build(model).data_preprocessor.batch_augments is not None

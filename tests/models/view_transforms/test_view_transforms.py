@@ -144,14 +144,14 @@ def test_names_are_distinct_and_short() -> None:
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        (dict(type='FlipView', direction='up'), "direction='up' is none of 'horizontal', 'vertical', 'diagonal'"),
-        (dict(type='Rotate90View', turns=0), 'turns=0 must be 1, 2 or 3'),
-        (dict(type='Rotate90View', turns=90), 'turns=90 must be 1, 2 or 3'),
-        (dict(type='TranslateView', x=0, y=0), 'x and y are 0'),
-        (dict(type='ScaleView', size=0), 'size=0 is neither'),
-        (dict(type='ScaleView', size=(8, 8, 8)), r'size=\(8, 8, 8\) is neither'),
-        (dict(type='ScaleView', size=0.5), r'size=0\.5 is neither'),
-        (dict(type='ComposeView', views=FLIPS[:1]), '1 views; give two or more'),
+        (dict(type='FlipView', direction='up'), "direction='up' must be one of horizontal, vertical, diagonal"),
+        (dict(type='Rotate90View', turns=0), 'turns=0 must be one of 1, 2, 3'),
+        (dict(type='Rotate90View', turns=90), 'turns=90 must be one of'),
+        (dict(type='TranslateView', x=0, y=0), 'x=0 and y=0 must not both be 0'),
+        (dict(type='ScaleView', size=0), 'size=0 must be the side of a square'),
+        (dict(type='ScaleView', size=(8, 8, 8)), r'size=\(8, 8, 8\) must be'),
+        (dict(type='ScaleView', size=0.5), r'size=0\.5 must be'),
+        (dict(type='ComposeView', views=FLIPS[:1]), r"views=\['flip'\] must be at least two"),
     ],
 )
 def test_options_that_are_none(config: dict[str, Any], message: str) -> None:
@@ -167,7 +167,7 @@ def test_translations_that_fit_no_grid() -> None:
     with pytest.raises(ValueError, match='in a ComposeView translate before scaling'):
         ComposeView([ScaleView(40), TranslateView(x=8)]).move(torch.zeros(1, 1, 6, 6), (48, 48))
     for view in (TranslateView(x=48), TranslateView(x=0, y=-32)):
-        with pytest.raises(ValueError, match='moves all out of a picture of 48 × 32'):
+        with pytest.raises(ValueError, match='moves images of 48 × 32 px out of view'):
             view.image(torch.zeros(1, 3, 32, 48))
 
 
