@@ -1,4 +1,4 @@
-# make demo: trains Deep-LIFT on the embedded data set and writes a report; make test: the whole test suite.
+# make demo: trains Deep-LIFT on the embedded data set and writes a report; make test: unit and integration tests.
 # Both do all of their own set-up in .venv from Python >= 3.10 alone: make demo PYTHON=python3.12 chooses which.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ unexport PYTHONHOME
 
 help:
 	@echo 'make demo    install, train Deep-LIFT on the embedded data set, test it, write a report'
-	@echo 'make test    install with the detection extra and run the test suite'
+	@echo 'make test    install with the detection extra and run the unit and integration tests'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make doctor  what is installed, and what to run for what is missing'
 	@echo 'PYTHON=python3.x chooses the Python of .venv (now: $(PYTHON))'
@@ -22,7 +22,7 @@ demo: env-demo
 	@$(RUN) tools/demo.py
 
 test: env-test
-	$(RUN) -m pytest -q -m 'not slow'
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m 'not process' -n auto --maxprocesses 4 --dist loadfile
 
 lint: env-test
 	$(RUN) -m ruff check .

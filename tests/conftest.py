@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiers
 
 from mlic_mm.label_graphs.data import LabelGraphData
 
@@ -47,3 +48,16 @@ def same_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+tiers.guard()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let tests do what their tier may do."""
+    tiers.enter(tiers.tier_of(item))
+    try:
+        return (yield)
+    finally:
+        tiers.enter('process')

@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 
 from mlic_mm.label_graphs.data import LabelGraphData
 
+pytestmark = pytest.mark.process
+
 REPO = Path(__file__).resolve().parents[1]
 CLASSES = ('cat', 'dog', 'sofa')
 TARGETS = np.array([[1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0]])

@@ -92,6 +92,7 @@ def test_what_the_package_imports_is_required() -> None:
 # --- doctor and import ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_doctor_says_training_can_run_here() -> None:
     done = run(sys.executable, '-m', 'mlic_mm.doctor', '--json')
     report = json.loads(done.stdout)
@@ -102,6 +103,7 @@ def test_doctor_says_training_can_run_here() -> None:
     assert found['resume']['state'] == 'ok'
 
 
+@pytest.mark.process
 def test_doctor_works_without_torch_and_never_advises_to_mix_the_two_lines(tmp_path: Path) -> None:
     done = run(*without(tmp_path, 'torch', 'mmpretrain'), '-m', 'mlic_mm.doctor')
     assert done.returncode == 1, done.stderr
@@ -110,6 +112,7 @@ def test_doctor_works_without_torch_and_never_advises_to_mix_the_two_lines(tmp_p
     assert 'Training cannot run' in done.stdout
 
 
+@pytest.mark.process
 def test_doctor_without_openmmlab_names_the_extra(tmp_path: Path) -> None:
     names = ('mmengine', 'mmcv', 'mmpretrain')
     done = run(*without(tmp_path, 'torch', 'mmdet', *names), '-m', 'mlic_mm.doctor', '--json')
@@ -120,6 +123,7 @@ def test_doctor_without_openmmlab_names_the_extra(tmp_path: Path) -> None:
     assert found['numpy']['state'] == 'ok'
 
 
+@pytest.mark.process
 def test_doctor_notes_an_mmengine_that_cannot_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     """The original line leaves ``weights_only`` to torch, which from 2.6 on refuses what a checkpoint holds."""
 
@@ -134,6 +138,7 @@ def test_doctor_notes_an_mmengine_that_cannot_resume(monkeypatch: pytest.MonkeyP
     assert doctor.can_train([finding])
 
 
+@pytest.mark.process
 def test_import_without_openmmlab_says_what_to_install(tmp_path: Path) -> None:
     done = run(*without(tmp_path, 'mmcv', 'mmpretrain'), '-c', 'import mlic_mm')
     assert done.returncode != 0
@@ -142,6 +147,7 @@ def test_import_without_openmmlab_says_what_to_install(tmp_path: Path) -> None:
     assert 'mlic_mm[mm]' in done.stderr
 
 
+@pytest.mark.process
 def test_import_works_without_mmdet_and_registers_every_part(tmp_path: Path) -> None:
     code = (
         'import sys\n'
@@ -163,12 +169,14 @@ def make(*args: str) -> 'subprocess.CompletedProcess[str]':
     return run('make', '--no-print-directory', *args)
 
 
+@pytest.mark.process
 def test_the_two_commands_install_before_they_run() -> None:
     demo, test = make('-n', 'demo').stdout, make('-n', 'test').stdout
     assert 0 < demo.index('setup_env.py demo') < demo.index('.venv/bin/python tools/demo.py')
-    assert 0 < test.index('setup_env.py test') < test.index(".venv/bin/python -m pytest -q -m 'not slow'")
+    assert 0 < test.index('setup_env.py test') < test.index(".venv/bin/python -m pytest -q -m 'not process'")
 
 
+@pytest.mark.process
 def test_an_old_or_missing_python_is_named(tmp_path: Path) -> None:
     old = tmp_path / 'python 3.9'
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.18" && exit 0\nexit 1\n')
@@ -199,6 +207,7 @@ def copy_of_repo(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_an_environment_of_the_users_is_left_alone(tmp_path: Path) -> None:
     clone = copy_of_repo(tmp_path / 'clone')
     theirs = clone / '.venv' / 'pyvenv.cfg'
@@ -211,6 +220,7 @@ def test_an_environment_of_the_users_is_left_alone(tmp_path: Path) -> None:
     assert list(theirs.parent.iterdir()) == [theirs]
 
 
+@pytest.mark.process
 def test_a_stamp_answers_for_everything_that_was_installed_from(tmp_path: Path) -> None:
     clone = copy_of_repo(tmp_path / 'clone')
     code = 'import setup_env as s; print(s.fingerprint(s.STAGES["demo"]))'
@@ -245,7 +255,7 @@ def test_ci_and_make_name_no_folder_of_one_machine() -> None:
 # --- the installed package --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_wheel_and_sdist_carry_what_mim_and_the_report_need(tmp_path: Path) -> None:
     clone = copy_of_repo(tmp_path / 'clone')
     wheels = tmp_path / 'wheels'
@@ -265,7 +275,7 @@ def test_wheel_and_sdist_carry_what_mim_and_the_report_need(tmp_path: Path) -> N
     assert not (clone / 'mlic_mm' / '.mim').exists(), 'building a wheel must leave the source as it was'
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_pep660_editable_install_has_mim_files(tmp_path: Path) -> None:
     clone = copy_of_repo(tmp_path / 'clone')
     target = tmp_path / 'site'

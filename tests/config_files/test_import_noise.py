@@ -31,6 +31,7 @@ def test_noise_is_held_back_and_the_rest_passes(
         warnings.warn('other', UserWarning, stacklevel=1)
 
 
+@pytest.mark.process
 def test_an_import_is_silent() -> None:
     done = subprocess.run([sys.executable, '-c', 'import mlic_mm'], capture_output=True, text=True, check=True)
     assert done.stdout == ''

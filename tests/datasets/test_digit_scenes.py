@@ -155,6 +155,7 @@ def _build(root: str, barrier: object) -> None:
     DigitScenes(root, **SMALL)
 
 
+@pytest.mark.process
 def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context('fork')
     barrier = context.Barrier(2)

@@ -141,6 +141,7 @@ def test_read_only_folder(settled: Path, tmp_path: Path) -> None:
     assert contents(build(str(settled), 'train')) == LABELS['train']
 
 
+@pytest.mark.process
 def test_processes_share_the_cache(settled: Path, tmp_path: Path, cache: Path) -> None:
     """Two processes build the same data set time and again while the entry is deleted and damaged under them."""
     code = (

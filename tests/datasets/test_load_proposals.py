@@ -144,6 +144,7 @@ def test_bad_options_and_samples(root: Path) -> None:
         pipeline(dict(img_path=str(root / 'a.png'), img_id='a.png'))
 
 
+@pytest.mark.integration
 def test_batches_of_loader_workers_reach_the_model_as_tensors(root: Path) -> None:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = CSVMultiLabel(

@@ -13,10 +13,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate, pseudo_collate
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
-from run_tool import call_tool
+from run_tool import call_tool, run_tool
 from tiny_teacher import CLASSES, REGIONS, save_weights, write_proposals, write_teacher
 
-from mlic_mm.apis.teacher_cache import cache_teacher
 from mlic_mm.datasets import CSVMultiLabel, LoadTeacher, teacher_fingerprint
 from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
@@ -31,8 +30,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher and its cache; do not change."""
     root = tmp_path_factory.mktemp('teacher')
     config, checkpoint = write_teacher(root)
-    layers = ['backbone', 'backbone.layer3']
-    cache_teacher(config, checkpoint, out=root / 'kept', layers=layers, workers=0, batch_size=3, device='cpu')
+    words = [config, checkpoint, '--out', 'kept', '--layers', 'backbone', 'backbone.layer3', '--device', 'cpu']
+    run_tool('cache_teacher', *words, '--workers', 0, '--batch-size', 3, cwd=root)
     return root
 
 
@@ -215,6 +214,7 @@ def test_a_shard_cut_short_is_found_when_built(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('collate', [default_collate, pseudo_collate])
 def test_the_cache_teaches_what_the_teacher_does(written: Path, collate: object) -> None:
     """Losses of a student from the cache, through worker processes, are those with the teacher beside it."""

@@ -248,6 +248,7 @@ def test_boxes_that_were_not_asked_for(data_root: Path) -> None:
         VOCMultiLabel(data_root=str(data_root / 'VOCdevkit/VOC2007'), split='test', pipeline=[LOAD, BOXES, PACK])
 
 
+@pytest.mark.integration
 def test_batches_of_loader_workers(data_root: Path) -> None:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         data = VOCMultiLabel(

@@ -65,6 +65,7 @@ def _read(file: ProposalFile) -> list[float]:
     return file['a'][1].tolist()
 
 
+@pytest.mark.process
 def test_a_pickled_object_opens_the_file_anew_in_another_process(path: Path) -> None:
     file = ProposalFile(path)
     assert _read(file) == [0.5, 0.25]

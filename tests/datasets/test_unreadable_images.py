@@ -46,6 +46,7 @@ def build(folder: Path, **options: object) -> CSVMultiLabel:
     return CSVMultiLabel(**config)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('test_mode', [False, True])
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_skip_leaves_out_exactly_the_bad_ones(tmp_path: Path, test_mode: bool, num_workers: int) -> None:
@@ -111,6 +112,7 @@ def test_a_long_report_is_cut(tmp_path: Path) -> None:
     assert built.skip_report().splitlines()[-1].strip() == '… and 4 more'
 
 
+@pytest.mark.integration
 def test_a_whole_run_reports_at_the_end_and_leaves_them_out_of_the_metric(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -167,7 +167,7 @@ def test_crop_box_leaves_other_samples_alone() -> None:
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     assert CropBox().transform(dict(img=image))['img'] is image
     for context in (-0.1, float('nan'), float('inf')):
-        with pytest.raises(ValueError, match='context=.* must be a number at least 0'):
+        with pytest.raises(ValueError, match=r'context=.* must be a number at least 0'):
             CropBox(context)
 
 
@@ -192,6 +192,7 @@ def test_cache_reads_a_photograph_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert crop(dataset, 0) == [10, 29, 4, 33]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_unreadable_photographs_are_left_out_with_all_their_persons(tmp_path: Path, num_workers: int) -> None:
     root = miniature(tmp_path)

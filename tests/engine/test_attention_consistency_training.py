@@ -54,6 +54,7 @@ def check(runner: Runner) -> None:
     assert not torch.equal(before['head.loss_module.positive_ratio'], after['head.loss_module.positive_ratio'])
 
 
+@pytest.mark.integration
 def test_mixup(runner: Callable[..., Runner]) -> None:
     def change(cfg: Config) -> None:
         cfg.model.data_preprocessor.type = 'mlic_mm.MultiLabelDataPreprocessor'
@@ -64,6 +65,7 @@ def test_mixup(runner: Callable[..., Runner]) -> None:
     check(runner(change))
 
 
+@pytest.mark.integration
 def test_deep_lift(runner: Callable[..., Runner], tmp_path: Path) -> None:
     targets = np.random.default_rng(0).integers(0, 2, (30, len(CLASSES)))
     graph = LabelGraphData.from_targets(targets, CLASSES, threshold=0.3)
@@ -80,6 +82,7 @@ def test_deep_lift(runner: Callable[..., Runner], tmp_path: Path) -> None:
     check(runner(change))
 
 
+@pytest.mark.integration
 def test_csra(runner: Callable[..., Runner]) -> None:
     def change(cfg: Config) -> None:
         cfg.model.neck = None
@@ -90,6 +93,7 @@ def test_csra(runner: Callable[..., Runner]) -> None:
     check(runner(change))
 
 
+@pytest.mark.integration
 def test_ema(runner: Callable[..., Runner]) -> None:
     built = runner(lambda cfg: cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1)))
     check(built)
@@ -100,10 +104,12 @@ def test_ema(runner: Callable[..., Runner]) -> None:
     assert torch.equal(stored['ema_state_dict']['module.head.loss_module.positive_ratio'], ratio)
 
 
+@pytest.mark.integration
 def test_amp(runner: Callable[..., Runner]) -> None:
     check(runner(use_amp))
 
 
+@pytest.mark.integration
 def test_translation_and_rotation_with_warm_up_at_feature_level(runner: Callable[..., Runner]) -> None:
     def change(cfg: Config) -> None:
         turned = dict(type='mlic_mm.Rotate90View')
@@ -114,6 +120,7 @@ def test_translation_and_rotation_with_warm_up_at_feature_level(runner: Callable
     check(runner(change))
 
 
+@pytest.mark.integration
 def test_its_inconsistency_is_measured_and_the_plain_classifier_takes_its_weights(
     runner: Callable[..., Runner], tmp_path: Path
 ) -> None:
@@ -148,6 +155,7 @@ def test_its_inconsistency_is_measured_and_the_plain_classifier_takes_its_weight
     assert all(value > 0 for name, value in figures.items() if 'inconsistency' in name)
 
 
+@pytest.mark.process
 def test_two_processes(tmp_path: Path) -> None:
     """Each process has half of every batch; ratios are those of all images; what is frozen stays as it was."""
     freeze = "custom_hooks.append(dict(type='mlic_mm.UnfreezeHook', modules=['backbone.layer1']))\n"

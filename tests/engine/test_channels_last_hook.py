@@ -10,6 +10,8 @@ from torch import nn
 
 from mlic_mm.engine.hooks import ChannelsLastHook
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.skipif(find_spec('mmcv._ext') is None, reason='no compiled ops of mmcv: make test installs them')
 def test_ops_of_mmcv_read_it_right(runner: Callable[..., Runner]) -> None:

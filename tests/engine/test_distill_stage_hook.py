@@ -88,6 +88,7 @@ def moved(before: State, after: State) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.integration
 def test_stage_2_begins_at_its_epoch(runner: BuildRunner, two_stages: Change) -> None:
     """11 images, three steps an epoch."""
     found = train(runner(two_stages, **options(3, 4)))
@@ -99,6 +100,7 @@ def test_stage_2_begins_at_its_epoch(runner: BuildRunner, two_stages: Change) ->
     assert moved(first, second) == backbone | temperatures | {'head.fc.weight', 'head.fc.bias'} == set(start)
 
 
+@pytest.mark.integration
 def test_resumed_run_is_the_same(runner: BuildRunner, two_stages: Change, tmp_path: Path) -> None:
     """From within stage 2, from its start, and from within stage 1."""
     settings = options(3, 4)
@@ -117,16 +119,19 @@ def test_no_epoch_is_left_to_stage_1(epoch: int) -> None:
         DistillStageHook(epoch)
 
 
+@pytest.mark.integration
 def test_stage_2_after_the_end(runner: BuildRunner, two_stages: Change) -> None:
     with pytest.raises(ValueError, match='begins at epoch 3, but training ends after 2, before a label is learnt'):
         runner(two_stages, **options(3, 2)).train()
 
 
+@pytest.mark.integration
 def test_a_model_without_stages(runner: BuildRunner) -> None:
     with pytest.raises(ValueError, match=r"ImageClassifier has no stages; use type='mlic_mm\.DistillClassifier'"):
         runner(**options(2, 3)).train()
 
 
+@pytest.mark.integration
 def test_a_loop_without_epochs(runner: BuildRunner, two_stages: Change) -> None:
     def change(cfg: Config) -> None:
         two_stages(cfg)
@@ -136,6 +141,7 @@ def test_a_loop_without_epochs(runner: BuildRunner, two_stages: Change) -> None:
         runner(change, **options(2, 3)).train()
 
 
+@pytest.mark.process
 def test_two_processes(tiny_config: Path, two_stages: Change, tmp_path: Path) -> None:
     """They wait for no gradient in either stage, and say what they need."""
     cfg = Config.fromfile(tiny_config)

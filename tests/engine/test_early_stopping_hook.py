@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+
+pytestmark = pytest.mark.integration
 
 BuildRunner = Callable[..., Runner]
 # An improvement by 100 percentage points never comes.

@@ -8,6 +8,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+pytestmark = pytest.mark.integration
+
 OPTIONS: dict[str, Any] = dict(
     model__train_cfg=dict(augments=dict(type='Mixup', alpha=1.0)),
     val_cfg=None,

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+pytestmark = pytest.mark.integration
+
 BuildRunner = Callable[..., Runner]
 CHECK_ONLY: dict[str, Any] = dict(train_cfg__max_epochs=0, param_scheduler=None)
 

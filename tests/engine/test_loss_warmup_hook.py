@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 
 from mlic_mm.engine.hooks import LossWarmupHook
 
+pytestmark = pytest.mark.integration
+
 BuildRunner = Callable[..., Runner]
 FLIP: dict[str, Any] = dict(type='mlic_mm.FlipView')
 

@@ -8,6 +8,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+pytestmark = pytest.mark.integration
+
 BuildRunner = Callable[..., Runner]
 
 

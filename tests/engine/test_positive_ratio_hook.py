@@ -12,6 +12,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+pytestmark = pytest.mark.integration
+
 BuildRunner = Callable[..., Runner]
 WEIGHTED: dict[str, Any] = dict(
     model__head__loss=dict(type='mlic_mm.WeightedBCELoss'),

@@ -31,6 +31,7 @@ def draws(workers: int = 0, *, seed: int = 1, rank: int = 0, batch: int = 0, ski
     return [list(loader) for _ in range(epochs)]
 
 
+@pytest.mark.integration
 def test_workers_and_interruptions_make_no_difference() -> None:
     first, second = draws()
     assert draws(workers=2) == [first, second]  # persistent workers, which live through both epochs
@@ -69,6 +70,7 @@ def test_step_never_shares_a_seed_with_a_sample() -> None:
     assert not samples & steps
 
 
+@pytest.mark.integration
 def test_workers_stop_with_their_loader() -> None:
     loader = DataLoader(Draws(), batch_size=2, num_workers=1, persistent_workers=True)
     seed_samples(loader, 0, 0)

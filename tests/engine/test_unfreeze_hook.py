@@ -86,6 +86,7 @@ def moved(before: State, after: State) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.integration
 def test_frozen_until_its_epoch_and_then_trained(runner: BuildRunner) -> None:
     """11 images, three steps an epoch; the backbone, with its statistics, from the third epoch on."""
     built = runner(**options(['backbone'], 3))
@@ -99,6 +100,7 @@ def test_frozen_until_its_epoch_and_then_trained(runner: BuildRunner) -> None:
     assert all('head.fc' in modes for modes in found.modes)
 
 
+@pytest.mark.integration
 def test_statistics_kept_after_the_release(runner: BuildRunner) -> None:
     """``norm_eval``: the weights of normalisation layers are trained, what they count is not."""
     changed = options(['backbone'], epoch=2, epochs=2)
@@ -120,6 +122,7 @@ def log_of(runner: Runner) -> str:
     return path.read_text()
 
 
+@pytest.mark.integration
 def test_frozen_until_the_loss_has_converged(runner: BuildRunner) -> None:
     """Released when torch's plateau scheduler, given the means of a run that stays frozen, would lower the rate."""
     frozen = train(runner(**options(['backbone'], None, epochs=7)))
@@ -146,6 +149,7 @@ def test_frozen_until_the_loss_has_converged(runner: BuildRunner) -> None:
     assert all('backbone' in modes for modes in found.modes[3 * release - 3 :])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ('release', 'epochs', 'expected', 'message'),
     [
@@ -184,6 +188,7 @@ class Spoil(Hook):
             outputs['loss'] = torch.tensor(self.value)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(('iteration', 'value'), [(1, math.nan), (3, math.inf), (5, math.nan)])
 def test_a_loss_that_is_not_finite_is_no_convergence(runner: BuildRunner, iteration: int, value: float) -> None:
     """In the first epoch, or the second, which would have released the third."""
@@ -194,6 +199,7 @@ def test_a_loss_that_is_not_finite_is_no_convergence(runner: BuildRunner, iterat
     assert f'UnfreezeHook: the loss of epoch {iteration // 3 + 1} is {value}; it does not count' in log_of(built)
 
 
+@pytest.mark.integration
 def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
     class NoLoss(Hook):
         priority = 'VERY_HIGH'
@@ -207,6 +213,7 @@ def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
         built.train()
 
 
+@pytest.mark.integration
 def test_a_part_frozen_for_ever(runner: BuildRunner) -> None:
     built = runner(**options(['backbone.conv1', 'backbone.bn1', 'backbone.layer1'], None, epochs=2))
     found = train(built)
@@ -218,6 +225,7 @@ def test_a_part_frozen_for_ever(runner: BuildRunner) -> None:
     assert not any(module.training for module in built.model.modules())  # as the last validation left them
 
 
+@pytest.mark.integration
 def test_validation_amid_an_epoch_leaves_the_mode(runner: BuildRunner) -> None:
     """A loop that counts iterations validates in between, and calls ``model.train()`` afterwards."""
 
@@ -233,6 +241,7 @@ def test_validation_amid_an_epoch_leaves_the_mode(runner: BuildRunner) -> None:
     assert not any(name.startswith('backbone') for modes in found.modes for name in modes)
 
 
+@pytest.mark.integration
 def test_nothing_is_computed_for_frozen_modules(runner: BuildRunner) -> None:
     built = runner(**options(['backbone'], None, epochs=1))
 
@@ -246,6 +255,7 @@ def test_nothing_is_computed_for_frozen_modules(runner: BuildRunner) -> None:
     built.train()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('epoch', [2, None])
 def test_what_was_fixed_before_stays_so(runner: BuildRunner, epoch: int | None) -> None:
     built = runner(**options(['backbone', 'backbone.layer1'], epoch, epochs=2))
@@ -265,6 +275,7 @@ def assert_same(ours: Runner, theirs: Runner) -> None:
         assert all(torch.equal(value, found[index][name]) for name, value in state.items())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('release', [dict(epoch=3), dict(epoch=None, patience=1, min_delta=0.9)])
 def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path, release: dict[str, Any]) -> None:
     """From within the other phase, the end of the frozen one, and within that; with averaged weights beside."""
@@ -283,6 +294,7 @@ def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path, release: d
         assert_same(resumed, whole)
 
 
+@pytest.mark.integration
 def test_resumed_within_an_epoch(runner: BuildRunner, tmp_path: Path) -> None:
     """What was added up of the loss goes on, also where all was seen and nothing yet decided."""
 
@@ -308,6 +320,7 @@ def test_resumed_within_an_epoch(runner: BuildRunner, tmp_path: Path) -> None:
         assert all(seen(iteration)['backbone'] == states[iteration] for iteration in range(after + 1, 13))
 
 
+@pytest.mark.integration
 def test_another_run_begins_anew(runner: BuildRunner, tmp_path: Path) -> None:
     """With the weights of one that had released, and with two such hooks, each counting for itself."""
 
@@ -322,6 +335,7 @@ def test_another_run_begins_anew(runner: BuildRunner, tmp_path: Path) -> None:
             assert [name in known for known in found.moments] == [number >= epoch for number in (1, 2, 3, 4)]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ('modules', 'message'),
     [(['backbon'], "no module 'backbon'"), (['backbone', 'backbone.layer9'], "no module 'backbone.layer9'")],
@@ -331,6 +345,7 @@ def test_unknown_modules(runner: BuildRunner, modules: list[str], message: str) 
         runner(**options(modules, 2)).train()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('release', [dict(epoch=2), dict(epoch=None, patience=1)])
 def test_release_needs_epochs(runner: BuildRunner, release: dict[str, Any]) -> None:
     def change(cfg: Any) -> None:
@@ -395,6 +410,7 @@ val_dataloader = val_evaluator = val_cfg = None
 """
 
 
+@pytest.mark.process
 def test_two_processes_decide_the_same(tmp_path: Path) -> None:
     """Also resumed within the epoch that decides."""
     (tmp_path / 'by_process.py').write_text(BY_PROCESS)

@@ -211,6 +211,7 @@ def work(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.process
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in range(2)]

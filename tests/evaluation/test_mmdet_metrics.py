@@ -24,10 +24,11 @@ EVALUATORS = [
     dict(type='mmdet.CocoMetric'),
 ]
 
-pytestmark = pytest.mark.skipif(
+NEEDS_MMDET = pytest.mark.skipif(
     find_spec('mmdet') is None or find_spec('mmcv._ext') is None,
     reason="no mmdet with mmcv's compiled ops: make test installs them",
 )
+pytestmark = [pytest.mark.integration, NEEDS_MMDET]
 
 
 def data_config(which: str, data_root: Path) -> dict:

@@ -9,7 +9,7 @@ import torch
 from mmengine.runner import Runner
 from tiny_spatial_context import NEEDS_MMDET, coco, loader, model_config, voc
 
-pytestmark = NEEDS_MMDET
+pytestmark = [pytest.mark.integration, NEEDS_MMDET]
 
 RESIZE = dict(type='Resize', scale=(160, 128))
 FIGURES = {'mAP': 100, 'CorLoc': 100, 'pascal_voc/AP50': 1, 'pascal_voc/mAP': 1, 'coco/bbox_mAP_50': 1}
@@ -67,7 +67,7 @@ def test_same_figures_through_our_data_sets_and_mmdets(
         assert (furthest > torch.tensor([160, 128])).all()
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_six_photographs_are_learnt_by_heart(data_root: Path, tmp_path: Path) -> None:
     """Data, targets, losses and boxes in pixels of the file fit together, or a figure would stay low."""
     data = voc(data_root, True) | dict(indices=6)

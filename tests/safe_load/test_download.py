@@ -221,6 +221,7 @@ def test_a_length_that_is_not_known(serve: Serve, file: Path, length: str | None
     assert visible(file.parent) == [file.name]
 
 
+@pytest.mark.process
 def test_two_processes_fetch_once(serve: Serve, file: Path) -> None:
     server = serve(CONTENT)
     processes = [

@@ -123,6 +123,7 @@ with atomic_write(sys.argv[1]) as part:
 """
 
 
+@pytest.mark.process
 def test_ctrl_c(tmp_path: Path) -> None:
     """A real interruption, in a process of its own."""
     path = tmp_path / 'file.txt'

@@ -11,6 +11,8 @@ import pytest
 
 from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
 
+pytestmark = pytest.mark.process
+
 
 def hold(folder, ready):
     with lock_folder(folder, '.lock'):

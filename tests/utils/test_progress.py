@@ -38,6 +38,7 @@ def test_minutes_and_seconds() -> None:
     assert (progress.clock(59.9), progress.clock(754)) == ('0:59', '12:34')
 
 
+@pytest.mark.process
 def test_the_set_up_has_it_before_anything_is_installed() -> None:
     """By a Python without any packages."""
     code = 'import setup_env; setup_env.stage(1, 2, "x"); print(setup_env.clock(61), setup_env.Bar("y").label)'

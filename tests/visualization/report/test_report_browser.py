@@ -12,6 +12,8 @@ import pytest
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.visualization import write_report
 
+pytestmark = pytest.mark.process
+
 EVIL = '</script><script>window.hacked = 1</script>'
 
 

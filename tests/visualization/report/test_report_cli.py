@@ -56,6 +56,7 @@ def test_errors_of_the_user_end_with_a_message(tmp_path: Path, make_dump, capsys
     assert not (tmp_path / 'index.html').exists()
 
 
+@pytest.mark.process
 def test_runs_as_a_module(tmp_path: Path) -> None:
     command = [
         sys.executable,
