@@ -4,7 +4,8 @@ import re
 
 import pytest
 from mmengine.registry import HOOKS
-from tiny_run import run, run_failing, write_config
+from run_tool import run_failing_tool, run_tool
+from tiny_run import write_config
 
 import mlic_mm  # noqa: F401
 
@@ -25,30 +26,30 @@ def config(folder, options='', epochs=5, augments="dict(type='mlic_mm.MixupOR')"
     return write_config(folder, extra=MIX.format(options=options, epochs=epochs, augments=augments))
 
 
-@pytest.mark.process
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ('options', 'expected'),
     [('', [2, 4]), ('start=1', [1, 3, 5]), ('start=3, period=1', [3, 4, 5]), ('start=2, period=3', [2, 5])],
 )
 def test_epochs_that_mix(tmp_path, options, expected):
-    log = run('train.py', config(tmp_path, options), cwd=tmp_path)
+    log = run_tool('train', config(tmp_path, options), cwd=tmp_path)
     assert mixing(log) == {epoch: 'on' if epoch in expected else 'off' for epoch in range(1, 6)}
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_alternation_goes_on_after_a_resume(tmp_path):
-    first = run('train.py', config(tmp_path, epochs=3), cwd=tmp_path)
-    second = run('train.py', config(tmp_path, epochs=6), '--resume', cwd=tmp_path)
+    first = run_tool('train', config(tmp_path, epochs=3), cwd=tmp_path)
+    second = run_tool('train', config(tmp_path, epochs=6), '--resume', cwd=tmp_path)
     assert mixing(first) == {1: 'off', 2: 'on', 3: 'off'}
     assert mixing(second) == {4: 'on', 5: 'off', 6: 'on'}
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_mixing_changes_the_loss_of_its_epochs_only(tmp_path):
     """The same run with and without mixing is the same up to the first epoch that mixes."""
 
     def losses(folder, options):
-        log = run('train.py', config(folder, options, epochs=2), cwd=folder)
+        log = run_tool('train', config(folder, options, epochs=2), cwd=folder)
         return re.findall(r'Epoch\(train\) +\[(\d)\].* loss: ([\d.]+)', log)
 
     late, never = losses(tmp_path / 'a', 'start=2'), losses(tmp_path / 'b', 'start=9')
@@ -56,7 +57,7 @@ def test_mixing_changes_the_loss_of_its_epochs_only(tmp_path):
     assert [x for x in late if x[0] == '2'] != [x for x in never if x[0] == '2']
 
 
-@pytest.mark.process
+@pytest.mark.integration
 @pytest.mark.parametrize(
     'augments',
     [
@@ -66,27 +67,27 @@ def test_mixing_changes_the_loss_of_its_epochs_only(tmp_path):
     ],
 )
 def test_other_augments_in_the_same_place(tmp_path, augments):
-    assert mixing(run('train.py', config(tmp_path, epochs=2, augments=augments), cwd=tmp_path)) == {1: 'off', 2: 'on'}
+    assert mixing(run_tool('train', config(tmp_path, epochs=2, augments=augments), cwd=tmp_path)) == {1: 'off', 2: 'on'}
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_mixed_precision(tmp_path):
-    log = run('train.py', config(tmp_path, epochs=2), '--amp', cwd=tmp_path)
+    log = run_tool('train', config(tmp_path, epochs=2), '--amp', cwd=tmp_path)
     assert mixing(log) == {1: 'off', 2: 'on'}
     assert 'nan' not in log.lower()
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_nothing_to_alternate_is_an_error(tmp_path):
-    log = run_failing('train.py', config(tmp_path, augments='None'), cwd=tmp_path)
+    log = run_failing_tool('train', config(tmp_path, augments='None'), cwd=tmp_path)
     assert 'no batch augments to alternate' in log
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_training_by_iteration_is_an_error(tmp_path):
     file = config(tmp_path)
     file.write_text(file.read_text() + '\ntrain_cfg = dict(by_epoch=False, max_iters=4)\nparam_scheduler = None\n')
-    assert 'set train_cfg=dict(by_epoch=True' in run_failing('train.py', file, cwd=tmp_path)
+    assert 'set train_cfg=dict(by_epoch=True' in run_failing_tool('train', file, cwd=tmp_path)
 
 
 @pytest.mark.parametrize('options', [dict(start=0), dict(period=0)])
@@ -95,7 +96,7 @@ def test_options_out_of_range(options):
         HOOKS.build(dict(type='mlic_mm.AlternateBatchAugmentHook', **options))
 
 
-@pytest.mark.process
+@pytest.mark.integration
 def test_two_preprocessors_in_a_config_are_an_error(tmp_path):
     file = write_config(tmp_path, extra='data_preprocessor = dict(mean=[0.0] * 3, std=[1.0] * 3)\n')
-    assert 'both set' in run_failing('train.py', file, cwd=tmp_path)
+    assert 'both set' in run_failing_tool('train', file, cwd=tmp_path)
