@@ -1,4 +1,4 @@
-"""Proposals: where objects may be. What needs OpenCV's contrib build or mmdet says so when it is built."""
+"""Proposal generators. Those that need OpenCV's contrib build or mmdet tell so when they are built."""
 
 from .edge_boxes_generator import EdgeBoxesGenerator
 from .patch_generator import PatchGenerator

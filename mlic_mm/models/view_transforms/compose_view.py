@@ -33,9 +33,7 @@ class ComposeView(ViewTransform):
     def __init__(self, views: Sequence[dict | ViewTransform]) -> None:
         self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
         if len(self.views) < 2:
-            raise ValueError(
-                f'views={[view.name for view in self.views]} must be at least two'
-            )
+            raise ValueError(f'views={[view.name for view in self.views]} must be at least two')
         self.name = '+'.join(view.name for view in self.views)
         self.leaves_gaps = any(view.leaves_gaps for view in self.views)
 

@@ -120,7 +120,7 @@ def test_bad_images_options_and_boxes() -> None:
         (EdgeBoxesGenerator, dict(edges='canny'), "edges='canny'"),
         (EdgeBoxesGenerator, dict(alpha=1.0), 'alpha=1.0'),
         (EdgeBoxesGenerator, dict(edges='structured'), "edges='structured' needs model"),
-        (EdgeBoxesGenerator, dict(model='a.yml'), 'the other edges take none'),
+        (EdgeBoxesGenerator, dict(model='a.yml'), 'other edges take none'),
         (SelectiveSearchGenerator, dict(mode='slow'), "mode='slow'"),
     ):
         with pytest.raises(ValueError, match=reason):
@@ -128,10 +128,10 @@ def test_bad_images_options_and_boxes() -> None:
 
 
 def test_the_structured_forest_has_to_be_there_and_to_be_one(contrib: None, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'model nowhere\.yml not found; get model\.yml\.gz of opencv_extra'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.yml. not found: get model\.yml\.gz of opencv_extra'):
         EdgeBoxesGenerator('structured', model='nowhere.yml')
     (tmp_path / 'model.yml').write_text('%YAML:1.0\n---\noptions: 3\n')
-    with pytest.raises(ValueError, match=r'model\.yml is no structured forest'):
+    with pytest.raises(ValueError, match=r'model\.yml. is no structured forest'):
         EdgeBoxesGenerator('structured', model=str(tmp_path / 'model.yml'))
 
 
