@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -60,7 +61,7 @@ def run_failing_tool(name: str, *words: object, cwd: Path, **env: str) -> str:
 @contextlib.contextmanager
 def _apart(cwd: Path, env: dict[str, str]) -> Iterator[io.StringIO]:
     """Give a tool its folder, environment and output, and put back what it sets for its whole process."""
-    here, output = Path.cwd(), io.StringIO()
+    here, output, threads = Path.cwd(), io.StringIO(), torch.get_num_threads()
     kept = [(kind, dict(kind._instance_dict)) for kind in SINGLETONS]
     with (
         mock.patch.dict(os.environ, env),
@@ -72,10 +73,12 @@ def _apart(cwd: Path, env: dict[str, str]) -> Iterator[io.StringIO]:
         for kind in SINGLETONS:
             kind._instance_dict.clear()
         os.chdir(cwd)
+        torch.set_num_threads(1)  # as in a process of its own: sums have the same bits only with as many threads
         try:
             yield output
         finally:
             os.chdir(here)
+            torch.set_num_threads(threads)
             for kind, instances in kept:
                 kind._instance_dict.clear()
                 kind._instance_dict.update(instances)

@@ -25,7 +25,7 @@ from mlic_mm.safe_load.pretrained import resolve_pretrained
 from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 from mlic_mm.utils.checks import check_same_classes
 
-from .test_time_views import AverageViewsHook, set_views
+from .test_time_views import AverageViewsHook, check_views, set_views
 
 __all__ = ['test']
 
@@ -75,6 +75,7 @@ def test(
         >>> sorted(figures)[:2]  # doctest: +SKIP
         ['CF1', 'CP']
     """
+    check_views(views or ())
     forbid_code_in_checkpoints()
     cfg = load_config(config, options, work_dir, TESTING)
     if not cfg.test_evaluator:

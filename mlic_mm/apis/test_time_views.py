@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mlic_mm.config_files.config_types import type_name
 
-__all__ = ['AverageViewsHook', 'set_views', 'view_pipeline']
+__all__ = ['AverageViewsHook', 'check_views', 'set_views', 'view_pipeline']
 
 
 def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequence[int] = ()) -> list[dict]:
@@ -65,6 +65,15 @@ def view_pipeline(pipeline: Sequence[Mapping], flip: bool = True, sizes: Sequenc
     return [*steps[:first], dict(type='TestTimeAug', transforms=branches)]
 
 
+def check_views(views: Sequence[str | int]) -> None:
+    """Refuse a view that is neither ``'flip'`` nor a size in pixels."""
+    for view in views:
+        if view != 'flip' and not (str(view).isdecimal() and int(view)):
+            raise ValueError(
+                f'--tta {view}: a view is flip or a size in pixels; give config and checkpoint before --tta'
+            )
+
+
 def set_views(cfg: Config, views: Sequence[str | int]) -> None:
     """Let the test data of a config give several views of every image.
 
@@ -75,21 +84,15 @@ def set_views(cfg: Config, views: Sequence[str | int]) -> None:
     Raises:
         ValueError: A view is neither, or the test data have no pipeline to make views with.
     """
-    sizes = [view for view in views if view != 'flip']
-    for size in sizes:
-        if not str(size).isdecimal() or not int(size):
-            raise ValueError(
-                f'--tta {size}: a view is flip or a size in pixels; give config and checkpoint before --tta'
-            )
+    check_views(views)
     dataset = cfg.test_dataloader.dataset
     if 'pipeline' not in dataset:
         raise ValueError(f'--tta: test_dataloader.dataset ({dataset.get("type")}) has no pipeline to make views with')
     if not views and cfg.get('tta_pipeline'):
         dataset.pipeline = cfg.tta_pipeline
     else:
-        dataset.pipeline = view_pipeline(
-            dataset.pipeline, flip='flip' in views or not views, sizes=[int(size) for size in sizes]
-        )
+        sizes = [int(view) for view in views if view != 'flip']
+        dataset.pipeline = view_pipeline(dataset.pipeline, flip='flip' in views or not views, sizes=sizes)
 
 
 class AverageViewsHook(Hook):

@@ -62,7 +62,7 @@ def test_runs_of_different_images_are_an_error():
         RowFigures([dump(0), dump(1, num_images=50)], COLUMNS, 'mlgcn', 100)
     with pytest.raises(ValueError, match="no figure 'XF1': the protocol mlgcn gives mAP"):
         RowFigures([dump(0)], {'x': 'XF1'}, 'mlgcn', 100)
-    with pytest.raises(ValueError, match='num_resamples=99 must be at least 100'):
+    with pytest.raises(ValueError, match='num_resamples=99 must be a whole number at least 100'):
         RowFigures([dump(0)], COLUMNS, 'mlgcn', 99)
 
 

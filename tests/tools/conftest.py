@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tiny_run import run, write_config
+from run_tool import run_tool
+from tiny_run import write_config
 
 
 @pytest.fixture(scope='session')
@@ -12,7 +13,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('with space')
     write_config(root / 'data')
     # Relative paths, from another folder than the repository.
-    (root / 'log.txt').write_text(run('train.py', 'data/tiny config.py', '--work-dir', 'full', cwd=root))
+    (root / 'log.txt').write_text(run_tool('train', 'data/tiny config.py', '--work-dir', 'full', cwd=root))
     return root
 
 

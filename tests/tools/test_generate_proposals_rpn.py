@@ -1,8 +1,5 @@
 """A spatial-context-aware network's proposals: into a file, from there into heads of regions and teachers."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
+from tiny_run import run
 from tiny_spatial_context import NEEDS_MMDET, PREPROCESSOR, loader, model_config, voc
 
 from mlic_mm.datasets import ProposalFile
@@ -23,20 +21,6 @@ from mlic_mm.registry import MODELS
 pytestmark = NEEDS_MMDET
 
 IMAGES = 6
-TOOL = Path(__file__).resolve().parents[2] / 'tools/generate_proposals.py'
-
-
-def generate(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    """Run the tool for the images of the test split, in a process that finds mmdet where this one does."""
-    return subprocess.run(
-        [sys.executable, str(TOOL), 'network.py', '--split', 'test', '--workers', '1', *words],
-        cwd=cwd,
-        env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope='module')
@@ -66,9 +50,9 @@ def written(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     torch.nn.init.normal_(model.rpn_head.rpn_cls.weight, std=0.3)
     classes = DATASETS.get('mlic_mm.VOCMultiLabel').METAINFO['classes']
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes))), root / 'weights.pth')
-    done = generate('--out', 'proposals.st', cwd=root)
-    assert done.returncode == 0, done.stdout
-    return root, done.stdout
+    # A process of its own: torch may hang in what a process with many threads has forked.
+    words = ['network.py', '--split', 'test', '--workers', '1', '--out', 'proposals.st']
+    return root, run('generate_proposals.py', *words, cwd=root)
 
 
 def test_the_file_has_what_the_network_proposes(written: tuple[Path, str]) -> None:

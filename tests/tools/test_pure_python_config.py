@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny_run import ToolProcess, run, run_failing, write_config
+from run_tool import run_failing_tool, run_tool
+from tiny_run import ToolProcess, write_config
 
 CONFIG = """
 from mmengine.dataset import DefaultSampler
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('pure')
     write_config(root / 'data')
     (root / 'pure.py').write_text(CONFIG.replace('{data!r}', repr(str(root / 'data/labels.json'))))
-    run('train.py', 'pure.py', '--amp', '--work-dir', 'w', cwd=root, CUDA_VISIBLE_DEVICES='')
+    run_tool('train', 'pure.py', '--amp', '--work-dir', 'w', cwd=root, CUDA_VISIBLE_DEVICES='')
     return root
 
 
@@ -62,13 +63,13 @@ def test_guards_come_without_our_base(folder: Path) -> None:
     for hook in ('LabelCheckHook', 'KnownLabelsHook', 'SyncBuffersHook'):
         assert hook in log.read_text()
     words = ['--work-dir', 'n', '--cfg-options', 'model.head.num_classes=5', 'model.data_preprocessor.num_classes=5']
-    assert 'is made for 5 labels' in run_failing('train.py', 'pure.py', *words, cwd=folder)
+    assert 'is made for 5 labels' in run_failing_tool('train', 'pure.py', *words, cwd=folder)
 
 
 def test_preset_and_views(folder: Path) -> None:
     """One metric, with the protocol that was asked for, in the log and in the report."""
     words = ['--preset', 'guo', '--tta', 'flip', '32', '--work-dir', 't']
-    output = run('test.py', 'pure.py', 'w/epoch_1.pth', *words, cwd=folder)
+    output = run_tool('test', 'pure.py', 'w/epoch_1.pth', *words, cwd=folder)
     assert len(re.findall(r' mAP: ', output)) == 1
     assert 'protocol guo' in output
     assert 'protocol asl' not in output
@@ -80,21 +81,22 @@ def test_an_ensemble_needs_no_checkpoint(folder: Path) -> None:
     ensemble = f'\nmodel = dict(type=EnsembleClassifier, members=[{member}, {member}])\n'
     (folder / 'ensemble.py').write_text((folder / 'pure.py').read_text() + ensemble)
     one, both = (
-        run('test.py', *words, '--no-report', '--work-dir', 'e', cwd=folder)
+        run_tool('test', *words, '--no-report', '--work-dir', 'e', cwd=folder)
         for words in (['pure.py', 'w/epoch_1.pth'], ['ensemble.py'])
     )
     figures = [re.search(r' mAP: (\S+)', output)[1] for output in (one, both)]  # type: ignore[index]
     assert figures[0] == figures[1]
-    assert 'ImageClassifier needs a checkpoint' in run_failing('test.py', 'pure.py', cwd=folder)
+    assert 'ImageClassifier needs a checkpoint' in run_failing_tool('test', 'pure.py', cwd=folder)
 
 
 def test_the_other_tools(folder: Path) -> None:
-    """Each reads the config and its data."""
+    """Each reads the config and its data, started as users start it."""
     jobs = [
         ToolProcess('dataset_stats.py', 'pure.py', cwd=folder),
         ToolProcess('browse_dataset.py', 'pure.py', '--out', 'sheet.png', '--number', '2', cwd=folder),
         ToolProcess('build_label_graph.py', 'pure.py', '--out', 'graph.npz', cwd=folder),
         ToolProcess('cache_teacher.py', 'pure.py', 'w/epoch_1.pth', '--out', 'cache', cwd=folder),
+        ToolProcess('export_student.py', 'w/epoch_1.pth', '--out', 'plain.pth', cwd=folder),
     ]
     for job in jobs:
         assert job.wait() == 0, job.output[-2000:]

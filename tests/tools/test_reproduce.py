@@ -4,17 +4,20 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from mmengine.config import Config
-from tiny_run import REPO, ToolProcess, run, run_failing, write_config
+from run_tool import run_failing_tool, run_tool
+from tiny_run import REPO, ToolProcess, write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
 from mlic_mm.reproduction.handover import Place, hand_over
@@ -32,18 +35,35 @@ QUICK = (
 )
 
 
-def reproduce(*words, cwd, data_root, check=run):
-    return check('reproduce.py', *words, cwd=cwd, COCO_ROOT=str(data_root / 'coco_mini'))
+def reproduce(*words, cwd, data_root, check=run_tool):
+    return check('reproduce', *words, cwd=cwd, COCO_ROOT=str(data_root / 'coco_mini'))
+
+
+def call_here(command, log, name, held=None):
+    """Run the tool of a command in this process, as ``call_logged`` does in another one."""
+    _, tool, *words = command
+    with log.open('a') as out:
+        print(f'$ {shlex.join(command)}', file=out)
+    try:
+        text = run_tool(Path(tool).stem, *words, cwd=Path.cwd())
+    except SystemExit as error:
+        raise ValueError(f'{name} failed with exit status {error.code}: {error}; all output: {log}') from None
+    with log.open('a') as out:
+        out.write(text)
+
+
+def one_process():
+    """Train and test rows in this process, which saves some ten seconds for each."""
+    return mock.patch('mlic_mm.reproduction.run.call_logged', call_here)
 
 
 @pytest.fixture(scope='module')
 def done(tmp_path_factory, data_root):
     """Folder with the members of DistrEn, run by asking for it."""
     folder = tmp_path_factory.mktemp('reproduce')
-    log = reproduce(
-        'mixup_baseline/3', '--rows', 'COCO/R/DistrEn', '--data', 'mini', *QUICK, cwd=folder, data_root=data_root
-    )
-    return folder, log
+    words = ('mixup_baseline/3', '--rows', 'COCO/R/DistrEn', '--data', 'mini', *QUICK)
+    with one_process():
+        return folder, reproduce(*words, cwd=folder, data_root=data_root)
 
 
 def scores(folder, row):
@@ -113,7 +133,7 @@ def test_another_config_in_the_same_folder_is_an_error(done, data_root, tmp_path
     shutil.copytree(done[0] / 'work_dirs', tmp_path / 'work_dirs')
     (tmp_path / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M3_512/seed0/scores.npz').unlink()
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK, 'optim_wrapper.optimizer.lr=9')
-    log = reproduce(*words, cwd=tmp_path, data_root=data_root, check=run_failing)
+    log = reproduce(*words, cwd=tmp_path, data_root=data_root, check=run_failing_tool)
     assert 'was begun with another config than now (optim_wrapper.optimizer.lr was 0.005, is 9)' in log
     assert 'another --work-dir' in log
 
@@ -122,7 +142,7 @@ def test_another_config_in_the_same_folder_is_an_error(done, data_root, tmp_path
 def test_a_failing_run_shows_its_log(tmp_path, data_root):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini')
     log = reproduce(
-        *words, '--cfg-options', 'model.head.num_classes=7', cwd=tmp_path, data_root=data_root, check=run_failing
+        *words, '--cfg-options', 'model.head.num_classes=7', cwd=tmp_path, data_root=data_root, check=run_failing_tool
     )
     assert 'COCO/R/M3/512 seed 0 failed with exit status 2: pretrained weights of model.backbone' in log
     # Nothing was trained, so the mended config takes its place.
@@ -143,7 +163,7 @@ def test_two_processes_share_the_batch(tmp_path, data_root):
 
 def test_a_batch_that_does_not_divide_is_an_error(tmp_path):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/384', '--data', 'mini', '--gpus', '3')
-    assert 'the batch of 16 does not divide among --gpus 3' in run_failing('reproduce.py', *words, cwd=tmp_path)
+    assert 'the batch of 16 does not divide among --gpus 3' in run_failing_tool('reproduce', *words, cwd=tmp_path)
 
 
 def test_dry_run_writes_nothing(tmp_path, data_root):
@@ -170,7 +190,8 @@ def test_list_of_one_table_shows_its_rows(tmp_path, done, data_root):
 
 def test_a_table_of_what_the_test_measures(tmp_path, data_root):
     words = ('attention_consistency/2', '--rows', 'R50 on PA-100K', '--data', 'mini', *QUICK)
-    log = run('reproduce.py', *words, cwd=tmp_path, PA100K_ROOT=str(data_root / 'pa100k'))
+    with one_process():
+        log = run_tool('reproduce', *words, cwd=tmp_path, PA100K_ROOT=str(data_root / 'pa100k'))
     folder = tmp_path / 'work_dirs/reproduce/mini/attention_consistency/5/R50/seed0'
     measured = json.loads((folder / 'figures.json').read_text())
     flip, scale = measured['inconsistency_flip'], measured['inconsistency_scale_96']
@@ -190,7 +211,7 @@ def test_a_table_of_what_the_test_measures(tmp_path, data_root):
     ],
 )
 def test_what_does_not_exist(tmp_path, words, message):
-    assert message in run_failing('reproduce.py', *words, cwd=tmp_path)
+    assert message in run_failing_tool('reproduce', *words, cwd=tmp_path)
 
 
 # A teacher and a student that starts from its exported weights: plain classifiers, each an epoch of 11 small images.
@@ -222,6 +243,7 @@ def handover(tmp_path):
 
 BRING = """
 import sys; from pathlib import Path
+from unittest import mock
 from mlic_mm.reproduction.paper_tables import load_papers
 from mlic_mm.reproduction.run import Run
 paper = load_papers(sys.argv[1] + '/configs')['mine']

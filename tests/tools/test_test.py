@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_run import CLASSES, run, run_failing
+from run_tool import run_failing_tool, run_tool
+from tiny_run import CLASSES
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
 
@@ -14,7 +15,7 @@ from mlic_mm.evaluation import ScoreDump, evaluate_scores
 def tested(trained: Path) -> Path:
     """Folder of a test with report and ``scores/out.npz``."""
     words = ['data/tiny config.py', 'full/epoch_3.pth', '--work-dir', 'tested', '--out', 'tested/scores/out.npz']
-    (trained / 'test.txt').write_text(run('test.py', *words, '--preset', 'wang', cwd=trained))
+    (trained / 'test.txt').write_text(run_tool('test', *words, '--preset', 'wang', cwd=trained))
     return trained / 'tested'
 
 
@@ -46,14 +47,14 @@ def test_report_is_written_and_training_is_left_alone(tested: Path) -> None:
 def test_existing_scores_are_kept(trained: Path, tested: Path) -> None:
     before = (tested / 'scores/out.npz').read_bytes()
     words = ['data/tiny config.py', 'full/epoch_3.pth', '--work-dir', 'x', '--out', 'tested/scores/out.npz']
-    assert 'exists' in run_failing('test.py', *words, '--no-report', cwd=trained)
+    assert 'exists' in run_failing_tool('test', *words, '--no-report', cwd=trained)
     assert (tested / 'scores/out.npz').read_bytes() == before
     assert not (trained / 'x/report').exists()
 
 
 def test_amp_on_cpu_changes_scores_a_little(trained: Path, tested: Path) -> None:
     words = ['data/tiny config.py', 'full/epoch_3.pth', '--amp', '--no-report', '--work-dir', 'amp']
-    run('test.py', *words, '--out', 'amp/a.npz', cwd=trained, CUDA_VISIBLE_DEVICES='')
+    run_tool('test', *words, '--out', 'amp/a.npz', cwd=trained, CUDA_VISIBLE_DEVICES='')
     full, half = ScoreDump.load(tested / 'scores/out.npz').scores, ScoreDump.load(trained / 'amp/a.npz').scores
     assert 0 < np.abs(full - half).max() < 0.05
 
@@ -62,7 +63,7 @@ def test_checkpoint_of_other_labels_is_refused(config: Path, trained: Path, tmp_
     checkpoint = torch.load(trained / 'full/epoch_3.pth', weights_only=False)
     checkpoint['meta']['dataset_meta']['classes'] = ('red', 'blue', 'green', 'bright')
     torch.save(checkpoint, tmp_path / 'other.pth')
-    output = run_failing('test.py', config, 'other.pth', cwd=tmp_path)
+    output = run_failing_tool('test', config, 'other.pth', cwd=tmp_path)
     assert "labels differ at index 1: checkpoint other.pth has 'blue'" in output
     assert "data set MultiLabelDataset has 'green'" in output
 
@@ -71,16 +72,16 @@ def test_checkpoint_of_another_head_is_refused(config: Path, trained: Path, tmp_
     weights = torch.load(trained / 'full/epoch_3.pth', weights_only=False)['state_dict']
     weights['head.fc.weight'] = weights['head.fc.weight'][:3]
     torch.save(weights, tmp_path / 'bare.pth')
-    output = run_failing('test.py', config, 'bare.pth', cwd=tmp_path)
+    output = run_failing_tool('test', config, 'bare.pth', cwd=tmp_path)
     assert 'checkpoint bare.pth has head.fc.weight of shape (3, 32), the model of the config has (4, 32)' in output
 
 
 def test_missing_checkpoint_names_those_that_exist(config: Path, trained: Path) -> None:
-    output = run_failing('test.py', config, 'full/epoch_9.pth', cwd=trained)
+    output = run_failing_tool('test', config, 'full/epoch_9.pth', cwd=trained)
     assert 'no checkpoint full/epoch_9.pth' in output
     assert 'epoch_3.pth' in output
 
 
 def test_out_must_be_npz(config: Path, trained: Path) -> None:
-    output = run_failing('test.py', config, 'full/epoch_3.pth', '--out', 'scores.pkl', cwd=trained)
+    output = run_failing_tool('test', config, 'full/epoch_3.pth', '--out', 'scores.pkl', cwd=trained)
     assert 'name the file scores.npz' in output

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny_run import run, write_config
+from run_tool import run_tool
+from tiny_run import write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores, get_protocol
 
@@ -24,7 +25,7 @@ test_evaluator = dict(type='mlic_mm.MLICMetric', preset='asl', threshold=0.3, to
 def test_one_protocol(trained: Path, tmp_path: Path, words: list[str], protocol: object) -> None:
     config = write_config(tmp_path / 'data', extra=OPTIONS)
     words = [config, trained / 'full/epoch_3.pth', '--work-dir', 'w', '--figures', 'figures.json', *words]
-    log = run('test.py', *words, cwd=tmp_path)
+    log = run_tool('test', *words, cwd=tmp_path)
     assert f'protocol {protocol.title}' in log
     dump = ScoreDump.load(tmp_path / 'w/report/scores.npz')
     expected = evaluate_scores(dump.scores, dump.targets, protocol)

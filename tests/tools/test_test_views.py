@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_run import CLASSES, run, run_failing, write_config
+from run_tool import run_failing_tool, run_tool
+from tiny_run import CLASSES, write_config
 
 from mlic_mm.evaluation import ScoreDump
 
@@ -43,7 +44,7 @@ def photos(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def score(photos: Path, config: str, checkpoint: Path | None, out: str, *options: object) -> ScoreDump:
     words = [config, *([checkpoint] if checkpoint else []), '--no-report', '--out', f'{out}.npz', *options]
-    run('test.py', *words, cwd=photos)
+    run_tool('test', *words, cwd=photos)
     return ScoreDump.load(photos / f'{out}.npz')
 
 
@@ -87,7 +88,7 @@ def test_sizes_are_those_of_separate_tests(photos, trained):
         for size in (48, 80)
     ]
     words = ['tiny config.py', checkpoint, '--work-dir', 'sizes', '--out', 'sizes.npz']
-    run('test.py', *words, '--tta', 48, 80, cwd=photos)
+    run_tool('test', *words, '--tta', 48, 80, cwd=photos)
     np.testing.assert_allclose(ScoreDump.load(photos / 'sizes.npz').scores, sum(apart) / 2, rtol=0, atol=1e-6)
     assert (photos / 'sizes/report/index.html').stat().st_size > 1000
 
@@ -110,7 +111,7 @@ def test_checks_see_the_model_behind_the_views(photos, trained):
     weights = dict(checkpoint['state_dict'])
     weights['head.fc.weight'] = weights['head.fc.weight'][:3]
     torch.save(weights, photos / 'narrow.pth')
-    output = run_failing('test.py', 'tiny config.py', 'narrow.pth', '--no-report', '--tta', cwd=photos)
+    output = run_failing_tool('test', 'tiny config.py', 'narrow.pth', '--no-report', '--tta', cwd=photos)
     assert 'head.fc.weight of shape (3, 32)' in output
 
 
@@ -119,7 +120,7 @@ def test_members_with_other_labels_than_the_data_are_refused(photos, trained):
     checkpoint['meta']['dataset_meta']['classes'] = ('red', 'blue', 'green', 'bright')
     torch.save(checkpoint, photos / 'other.pth')
     config = write_ensemble(photos, 'other', [dict(config='tiny config.py', checkpoint='other.pth')])
-    output = run_failing('test.py', config, '--no-report', cwd=photos)
+    output = run_failing_tool('test', config, '--no-report', cwd=photos)
     assert "labels differ at index 1: the members of the ensemble has 'blue' where the test data has 'green'" in output
 
 
@@ -131,4 +132,4 @@ def test_members_with_other_labels_than_the_data_are_refused(photos, trained):
     ],
 )
 def test_bad_words(photos, words, message):
-    assert message in run_failing('test.py', *words, cwd=photos)
+    assert message in run_failing_tool('test', *words, cwd=photos)

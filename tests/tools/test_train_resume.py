@@ -1,5 +1,6 @@
 """An interrupted training, killed for real at a random iteration, ends with the bits of an uninterrupted one."""
 
+import os
 import random
 import re
 import shutil
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import ToolProcess, run, run_failing, write_config
+from run_tool import run_failing_tool, run_tool
+from tiny_run import ToolProcess, run, write_config
 
 # What a training can carry from step to step: averaged weights, accumulated gradients, patience, an unseeded sampler.
 EVERYTHING = """
@@ -30,6 +32,13 @@ log_processor = dict(by_epoch=False)
 param_scheduler = [warm_up]
 """
 INFINITE_SAMPLER = "train_dataloader['sampler'] = dict(type='InfiniteSampler')\n"
+
+
+def draw_points() -> random.Random:
+    """Return what draws the points of a stop. Its seed is printed; ``MLIC_KILL_SEED`` repeats the points."""
+    seed = int(os.environ.get('MLIC_KILL_SEED') or random.SystemRandom().randrange(2**32))
+    print(f'MLIC_KILL_SEED={seed}')
+    return random.Random(seed)
 
 
 def state(run_dir: Path, names: str) -> dict[str, dict[str, Any]]:
@@ -70,8 +79,9 @@ def test_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     # In another process count of loader workers: neither the interruption nor the workers may show.
     workers = 'train_dataloader.num_workers=2'
     # Anywhere after the first checkpoint and well before the end.
-    stage, epoch = random.choice([('val', 1), ('train', 2), ('val', 2), ('train', 3)])
-    point = f'Epoch({stage}) [{epoch}][{random.randint(1, 3)}/3]'
+    draw = draw_points()
+    stage, epoch = draw.choice([('val', 1), ('train', 2), ('val', 2), ('train', 3)])
+    point = f'Epoch({stage}) [{epoch}][{draw.randint(1, 3)}/3]'
     arguments = (plain, '--work-dir', 'killed', '--cfg-options', workers)
     process = ToolProcess('train.py', *arguments, '--seed', '5', cwd=tmp_path)
     assert process.signal_at(point, signal.SIGKILL) == -signal.SIGKILL
@@ -92,18 +102,18 @@ def test_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
 )
 def test_checkpoint_of_any_iteration_resumes_bit_for_bit(tmp_path: Path, extra: str) -> None:
     config = write_config(tmp_path / 'data', extra=extra)
-    run('train.py', config, '--work-dir', 'full', cwd=tmp_path)
-    middle = random.randrange(2, 9)
+    run_tool('train', config, '--work-dir', 'full', cwd=tmp_path)
+    middle = draw_points().randrange(2, 9)
     (tmp_path / 'part').mkdir()
     shutil.copy(tmp_path / f'full/iter_{middle}.pth', tmp_path / 'part')
-    run('train.py', config, '--work-dir', 'part', '--resume', cwd=tmp_path)
+    run_tool('train', config, '--work-dir', 'part', '--resume', cwd=tmp_path)
     expected = state(tmp_path / 'full', 'iter_9.pth')
     assert_same(state(tmp_path / 'part', 'iter_9.pth'), expected, f'resumed from iteration {middle}')
 
 
 def test_other_seed_gives_other_weights(trained: Path) -> None:
     """The comparison above can fail."""
-    run('train.py', 'data/tiny config.py', '--work-dir', 'seed4', '--seed', '4', cwd=trained)
+    run_tool('train', 'data/tiny config.py', '--work-dir', 'seed4', '--seed', '4', cwd=trained)
     with pytest.raises(AssertionError, match='differs'):
         assert_same(state(trained / 'seed4', 'epoch_3.pth'), state(trained / 'full', 'epoch_3.pth'), 'seeds')
 
@@ -113,22 +123,22 @@ def test_changed_settings_are_named(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / 'full', tmp_path / 'w')
     config = trained / 'data/tiny config.py'
     options = ['train_cfg.max_epochs=4', 'optim_wrapper.optimizer.lr=0.5', 'param_scheduler.1.milestones=[9]']
-    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', *options, cwd=tmp_path)
+    output = run_tool('train', config, '--work-dir', 'w', '--resume', '--cfg-options', *options, cwd=tmp_path)
     assert 'resuming: optim_wrapper.optimizer.lr=0.05 holds (checkpoint), not 0.5' in output
     assert 'resuming: param_scheduler.1.milestones=[2] holds (checkpoint), not [9]' in output
     assert 'resuming: train_cfg.max_epochs=4 holds (config), not 3' in output
     assert 'lr: 5.0000e-03' in output  # the fourth epoch goes on at a tenth of 0.05
     assert 'lr=0.05' in (tmp_path / 'w/tiny config.py').read_text()  # what holds, not what was asked for
-    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
+    output = run_tool('train', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
     assert 'resuming: ' not in output
     checkpoint = torch.load(tmp_path / 'w/epoch_4.pth', weights_only=False)
     torch.save(checkpoint | dict(meta=checkpoint['meta'] | dict(cfg='x = (')), tmp_path / 'w/epoch_4.pth')
-    output = run('train.py', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
+    output = run_tool('train', config, '--work-dir', 'w', '--resume', '--cfg-options', options[0], cwd=tmp_path)
     assert 'its settings are not compared with those of the config' in output
     torch.save(checkpoint, tmp_path / 'w/epoch_4.pth')
     words = ('--work-dir', 'w', '--resume', '--cfg-options', 'optim_wrapper.optimizer.type=AdamW')
-    assert "type='SGD', the config has 'AdamW': its state does not fit" in run_failing(
-        'train.py', config, *words, cwd=tmp_path
+    assert "type='SGD', the config has 'AdamW': its state does not fit" in run_failing_tool(
+        'train', config, *words, cwd=tmp_path
     )
 
 
@@ -142,7 +152,7 @@ def test_a_copied_run_deletes_nothing_of_the_first(trained: Path, tmp_path: Path
     info |= dict(best_ckpt=str(tmp_path / 'first' / best), best_score=0.0)  # anything is better
     torch.save(checkpoint, tmp_path / 'copy/epoch_3.pth')
     words = ('--work-dir', 'copy', '--resume', '--cfg-options', 'train_cfg.max_epochs=4')
-    run('train.py', trained / 'data/tiny config.py', *words, cwd=tmp_path)
+    run_tool('train', trained / 'data/tiny config.py', *words, cwd=tmp_path)
     assert (tmp_path / 'first' / best).is_file()
     assert [path.name for path in (tmp_path / 'copy').glob('best_*.pth')] == ['best_mAP_epoch_4.pth']
 
@@ -150,11 +160,11 @@ def test_a_copied_run_deletes_nothing_of_the_first(trained: Path, tmp_path: Path
 def test_averaged_weights_go_on_to_other_labels(tmp_path: Path) -> None:
     config = write_config(tmp_path / 'data', extra="custom_hooks = [dict(type='EMAHook', momentum=0.1)]\n")
     one = ['train_cfg.max_epochs=1']
-    run('train.py', config, '--work-dir', 'four', '--cfg-options', *one, cwd=tmp_path)
+    run_tool('train', config, '--work-dir', 'four', '--cfg-options', *one, cwd=tmp_path)
     data = tmp_path / 'data/labels.json'
     data.write_text(data.read_text().replace('"bright"]', '"bright", "new"]'))
     options = [*one, 'load_from=four/epoch_1.pth', 'model.head.num_classes=5', 'model.data_preprocessor.num_classes=5']
-    output = run('train.py', config, '--work-dir', 'five', '--cfg-options', *options, cwd=tmp_path)
+    output = run_tool('train', config, '--work-dir', 'five', '--cfg-options', *options, cwd=tmp_path)
     (line,) = (line for line in output.splitlines() if 'start anew' in line)
     assert 'checkpoint four/epoch_1.pth: 120 of 122 tensors of the model are taken from it' in line
     assert line.endswith('these start anew, and so do their averages: head.fc.weight, head.fc.bias')
@@ -169,11 +179,11 @@ def test_training_by_iterations_saves_and_names_iterations(tmp_path: Path) -> No
     """With the default hooks, which count epochs."""
     loop = 'train_cfg = dict(by_epoch=False, max_iters=5, val_interval=2)\n'
     config = write_config(tmp_path / 'data', extra=loop + 'param_scheduler = [warm_up]\n')
-    output = run('train.py', config, '--work-dir', 'w', cwd=tmp_path)
+    output = run_tool('train', config, '--work-dir', 'w', cwd=tmp_path)
     names = {path.name for path in (tmp_path / 'w').glob('*.pth')}
     assert {'iter_4.pth', 'iter_5.pth'} < names  # the last two
     assert 'Saving checkpoint at 2 iterations' in output
     assert re.search(r'best checkpoint with .* at \d iter is saved to best_mAP_iter_[24]\.pth', output)
     write_config(tmp_path / 'data', extra=loop)
-    output = run_failing('train.py', config, '--work-dir', 'w2', cwd=tmp_path)
+    output = run_failing_tool('train', config, '--work-dir', 'w2', cwd=tmp_path)
     assert 'param_scheduler.1 (MultiStepLR) counts epochs, and a training by iterations has none' in output

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from run_tool import run_failing_tool, run_tool
 from tiny_run import ToolProcess
 
 C = 'data/tiny config.py'
@@ -26,7 +27,7 @@ CONFIGS = {
     'empty.py': ('', 'empty.py has no `model`'),
     'syntax.py': ('x = 1\nmodel = dict(\n', "config syntax.py, line 2: '(' was never closed: model = dict("),
     'base.py': ("_base_ = ['syntax.py']\n", "/syntax.py, line 2: '(' was never closed"),
-    'lost.py': ("_base_ = ['nowhere.py']\n", 'nowhere.py, which is not there: correct _base_'),
+    'lost.py': ("_base_ = ['nowhere.py']\n", 'nowhere.py, which does not exist: correct _base_'),
     'error.py': ('x = 1\ny = undefined\n', "line 2: NameError: name 'undefined' is not defined"),
     'latin.py': (b'# caf\xe9\n', 'config latin.py is not a text in UTF-8 (byte 5)'),
     'text.txt': ('x', 'config text.txt must end in .py, .yaml, .yml, .json'),
@@ -34,25 +35,25 @@ CONFIGS = {
     'number.py': ('model = 5\n', '`model` must be a dict(type=…), it is 5'),
 }
 WORDS = {
-    ('train.py', C, '--work-dir', 'file/w'): 'file is a file, not a folder; give another path',
-    ('train.py', C, '--work-dri', 'w'): "unknown: --work-dri w; did you mean '--work-dir'?",
-    ('train.py', C, '--resume', 'bare.pth'): 'bare.pth holds weights alone, no state of a training',
-    ('test.py', C): 'ImageClassifier needs a checkpoint, give it after the config',
-    ('test.py', C, 'net.pth'): "its names begin with 'net.', which is not of this model",
+    ('train', C, '--work-dir', 'file/w'): 'file is a file, not a folder; give another path',
+    ('train', C, '--work-dri', 'w'): "unknown: --work-dri w; did you mean '--work-dir'?",
+    ('train', C, '--resume', 'bare.pth'): 'bare.pth holds weights alone, no state of a training',
+    ('test', C): 'ImageClassifier needs a checkpoint, give it after the config',
+    ('test', C, 'net.pth'): "its names begin with 'net.', which is not of this model",
     (
-        'test.py',
+        'test',
         C,
         'headless.pth',
     ): 'lacks 2 of the 122 tensors of the model, the first is head.fc.weight; it has no head',
-    ('test.py', C, 'list.pth'): 'holds a list, not a dict of weights',
-    ('test.py', C, 'full'): '/full has best_mAP_epoch_',
-    ('test.py', C, CHECKPOINT, '--out', 'file/x.npz'): 'file is a file, not a folder; give another path',
-    ('test.py', C, CHECKPOINT, '--figures', 'full'): 'full is a folder; give the name of a file',
-    ('test.py', C, CHECKPOINT, '--cfg-options', 'test_evaluator=[]'): 'test_evaluator is empty',
-    ('dataset_stats.py', C, '--out', 'file/x.png'): 'file is a file, not a folder',
-    ('browse_dataset.py', C, '--cfg-options', 'foo'): '--cfg-options foo: write KEY=VALUE',
-    ('fuse_scores.py', 'file'): 'file is no score file that can be read',
-    ('reproduce.py', 'mixup_baselin/2'): "did you mean 'mixup_baseline'?",
+    ('test', C, 'list.pth'): 'holds a list, not a dict of weights',
+    ('test', C, 'full'): '/full has best_mAP_epoch_',
+    ('test', C, CHECKPOINT, '--out', 'file/x.npz'): 'file is a file, not a folder; give another path',
+    ('test', C, CHECKPOINT, '--figures', 'full'): 'full is a folder; give the name of a file',
+    ('test', C, CHECKPOINT, '--cfg-options', 'test_evaluator=[]'): 'test_evaluator is empty',
+    ('dataset_stats', C, '--out', 'file/x.png'): 'file is a file, not a folder',
+    ('browse_dataset', C, '--cfg-options', 'foo'): '--cfg-options foo: write KEY=VALUE',
+    ('fuse_scores', 'file'): 'file is no score file that can be read',
+    ('reproduce', 'mixup_baselin/2'): "did you mean 'mixup_baseline'?",
 }
 
 
@@ -69,27 +70,25 @@ def test_one_line_and_nothing_done(trained: Path, tmp_path: Path) -> None:
     torch.save([1], tmp_path / 'list.pth')
 
     train = enumerate(TRAIN.items())
-    cases = {('train.py', C, '--work-dir', f'w{i}', '--cfg-options', option): line for i, (option, line) in train}
-    cases |= {('train.py', name): line for name, (_, line) in CONFIGS.items()}
+    cases = {('train', C, '--work-dir', f'w{i}', '--cfg-options', option): line for i, (option, line) in train}
+    cases |= {('train', name): line for name, (_, line) in CONFIGS.items()}
     cases |= WORDS
-    started = [(words, line, ToolProcess(*words, cwd=tmp_path)) for words, line in cases.items()]
-    for words, line, process in started:
-        status, output = process.wait(), process.output
-        last = output.splitlines()[-1]
-        assert (status, last.startswith('error: '), line in last) == (2, True, True), f'{words}: {output[-3000:]}'
-        assert output.count('error: ') == 1, words
-        assert 'Traceback' not in output, words
+    for words, line in cases.items():
+        output = run_failing_tool(*words, cwd=tmp_path)
+        assert line in output.splitlines()[-1], f'{words}: {output[-3000:]}'
         assert 'Epoch(train)' not in output, words
     assert not list(tmp_path.glob('w*/*.pth'))
 
 
 def test_debug_shows_the_traceback(trained: Path) -> None:
-    process = ToolProcess(
-        'train.py', C, '--debug', '--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=0', cwd=trained
-    )
-    assert process.wait() == 1
-    assert 'Traceback' in process.output
-    assert 'ConfigError: data/tiny config.py: train_cfg.max_epochs=0' in process.output
+    """A process each, from its command line to its exit status."""
+    words = [C, '--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=0']
+    plain, debug = (ToolProcess('train.py', *words, *more, cwd=trained) for more in ([], ['--debug']))
+    assert (plain.wait(), debug.wait()) == (2, 1)
+    line = f'{C}: train_cfg.max_epochs=0 must be a positive whole number'
+    assert plain.output == f'error: {line}\n'
+    assert 'Traceback' in debug.output
+    assert f'ConfigError: {line}' in debug.output
 
 
 def test_weights_of_other_programs_are_read(trained: Path, tmp_path: Path) -> None:
@@ -102,10 +101,9 @@ def test_weights_of_other_programs_are_read(trained: Path, tmp_path: Path) -> No
     save_file({name: value.contiguous() for name, value in weights.items()}, tmp_path / 'model.safetensors')
     files = [tmp_path / 'model.pth', tmp_path / 'module.pth', tmp_path / 'model.safetensors', CHECKPOINT]
     words = ('--no-report', '--work-dir')
-    runs = [ToolProcess('test.py', C, file, *words, f't{i}', cwd=trained) for i, file in enumerate(files)]
     figures = set()
-    for process in runs:
-        assert process.wait() == 0, process.output[-3000:]
-        (line,) = (line for line in process.output.splitlines() if ' mAP: ' in line)
+    for i, file in enumerate(files):
+        output = run_tool('test', C, file, *words, f't{i}', cwd=trained)
+        (line,) = (line for line in output.splitlines() if ' mAP: ' in line)
         figures.add(line[line.index('mAP: ') : line.index('data_time')])
     assert len(figures) == 1
