@@ -1,4 +1,4 @@
-"""What a run looks like: Grad-CAM and the report page."""
+"""Pictures of a run: Grad-CAM, plots, sheets of images, and the report page."""
 
 from .cam import grad_cam
 from .report.writer import write_report

@@ -1,4 +1,4 @@
-"""What one model gains over another for each label, the frequent labels first (KD from WSD, Fig. 4)."""
+"""The gain of one model over another for each label, with the frequent labels first (KD from WSD, Fig. 4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from .plots import INK, gain_bars, name_axis, save_plot
 
 @dataclass(frozen=True)
 class ClassGains:
-    """AP of one model minus that of another, in points, by label; labels with more images first.
+    """AP of one model minus that of another, in points, for each label. Labels with more images come first.
 
     Attributes:
-        names: Of the labels; those without images are left out.
-        support: Images that have the label.
-        gain: Of the means over runs.
-        low: 95 % interval over test images, as of :func:`paired_bootstrap`.
-        high: Its upper end.
+        names: Names of the labels. Labels without images are left out.
+        support: Number of images that have the label.
+        gain: Difference of the means over runs.
+        low: Lower end of the 95 % interval over test images, as :func:`paired_bootstrap` computes it.
+        high: Upper end.
     """
 
     names: tuple[str, ...]
@@ -47,11 +47,11 @@ def class_gains(
         runs_b: Runs of the second one.
         targets: ``(N, C)`` of 1, 0 and −1.
         classes: C names.
-        preset: Of :func:`evaluate_scores`.
-        num_resamples: Of the bootstrap, at least 100.
+        preset: See :func:`evaluate_scores`.
+        num_resamples: Number of resamples of the bootstrap, at least 100.
 
     Raises:
-        ValueError: What :func:`evaluate_scores` and :func:`bootstrap_interval` refuse.
+        ValueError: :func:`evaluate_scores` or :func:`bootstrap_interval` refuses an input.
     """
 
     def gain(rows: np.ndarray | slice) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Class maps laid over images: backbone, LIFT map and attended map side by side (Deep-LIFT, Fig. 7)."""
+"""Class maps over images: backbone, LIFT map and attended map side by side (Deep-LIFT, Fig. 7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,18 +28,24 @@ from .pictures import Picture, embed, fit, overlay
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """The maps of one label over one image, one picture per layer."""
+    """The maps of one label over one image, one picture for each layer.
+
+    Attributes:
+        label: Index of the label.
+        score: Its probability.
+        pictures: The maps.
+        silent: Whether a map is zero everywhere, so that nothing in it speaks for the label.
+    """
 
     label: int
     score: float
     pictures: list[Picture]
     silent: list[bool]
-    """Per layer: the map is zero everywhere, nothing in it speaks for the label."""
 
 
 @dataclass(frozen=True)
 class MapCard:
-    """One image with the maps of its highest-ranked labels, or why there are none (``problem``)."""
+    """One image with the maps of its highest-ranked labels, or the reason why there are none (``problem``)."""
 
     row: int
     photo: Picture = field(default_factory=Picture)
@@ -51,12 +57,19 @@ LAYER_NAMES = ('conv5_x', 'LIFT map', 'attended map')
 
 
 def layers_of(model: ImageClassifier) -> tuple[str, ...]:
-    """Return the names of the maps that the model has: three with a label-specific head, else the backbone's last."""
+    """Return the names of the maps of a model: three with a label-specific head, or else the last of the backbone."""
     return LAYER_NAMES if hasattr(model.head, 'maps') and hasattr(model.head, 'logits') else LAYER_NAMES[:1]
 
 
 def choose_images(targets: np.ndarray, limit: int) -> list[int]:
-    """Return rows spread evenly over the data: images with two or three labels first, then with any, then the rest."""
+    """Return rows that are spread evenly over the data.
+
+    Images with two or three labels come first, then those with one, with more, and with none.
+
+    Args:
+        targets: ``(N, C)`` of 1, 0 and −1.
+        limit: The largest number of rows.
+    """
     positives = (targets == 1).sum(axis=1)
     tiers = ((positives == 2) | (positives == 3), positives == 1, positives > 3, positives == 0)
     chosen: list[int] = []
@@ -73,18 +86,18 @@ def logits_and_layers(
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a classifier so that its logits can be differentiated with respect to its maps.
 
-    The backbone runs without gradients: they are needed from the logits back to its last map only.
+    The backbone runs without gradients, because they are needed from the logits back to its last map only.
 
     Args:
-        model: In eval mode.
+        model: A classifier in eval mode.
         inputs: Preprocessed images ``(N, 3, H, W)``.
-        data_samples: Theirs, which heads of regions read.
+        data_samples: The samples of the images, for heads that look at regions.
 
     Returns:
-        Logits ``(N, C)`` and one map ``(N, K, h, w)`` per name of :func:`layers_of`.
+        Logits ``(N, C)``, and one map ``(N, K, h, w)`` for each name of :func:`layers_of`.
 
     Raises:
-        NoFeatureMapError: The backbone's last output is no map.
+        NoFeatureMapError: The last output of the backbone is no map.
     """
     feats = backbone_maps(model, inputs)
     with torch.enable_grad():
@@ -109,15 +122,15 @@ def class_maps(
     top: int = 3,
     longest: int = 192,
 ) -> list[MapCard]:
-    """Explain the ``top`` highest-ranked labels of some images by Grad-CAM in each of the model's maps.
+    """Explain the highest-ranked labels of some images by Grad-CAM, in each of the model's maps.
 
     Args:
-        model: Classifier; its mode is restored afterwards.
+        model: A classifier. Its mode is restored afterwards.
         dataset: The data set that was scored, with its test pipeline.
         rows: Rows of the scores.
-        image_ids: Identity of every row, ``(N,)``.
-        num_classes: Labels of the scores, which the model must have too.
-        top: Labels per image.
+        image_ids: Id of every row, ``(N,)``.
+        num_classes: Number of labels of the scores, which the model must have too.
+        top: Number of labels for each image.
         longest: Longer side of the pictures in pixels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What only the context branch finds (spatial context, Fig. 3)."""
+"""Pictures of what only the context branch finds (spatial context, Fig. 3)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,19 +12,19 @@ from .region_pictures import ADDED, FOUND, NamedBox, RegionPicture, ScoredLabel
 
 IOU = 0.5
 MOST = 6
-"""Lines of what both branches find."""
+"""The largest number of lines for detections of both branches."""
 
 
 class Detection(NamedTuple):
     """A box with its label.
 
     Attributes:
-        label: Its index.
-        box: In pixels of the file.
-        score: Of both branches.
-        alone: What the object branch says of the label.
-        target: 1 where there is such an object, −1 where it is difficult or a crowd, 0.
-        added: Whether only the context branch brings it above the threshold.
+        label: Index of the label.
+        box: [x1, y1, x2, y2] in pixels of the file.
+        score: Score of both branches.
+        alone: Probability of the label in the object branch.
+        target: 1 if there is such an object, −1 if it is difficult or a crowd, or else 0.
+        added: Whether the score is above the threshold only because of the context branch.
     """
 
     label: int
@@ -36,19 +36,19 @@ class Detection(NamedTuple):
 
 
 def detections(sample: DataSample, threshold: float) -> list[Detection]:
-    """Return what scores ``threshold`` or more, the best first.
+    """Return the detections that score ``threshold`` or more, with the best first.
 
-    An object is there if one of the label overlaps the box with an IoU of at least 0.5. The object branch has found the
-    label itself if the probability it gives to it is not below the threshold; that is lenient towards it, since the
+    There is such an object if an object of the label overlaps the box with an IoU of at least 0.5. The object branch
+    finds the label itself if its probability is not below the threshold. That favours the object branch, because the
     score is a product with the objectness.
 
     Args:
         sample: Prediction of a classifier with both branches: ``pred_instances`` with ``object_scores``, and
-            ``gt_instances`` in pixels of the file, as the test data have them.
+            ``gt_instances`` in pixels of the file, as test data have them.
         threshold: In [0, 1].
 
     Raises:
-        ValueError: The sample has no objects, or its head has not both branches.
+        ValueError: The sample has no objects, or the head lacks a branch.
     """
     if 'gt_instances' not in sample or 'ignored_instances' not in sample:
         raise ValueError(
@@ -77,18 +77,18 @@ def detections(sample: DataSample, threshold: float) -> list[Detection]:
 def context_picture(
     found: Sequence[Detection], name: str, photo: np.ndarray, truth: Sequence[str], classes: Sequence[str]
 ) -> RegionPicture:
-    """Draw detections: in red those that only the context branch brings above the threshold.
+    """Draw detections. Those that only the context branch brings above the threshold are red.
 
     Args:
-        found: The best first.
-        name: Of the image.
+        found: Detections, the best first.
+        name: Name of the image.
         photo: uint8 BGR ``(H, W, 3)``.
         truth: Labels of the image.
         classes: C names.
     """
     boxes = [
         NamedBox(f'{classes[one.label]} {one.score:.2f}', one.box, ADDED if one.added else FOUND)
-        for one in sorted(found, key=lambda one: (one.added, one.score))  # what is looked for lies on top
+        for one in sorted(found, key=lambda one: (one.added, one.score))  # red boxes on top
     ]
     added = [
         ScoredLabel(f'{classes[one.label]} ({one.alone:.2f})', one.score, one.target) for one in found if one.added
@@ -109,6 +109,6 @@ def context_picture(
 
 
 def _matches(found: InstanceData, objects: InstanceData) -> list[bool]:
-    """Tell of each detection whether it overlaps an object of its label."""
+    """Return for each detection whether it overlaps an object of its label."""
     same = found.labels[:, None] == objects.labels
     return (same & (box_iou(found.bboxes, objects.bboxes) >= IOU)).any(1).tolist()

@@ -1,4 +1,4 @@
-"""Test images as the network sees them, and its backbone's last map of them."""
+"""Test images as the network sees them, and the last map of the backbone."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from .pictures import to_uint8
 
 
 class NoFeatureMapError(ValueError):
-    """The model has no map to lay over an image; the message names its backbone or head."""
+    """The model has no map that could be laid over an image. The message names its backbone or head."""
 
 
 @contextmanager
@@ -34,20 +34,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def check_image_classifier(model: nn.Module) -> None:
-    """Check that a model has a backbone and a head to look between.
+    """Check that a model has a backbone and a head.
 
     Raises:
-        NoFeatureMapError: It is of another kind.
+        NoFeatureMapError: The model is of another kind.
     """
     if not isinstance(model, ImageClassifier):
         raise NoFeatureMapError(f'class maps need an ImageClassifier of mmpretrain, got {type(model).__name__}')
 
 
 def check_num_classes(logits: Tensor, num_classes: int) -> None:
-    """Check that a model has the labels of the scores.
+    """Check that a model has as many labels as the scores.
 
     Raises:
-        ValueError: It gives another number of labels.
+        ValueError: The model gives another number of labels.
     """
     if logits.size(1) != num_classes:
         raise ValueError(
@@ -56,12 +56,12 @@ def check_num_classes(logits: Tensor, num_classes: int) -> None:
 
 
 def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> Iterator[tuple[int, dict | None, str]]:
-    """Yield each row with its sample, or with None and why there is none.
+    """Yield each row with its sample, or with None and the reason why there is none.
 
     Args:
         dataset: The data set that was scored, with its test pipeline.
         rows: Rows of the scores.
-        image_ids: Identity of every row, ``(N,)``.
+        image_ids: Id of every row, ``(N,)``.
     """
     index = _rows_in_dataset(dataset, rows, image_ids)
     for row in rows:
@@ -77,14 +77,14 @@ def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) ->
 
 
 def infos_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, dict]:
-    """Return what the data set says of each row's sample: ``img_path``, and ``box`` where it is a part of an image."""
+    """Return the info of each row's sample in the data set: ``img_path``, and ``box`` if it is a part of an image."""
     if dataset is None:
         return {}
     return {row: dataset.get_data_info(i) for row, i in _rows_in_dataset(dataset, rows, image_ids).items()}
 
 
 def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataSample]]:
-    """Return a sample as the batch ``(1, 3, H, W)`` that the backbone takes, and as heads of regions read it."""
+    """Return a sample as the batch ``(1, 3, H, W)`` for the backbone, and its data sample for heads of regions."""
     batch = {'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]}
     batch = model.data_preprocessor(batch, False)
     return batch['inputs'], batch['data_samples']
@@ -92,10 +92,10 @@ def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataS
 
 @torch.no_grad()
 def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Return the backbone's stages, the last one a map ``(N, K, h, w)``, also where the backbone has channels last.
+    """Return the outputs of the backbone. The last is a map ``(N, K, h, w)``, even if the backbone puts channels last.
 
     Raises:
-        NoFeatureMapError: The last one is no map.
+        NoFeatureMapError: The last output is no map.
     """
     feats = model.extract_feat(inputs, stage='backbone')
     feats = tuple(feats) if isinstance(feats, (tuple, list)) else (feats,)
@@ -108,26 +108,26 @@ def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def displayable(image: Tensor) -> np.ndarray:
-    """Return an image as loaded, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR; floats are stretched to fit."""
+    """Return a loaded image, ``(3, H, W)`` or ``(1, H, W)``, as uint8 BGR. Floats are stretched to 0 … 255."""
     return to_uint8(image.detach().cpu().permute(1, 2, 0).numpy())  # BGR, as every OpenMMLab loader gives it
 
 
 def before_preprocessing(image: Tensor, preprocessor: nn.Module, dtype: torch.dtype) -> Tensor:
-    """Undo the normalisation of an image of a batch, ``(3, H, W)``, and of views made of it.
+    """Denormalize an image of a batch, ``(3, H, W)``, or a view of it.
 
     Args:
-        image: What the backbone takes.
-        preprocessor: The model's.
-        dtype: Of the image as it was loaded. If it is uint8, so is what is returned.
+        image: An input of the backbone.
+        preprocessor: The data preprocessor of the model.
+        dtype: Type of the loaded image. If it is uint8, the result is uint8 too.
     """
     image = denormalize(image, preprocessor)
     return image.round().clip(0, 255).byte() if dtype == torch.uint8 else image
 
 
 def _rows_in_dataset(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, int]:
-    """Find each row's sample by its id; the data set is only searched when it is not in the order of the scores."""
+    """Find the sample of each row by its id. The data set is searched only if it is not in the order of the scores."""
 
-    def names(i: int) -> tuple[str, str]:  # its id and its path, by either of which scores may know it
+    def names(i: int) -> tuple[str, str]:  # its id and its path: scores may know either
         info = dataset.get_data_info(i)
         path = str(info.get('img_path') or '')
         return str(info['img_id']) if info.get('img_id') is not None else path, path

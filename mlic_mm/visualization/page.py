@@ -1,4 +1,4 @@
-"""What all pages share: templates, and a write that is whole or not at all."""
+"""What all pages share: templates, and an atomic write."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ TEMPLATES = Path(__file__).parent / 'templates'
 
 
 def template_environment(**options: Any) -> jinja2.Environment:
-    """Return the environment of the templates: everything escaped, unknown names are errors."""
+    """Return the environment of the templates. It escapes everything, and unknown names are errors."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -26,9 +26,9 @@ def template_environment(**options: Any) -> jinja2.Environment:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing; a file of that name is replaced, its folder made.
+    """Write a file. The write is atomic; an older file is replaced, and the folder is made.
 
-    Control characters, which names from files may hold and HTML may not, are written as escapes.
+    Control characters are written as escapes: names from files may hold them, and HTML may not.
     """
     text = _CONTROL.sub(lambda match: plain_text(match[0]), text)
     with atomic_write(path) as part:

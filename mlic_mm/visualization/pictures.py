@@ -1,4 +1,4 @@
-"""Pictures inside a page: small JPEGs as ``data:`` addresses."""
+"""Pictures in a page: small JPEGs as ``data:`` addresses."""
 
 import base64
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.png', '.gif', '.bmp', '.tif', '.tiff', '
 
 @dataclass(frozen=True)
 class Picture:
-    """An embedded JPEG, or why there is none (``problem``)."""
+    """An embedded JPEG, or the reason why there is none (``problem``)."""
 
     uri: str = ''
     width: int = 0
@@ -54,14 +54,14 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def image_below(path: str, folder: str | Path | None) -> str:
-    """Return a path that a file from elsewhere names, when it is that of an image below a folder.
+    """Return a path that a file from a stranger names, if it is the path of an image below a folder.
 
     Args:
-        path: Links in it are followed. One that is not absolute is looked for in the folder, then here.
-        folder: None allows no path at all.
+        path: The path. Links in it are followed. A relative path is searched in the folder, and then here.
+        folder: The folder. None allows no path at all.
 
     Raises:
-        ValueError: It is another one, or ''.
+        ValueError: The path is empty, outside the folder, or not that of an image.
     """
     if not path:
         raise ValueError('the scores do not say where it lies')
@@ -81,9 +81,9 @@ def image_below(path: str, folder: str | Path | None) -> str:
 
 
 def thumbnail(path: str, longest: int = 224, box: Sequence[float] | None = None) -> Picture:
-    """Read, shrink and embed an image file, or the ``box`` [x1, y1, x2, y2] in it, in pixels of the file.
+    """Read, shrink and embed an image file, or a ``box`` [x1, y1, x2, y2] in pixels of the file.
 
-    A file that is missing or damaged is told of, not raised.
+    If the file is missing or damaged, the picture says so.
     """
     if not path:
         return Picture(problem='the scores do not say where it lies')
@@ -98,12 +98,12 @@ def thumbnail(path: str, longest: int = 224, box: Sequence[float] | None = None)
 
 
 def overlay(bgr: np.ndarray, heat: np.ndarray, peak: float | None = None) -> np.ndarray:
-    """Lay a map over an image: the map is scaled to its maximum, enlarged smoothly and coloured from blue to red.
+    """Lay a map over an image. The map is scaled to its maximum, enlarged smoothly and coloured from blue to red.
 
     Args:
         bgr: uint8 ``(H, W, 3)``.
-        heat: Not negative, ``(h, w)``; all zero leaves the image in the colour of zero.
-        peak: What is red, where several maps are to be compared; by default the map's own maximum.
+        heat: The map ``(h, w)``, not negative. If it is zero everywhere, the image gets the colour of zero.
+        peak: The value that is red, to compare several maps. Defaults to the maximum of the map.
     """
     peak = float(heat.max()) if peak is None else peak
     level = heat.astype(np.float32) / peak if peak > 0 else np.zeros(heat.shape, np.float32)

@@ -1,4 +1,4 @@
-"""Regions over a photograph, and beside it what models say of it (KD from WSD, Fig. 3; spatial context, Fig. 3)."""
+"""Regions over a photograph, and beside it the labels that models give (Fig. 3 of KD from WSD and spatial context)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from .sheet import Words, contact_sheet, draw_words, fit_inside, font, save_shee
 PHOTO, PANEL, LINE, GAP, LETTERS = (320, 240), 178, 18, 14, 13
 """Pixels: largest photograph, width of the text beside it, height of a line, space between tiles, size of letters."""
 GREEN, AMBER, BLUE, RED, INK, SOFT = '#00d25b', '#ffd21f', '#1f5fbf', '#c2410c', '#1b1f27', '#646c79'
-"""Blue and red are those of the report, which the colour-blind can tell apart; right and wrong have a mark as well."""
+"""Blue and red are those of the report. Colour-blind readers can tell them apart, and there are marks too."""
 FOUND, ADDED = '#5ab4ff', '#e8112d'
-"""Of detections: by the object branch too, and by the context branch only."""
+"""Colours of detections: found by the object branch too, and by the context branch only."""
 MARKS = {1: ('✓', BLUE), 0: ('✗', RED), -1: ('·', SOFT)}
 
 
 @dataclass(frozen=True)
 class ScoredLabel:
-    """A label that a model gives, with its score and whether it is right: 1, 0, or −1 where that does not count."""
+    """A label that a model gives, with its score and its target: 1 right, 0 wrong, −1 not counted."""
 
     name: str
     score: float
@@ -29,7 +29,7 @@ class ScoredLabel:
 
 
 class NamedBox(NamedTuple):
-    """A box [x1, y1, x2, y2] in pixels of the photograph with its text, in ``AMBER``, ``FOUND`` or ``ADDED``."""
+    """A box [x1, y1, x2, y2] in pixels of the photograph, with its text and a colour: AMBER, FOUND or ADDED."""
 
     name: str
     box: Sequence[float]
@@ -38,12 +38,12 @@ class NamedBox(NamedTuple):
 
 @dataclass(frozen=True)
 class RegionPicture:
-    """A photograph with all that is drawn over and beside it; boxes are [x1, y1, x2, y2] in its pixels.
+    """A photograph with all that is drawn over it and beside it. Boxes are [x1, y1, x2, y2] in its pixels.
 
     Attributes:
-        name: Of the image.
+        name: Name of the image.
         photo: uint8 BGR ``(H, W, 3)``.
-        truth: The labels it has; those in brackets count neither way.
+        truth: The labels of the image. Labels in brackets are ignored.
         regions: ``(K, 4)``, the best first.
         columns: Names of models, each with its best labels.
         boxes: The best box of each label, or detections.
@@ -58,13 +58,17 @@ class RegionPicture:
 
 
 def best_labels(scores: np.ndarray, targets: np.ndarray, classes: Sequence[str], num: int = 3) -> list[ScoredLabel]:
-    """Return the ``num`` labels with the highest scores; of equal ones the first.
+    """Return the labels with the highest scores. If scores are equal, the first labels are taken.
 
     Args:
         scores: ``(C,)``.
         targets: ``(C,)`` with 1, 0 and −1.
         classes: C names.
-        num: How many.
+        num: Number of labels.
+
+    Example:
+        >>> [label.name for label in best_labels(np.array([0.1, 0.9]), np.array([0, 1]), ['cat', 'dog'], 1)]
+        ['dog']
     """
     best = np.argsort(-scores, kind='stable')[:num]
     return [ScoredLabel(classes[i], float(scores[i]), int(targets[i])) for i in best]
@@ -84,7 +88,7 @@ def draw_regions(picture: RegionPicture) -> Image.Image:
     """Draw one picture: name and true labels above, regions over the photograph, the columns beside it."""
     photo, scale = fit_inside(picture.photo, *PHOTO)
     draw = ImageDraw.Draw(photo)
-    for rank, box in reversed([*enumerate(picture.regions)]):  # the best on top of the others, and thicker
+    for rank, box in reversed([*enumerate(picture.regions)]):  # the best one on top of the others, and thicker
         _rectangle(draw, [value * scale for value in box], GREEN, 3 if rank == 0 else 2)
     boxes = [named._replace(box=[value * scale for value in named.box]) for named in picture.boxes]
     for named in boxes:
@@ -116,7 +120,7 @@ def _panel_height(picture: RegionPicture) -> int:
 
 
 def _rectangle(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: str, width: int) -> None:
-    """Draw a frame with a dark edge outside it, to be seen on any photograph."""
+    """Draw a frame with a dark edge around it, which is visible on any photograph."""
     x1, y1, x2, y2 = (round(value) for value in box)
     x2, y2 = max(x2 - 1, x1), max(y2 - 1, y1)  # right and lower edges are outside
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline='#083018')
@@ -124,7 +128,7 @@ def _rectangle(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: str, wid
 
 
 def _plate(draw: ImageDraw.ImageDraw, named: NamedBox, size: tuple[int, int]) -> None:
-    """Write the label of a box into its upper left corner, moved where it would leave the photograph."""
+    """Write the label of a box into its upper left corner. It is moved if it would leave the photograph."""
     width = draw.textlength(named.name, font(LETTERS)) + 6
     x = max(0, min(named.box[0], size[0] - width))
     y = max(0, min(named.box[1], size[1] - LINE))
@@ -138,14 +142,14 @@ def _legend(pictures: Sequence[RegionPicture]) -> Words:
     if colours & {FOUND, ADDED}:
         return [
             ('red: above the threshold with the context branch only', ADDED),
-            ('blue: by the object branch too', BLUE),
+            ('blue: found by the object branch too', BLUE),
             ('✓ there is such an object, IoU ≥ 0.5', BLUE),
-            ('✗ there is none', RED),
+            ('✗ there is no such object', RED),
             ('· not counted', SOFT),
         ]
     words = [(f'green: the {most} regions with the highest s′' if most else 'no regions', '#00813a')]
     if AMBER in colours:
         words.append(('yellow: best box of each true label', '#8a6a00'))
     if any(picture.columns for picture in pictures):
-        words += [('✓ the image has the label', BLUE), ('✗ it has not', RED), ('· not counted', SOFT)]
+        words += [('✓ the image has the label', BLUE), ('✗ it does not', RED), ('· not counted', SOFT)]
     return words

@@ -27,29 +27,35 @@ from .inputs import (
 from .pictures import Picture, embed, fit, overlay
 
 PHOTOGRAPH = 'photograph'
-"""Name of the image itself among its views."""
+"""Name of the image itself, among its views."""
 
 
 @dataclass(frozen=True)
 class ViewCell:
-    """A label's map over the image or over one view of it; ``picture.problem`` where the model cannot see that view."""
+    """The map of a label over the image, or over one view of it.
+
+    Attributes:
+        name: Name of the view.
+        picture: The picture, with a ``problem`` if the model cannot look at this view.
+        share: Width as a part of the width of the widest view.
+        score: Probability of the label.
+        silent: Whether the map is positive nowhere, so that nothing in it speaks for the label.
+        distance: Attention inconsistency under the view, in squared logits. NaN for the image itself.
+        relative: The same of the maps minus their means, in variances over places. NaN if both maps are constant.
+    """
 
     name: str
     picture: Picture
     share: float = 1.0
-    """Width as a part of the widest view's."""
     score: float = math.nan
     silent: bool = False
-    """The map is positive nowhere, nothing in it speaks for the label."""
     distance: float = math.nan
-    """Attention inconsistency under the view, in squared logits; not a number for the image itself."""
     relative: float = math.nan
-    """That of the maps less their means, in variances over places; not a number where both maps are constant."""
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One label's maps, all on one colour scale."""
+    """The maps of one label, all on one colour scale."""
 
     label: int
     cells: list[ViewCell]
@@ -57,12 +63,19 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class ViewCard:
-    """One image with the rows of its highest-ranked labels, or why there are none (``problem``)."""
+    """One image with the rows of its highest-ranked labels, or the reason why there are none (``problem``).
+
+    Attributes:
+        row: Row of the scores.
+        photo: The image.
+        frame: Width and height in pixels that have room for every view.
+        rows: The maps of each label.
+        problem: The reason.
+    """
 
     row: int
     photo: Picture = field(default_factory=Picture)
     frame: tuple[int, int] = (1, 1)
-    """Width and height in pixels in which every view has room."""
     rows: list[LabelRow] = field(default_factory=list)
     problem: str = ''
 
@@ -76,9 +89,9 @@ class _Seen(NamedTuple):
 
 
 def views_of(model: ImageClassifier, size: tuple[int, int]) -> list[ViewTransform]:
-    """Return the model's own views; of a classifier without any, mirror image and three quarters of the size.
+    """Return the views of the model. If it has none, return the mirror image and three quarters of the size.
 
-    Three quarters are rounded to a multiple of 32, the stride of most backbones; at 32 pixels no other size is left.
+    Three quarters are rounded to a multiple of 32, the stride of most backbones. At 32 pixels there is no other size.
 
     Args:
         model: Any classifier.
@@ -100,16 +113,16 @@ def view_maps(
     top: int = 2,
     longest: int = 160,
 ) -> list[ViewCard]:
-    """Lay the maps of the ``top`` highest-ranked labels over some images and over their views (:func:`views_of`).
+    """Lay the maps of the highest-ranked labels over some images and over their views (:func:`views_of`).
 
     Args:
-        model: Classifier; its mode is restored afterwards.
+        model: A classifier. Its mode is restored afterwards.
         dataset: The data set that was scored, with its test pipeline.
         rows: Rows of the scores.
-        image_ids: Identity of every row, ``(N,)``.
-        num_classes: Labels of the scores, which the model must have too.
-        top: Labels per image.
-        longest: Longest side of the pictures in pixels; views of one image keep their sizes among each other.
+        image_ids: Id of every row, ``(N,)``.
+        num_classes: Number of labels of the scores, which the model must have too.
+        top: Number of labels for each image.
+        longest: Longest side of the pictures in pixels. All views of an image have one scale.
 
     Raises:
         NoFeatureMapError: The model is of another kind, or its head or backbone gives no map.
@@ -141,7 +154,7 @@ def _look(model: ImageClassifier, sample: dict, row: int, num_classes: int, top:
         try:
             there = _see(model, view.image(image))
             figures[view.name] = [_inconsistency(view, first, there, label, size) for label in best]
-        # A backbone of one size, a translation by part of a cell: the page tells of it and shows the others.
+        # A backbone of one size, or a translation by a part of a cell: the page says so and shows the other views.
         except (ValueError, RuntimeError, AssertionError) as error:
             problems[view.name] = next(iter(str(error).splitlines()), type(error).__name__)
         else:
@@ -189,7 +202,7 @@ def _see(model: ImageClassifier, image: Tensor) -> _Seen:
 def _inconsistency(
     view: ViewTransform, first: _Seen, seen: _Seen, label: int, size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return one label's share in both figures of :class:`AttentionInconsistency`."""
+    """Return the share of one label in both metrics of :class:`AttentionInconsistency`."""
     mine, theirs = (each.maps[:, label : label + 1] for each in (first, seen))
     distance, pattern, spread = inconsistency(view, mine, theirs, size)[0].tolist()
     return distance, pattern / spread if spread else math.nan

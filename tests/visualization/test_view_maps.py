@@ -264,7 +264,7 @@ def test_photographs_with_deep_lift(data_root: Path, tmp_path: Path, build_datas
     best = dump.classes[int(dump.scores[0].argmax())]
     for name in (PHOTOGRAPH, 'flip', 'scale_32'):
         assert f'alt="evidence for {best} in {name}' in section
-    assert section.count('inconsistency ') == section.count('relative ') == 6 * 2 * 2
+    assert section.count('<span>inconsistency ') == section.count('<span>relative ') == 6 * 2 * 2
     assert f'score {dump.scores[0].max():.3f}' in section
 
 
@@ -276,8 +276,8 @@ def test_page_says_what_is_missing(scenes, ids, tmp_path: Path) -> None:
         page = write_report(dump, tmp_path, num_mistakes=0, **options).read_text()
         return page.split('<section id="views"')[1].split('</section>')[0]
 
-    assert 'The maps need what was not given: model and data set.' in section()
-    assert 'None was asked for.' in section(model=_classifier(Pool()), dataset=scenes, num_maps=0)
+    assert 'Maps need the model and the data set.' in section()
+    assert 'The report was made without them.' in section(model=_classifier(Pool()), dataset=scenes, num_maps=0)
     found = section(model=_classifier(Pool(), neck='GeneralizedMeanPooling'), **given)
     assert 'No maps of views: MultiLabelLinearClsHead after neck GeneralizedMeanPooling has no map per label' in found
     found = section(model=_classifier(OneSize()), **given)

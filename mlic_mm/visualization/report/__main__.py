@@ -1,4 +1,4 @@
-"""Build the report again from dumped scores: ``python -m mlic_mm.visualization.report scores.npz --out DIR``."""
+"""Write the report from dumped scores: ``python -m mlic_mm.visualization.report scores.npz --out DIR``."""
 
 import argparse
 import sys
@@ -15,8 +15,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(
         prog='python -m mlic_mm.visualization.report',
-        description='Write a self-contained HTML report from dumped scores (without class maps: those need the model, '
-        'tools/test.py draws them).',
+        description='Write a self-contained HTML report from dumped scores. Class maps need the model: tools/test.py '
+        'draws them.',
     )
     parser.add_argument('scores', help='scores.npz as written by tools/test.py --out')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the report, DIR/index.html')
@@ -24,8 +24,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--images',
         metavar='DIR',
-        help='folder with the images; the files that the scores name are shown only when they are images below it '
-        '(default: none is shown)',
+        help='folder with the images; an image that the scores name is shown only if it is below this folder '
+        '(default: no image is shown)',
     )
     parser.add_argument('--scalars', metavar='FILE', help='vis_data/scalars.json of the training run, for its curves')
     parser.add_argument('--num-mistakes', type=int, default=24, metavar='N', help='mistakes shown (default: 24)')

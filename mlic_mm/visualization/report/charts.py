@@ -1,4 +1,4 @@
-"""Geometry of the charts: ticks and SVG paths; the page's template draws them."""
+"""Geometry of the charts of a page: ticks and SVG paths. The template ``chart.html`` draws them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 
 WIDTH, HEIGHT = 440, 264
 LEFT, RIGHT, TOP, BOTTOM = 60, 430, 10, 222
-"""The viewBox and the plotting area in it; the page's script gets them as data."""
+"""The viewBox and the plotting area in it. The script of the page gets them as data."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named line; non-finite values of ``y`` break it."""
+    """A named line. It is broken where ``y`` is not finite."""
 
     name: str
     x: Sequence[float]
@@ -21,7 +21,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The line of a series as SVG path data, with its points as dots where they are few."""
+    """The line of a series as SVG path data, with dots at its points if they are few."""
 
     name: str
     line: str
@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Everything that the template needs of a line chart, and (``data``) everything that the script needs."""
+    """Everything that the template needs of a line chart, and in ``data`` everything that the script needs."""
 
     id: str
     title: str
@@ -51,7 +51,17 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
 ) -> LineChart:
-    """Lay out lines in one frame; ranges not given follow the finite values, ``y`` from 0."""
+    """Lay out lines in one frame.
+
+    Args:
+        id: Name of the chart in the page.
+        title: Heading.
+        x_label: Text below the horizontal axis.
+        y_label: Text beside the vertical axis.
+        series: The lines.
+        x_range: Ends of the horizontal axis. Defaults to those of the values.
+        y_range: Ends of the vertical axis. Defaults to those of the finite values and 0.
+    """
     xs = [x for line in series for x in line.x]
     ys = [y for line in series for y in line.y if np.isfinite(y)]
     x0, x1 = x_range or (min(xs, default=0), max(xs, default=1))
@@ -79,7 +89,12 @@ def line_chart(
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return multiples of 1, 2 or 5 times a power of ten inside ``[low, high]``."""
+    """Return multiples of 1, 2 or 5 times a power of ten inside ``[low, high]``.
+
+    Example:
+        >>> ticks(0, 87)
+        [0.0, 20.0, 40.0, 60.0, 80.0]
+    """
     raw = (high - low) / about
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(float(m * power) for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
@@ -104,7 +119,7 @@ class Histogram:
 def histogram(positive: np.ndarray, negative: np.ndarray, low: float, high: float) -> Histogram:
     """Lay out two histograms ``(B,)`` on one axis from ``low`` to ``high``.
 
-    Heights are the square root of each bin's share, so that the few scores on the wrong side stay visible.
+    Heights are the square root of the share of each bin, so that the few scores on the wrong side are visible.
     """
     middle, half = (TOP + BOTTOM) / 2, (BOTTOM - TOP) / 2
     shares = [(share, f'{share:.0%}') for share in (1, 0.25, 0.05)]

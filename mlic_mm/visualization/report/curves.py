@@ -1,4 +1,4 @@
-"""Precision-recall curves and score histograms, ready to be drawn: ignored targets (−1) are left out of both."""
+"""Precision-recall curves and score histograms for the charts. Ignored targets (−1) are left out of both."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ RECALL_GRID = np.linspace(0, 1, 101)
 
 
 class PrecisionRecall(NamedTuple):
-    """One point per distinct score, from the highest score down; empty for a class without positives."""
+    """One point for each distinct score, from the highest score down. Empty for a class without positives."""
 
     recall: np.ndarray
     precision: np.ndarray
@@ -16,11 +16,11 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall:
-    """Return the curve of one class: images with ``score >= threshold`` count as predicted.
+    """Return the curve of one class. An image is predicted if its score is at least the threshold.
 
     Args:
-        scores: Shape ``(N,)``.
-        targets: Shape ``(N,)`` with 1, 0 and −1 (ignored).
+        scores: ``(N,)``.
+        targets: ``(N,)`` with 1, 0 and −1 (ignored).
     """
     known = targets != -1
     scores, positive = scores[known], targets[known] == 1
@@ -33,13 +33,13 @@ def precision_recall(scores: np.ndarray, targets: np.ndarray) -> PrecisionRecall
 
 
 def precision_at(curve: PrecisionRecall, recall: np.ndarray) -> np.ndarray:
-    """Return the precision where each of the recalls is first reached; the mean over recall is all-points AP."""
-    # The slack undoes rounding: recall 0.3 of a grid must find 3/10 of a curve.
+    """Return the precision at which each recall is first reached. Its mean over recall is the all-points AP."""
+    # The slack compensates rounding: recall 0.3 of a grid must find 3/10 of a curve.
     return curve.precision[np.searchsorted(curve.recall, np.asarray(recall) - 1e-9)]
 
 
 def thin(curve: PrecisionRecall, limit: int) -> PrecisionRecall:
-    """Keep at most ``limit`` points, evenly spread over recall, and nothing after recall 1 is first reached."""
+    """Keep at most ``limit`` points, evenly spread over recall, up to the first with recall 1."""
     end = int(np.searchsorted(curve.recall, 1 - 1e-9)) + 1
     if end <= limit:
         keep: np.ndarray = np.arange(min(end, len(curve.recall)))
@@ -49,7 +49,7 @@ def thin(curve: PrecisionRecall, limit: int) -> PrecisionRecall:
 
 
 class ScoreHistograms(NamedTuple):
-    """Counts per class and bin, ``(C, B)``, over ``B`` equal bins between ``low`` and ``high``."""
+    """Counts for each class and bin, ``(C, B)``, with ``B`` equal bins between ``low`` and ``high``."""
 
     positive: np.ndarray
     negative: np.ndarray
@@ -58,9 +58,9 @@ class ScoreHistograms(NamedTuple):
 
 
 def score_histograms(scores: np.ndarray, targets: np.ndarray, bins: int = 25) -> ScoreHistograms:
-    """Count the scores ``(N, C)`` of positives and negatives; the range is [0, 1], wider where finite scores leave it.
+    """Count the scores ``(N, C)`` of positives and negatives.
 
-    Infinite scores are in the first or the last bin.
+    The range is [0, 1], or wider if finite scores are outside. Infinite scores are in the first or the last bin.
     """
     known = scores if np.isfinite(scores).all() else scores[np.isfinite(scores)]
     low, high = min(0.0, float(known.min(initial=0))), max(1.0, float(known.max(initial=1)))

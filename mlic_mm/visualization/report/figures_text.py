@@ -1,4 +1,4 @@
-"""The words and rows around an evaluation: what the preset's choices mean, and its figures as table rows."""
+"""Words and rows of an evaluation: the meaning of a protocol's choices, and the metrics as rows of tables."""
 
 import math
 from dataclasses import replace
@@ -10,26 +10,29 @@ _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
     'ap': (
         'Average precision',
         {
-            'all-points': 'mean of the precisions at the positives, not interpolated',
-            'envelope': 'precisions are first raised to the best one at an equal or higher recall (VOC from 2010 on)',
-            '11-point': 'mean of the precision envelope at recall 0, 0.1 … 1 (VOC 2007)',
+            'all-points': 'the mean of the precisions at the positives, without interpolation',
+            'envelope': 'each precision is raised to the best one at an equal or higher recall (VOC from 2010 on)',
+            '11-point': 'the mean of the precision envelope at recall 0, 0.1 … 1 (VOC 2007)',
         },
     ),
     'ties': (
         'Equal scores in a class',
         {
-            'group': 'enter the curve together: each positive takes the precision at the end of the group',
-            'worst': 'negatives are ranked first',
-            'best': 'positives are ranked first',
+            'group': 'they enter the curve together: each positive has the precision at the end of the group',
+            'worst': 'negatives come first',
+            'best': 'positives come first',
         },
     ),
     'topk_mode': (
-        'Top-k figures',
-        {'pure': 'the k best labels of every image', 'and-threshold': 'those of the k best labels above the threshold'},
+        'Top-k metrics',
+        {
+            'pure': 'the k best labels of every image are predicted',
+            'and-threshold': 'those of the k best labels that are above the threshold are predicted',
+        },
     ),
     'class_f1': (
         'CF1',
-        {'harmonic': 'harmonic mean of CP and CR', 'mean': 'mean of the F1 of the classes'},
+        {'harmonic': 'the harmonic mean of CP and CR', 'mean': 'the mean of the F1 of the classes'},
     ),
     'no_predictions': (
         'Class never predicted',
@@ -37,24 +40,27 @@ _MEANINGS: dict[str, tuple[str, dict[str, str]]] = {
             'zero': 'its precision is 0',
             'counted': 'its precision is 0, and OP counts one wrong prediction for it',
             'one': 'its precision is 1',
-            'skip': 'left out of the mean precision',
+            'skip': 'it is left out of the mean precision',
         },
     ),
     'no_positives': (
         'Class without positives',
-        {'skip': 'left out of every mean over classes', 'zero': 'its AP, recall and F1 are 0'},
+        {'skip': 'it is left out of every mean over classes', 'zero': 'its AP, recall and F1 are 0'},
     ),
     'empty_rate': (
-        'mA of a class without positives, or negatives',
-        {'as-recall': 'follows the row above', 'zero': 'its missing rate counts 0'},
+        'mA of a class without positives or without negatives',
+        {'as-recall': 'the row above applies', 'zero': 'the undefined rate is 0'},
     ),
     'ignored': (
         'Ignored targets (−1)',
-        {'ignore': 'left out of every figure', 'negative': 'left out of AP and AUROC, negative in all other figures'},
+        {
+            'ignore': 'they are left out of every metric',
+            'negative': 'they are left out of AP and AUROC, and negative in all other metrics',
+        },
     ),
     'unlabelled': (
         'Images without labels',
-        {'keep': 'kept', 'drop': 'dropped before anything is counted'},
+        {'keep': 'they are kept', 'drop': 'they are dropped before anything is counted'},
     ),
 }
 
@@ -68,7 +74,7 @@ class Axis(NamedTuple):
 
 
 def protocol_axes(protocol: Protocol, result: dict[str, Any]) -> list[Axis]:
-    """Describe every choice of a protocol; a tuned threshold is taken from the result."""
+    """Describe every choice of a protocol. A tuned threshold comes from the result."""
     rows = []
     for key, (name, meanings) in _MEANINGS.items():
         value = str(getattr(protocol, key))
@@ -86,24 +92,24 @@ def protocol_axes(protocol: Protocol, result: dict[str, Any]) -> list[Axis]:
 def _threshold_axis(protocol: Protocol, result: dict[str, Any]) -> Axis:
     name = 'Threshold'
     if protocol.threshold is None:
-        return Axis(name, 'none', f'all figures are those of the {protocol.topk} best labels of every image')
+        return Axis(name, 'none', f'all metrics are those of the {protocol.topk} best labels of every image')
     if 'threshold_tuned_here' in result:
         value = f'{result["threshold_tuned_here"]:.4g}'
-        return Axis(name, value, f'tuned for the best {protocol.tune_for} on the very scores that it evaluates')
+        return Axis(name, value, f'tuned for the best {protocol.tune_for} on the same scores that it evaluates')
     if protocol.single_threshold is None:
-        return Axis(name, 'per class', 'a label is predicted where its score is greater than that of its class')
-    return Axis(name, f'{protocol.single_threshold:g}', 'a label is predicted where its score is greater')
+        return Axis(name, 'per class', 'a label is predicted if its score is greater than the threshold of its class')
+    return Axis(name, f'{protocol.single_threshold:g}', 'a label is predicted if its score is greater')
 
 
 class MetricRow(NamedTuple):
-    """Precision, recall and F1 of one way of counting, with the names they go by."""
+    """Precision, recall and F1 of one way of counting, with their names."""
 
     name: str
     cells: list[tuple[str, str]]
 
 
 def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
-    """Arrange the figures of :func:`evaluate_scores`; groups that the protocol leaves out are left out."""
+    """Arrange the metrics of :func:`evaluate_scores` in rows, without those that the protocol leaves out."""
     suffixes = sorted({key.partition('_')[2] for key in result if key.startswith('CP_top')})
     groups: list[tuple[str, tuple[str, ...]]]
     groups = [('Mean over classes', ('CP', 'CR', 'CF1')), ('All decisions together', ('OP', 'OR', 'OF1'))]
@@ -116,7 +122,7 @@ def metric_rows(result: dict[str, Any]) -> list[MetricRow]:
 
 
 def cf1_rows(dump: ScoreDump, protocol: Protocol, result: dict[str, Any]) -> list[MetricRow]:
-    """Give CF1 in both definitions, whichever the protocol follows; all else is as in ``result``."""
+    """Return CF1 in both definitions. All other choices are those of the protocol."""
     threshold = result.get('threshold_tuned_here', protocol.threshold)
     kinds = [
         evaluate_scores(dump.scores, dump.targets, replace(protocol, class_f1=kind, threshold=threshold))
@@ -127,7 +133,7 @@ def cf1_rows(dump: ScoreDump, protocol: Protocol, result: dict[str, Any]) -> lis
 
 
 def auroc_notes(result: dict[str, Any]) -> dict[str, Any]:
-    """Name the classes that have no AUROC, and say over how many the mean is."""
+    """Return the AUROC, the number of classes in its mean, and the classes that have none."""
     per_class = result['per_class']
     lacking = [f'{n} ({why})' for n, why in zip(per_class['names'], per_class['no_AUROC'], strict=True) if why]
     return {
@@ -138,7 +144,7 @@ def auroc_notes(result: dict[str, Any]) -> dict[str, Any]:
 
 
 class ClassRow(NamedTuple):
-    """One class of the sortable table; ``cells`` are (number for sorting or '', text)."""
+    """One class of the sortable table. ``cells`` are pairs of a number for sorting, or '', and a text."""
 
     place: int
     name: str
@@ -147,7 +153,7 @@ class ClassRow(NamedTuple):
 
 
 def class_rows(per_class: dict[str, list]) -> list[ClassRow]:
-    """Turn the per-class lists of :func:`evaluate_scores` into rows; NaN sorts as missing."""
+    """Turn the per-class lists of :func:`evaluate_scores` into rows. NaN is sorted as missing."""
     rows = []
     for i, name in enumerate(per_class['names']):
         values = [per_class[key][i] for key in ('AP', 'AUROC', 'P', 'R', 'F1')]
@@ -158,5 +164,5 @@ def class_rows(per_class: dict[str, list]) -> list[ClassRow]:
 
 
 def percent(value: float) -> str:
-    """Return a percentage with one decimal as papers print it, a dash where there is none."""
+    """Return a percentage with one decimal, as papers print it, or a dash for NaN."""
     return '–' if math.isnan(value) else f'{value:.1f}'

@@ -1,4 +1,4 @@
-"""Pick the predictions that were most surely wrong."""
+"""Select the most confident mistakes."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Mistake(NamedTuple):
-    """A label wrongly given to an image, or wrongly withheld from it."""
+    """A label that is wrongly predicted for an image, or wrongly not predicted."""
 
     image: int
     label: int
@@ -16,17 +16,17 @@ class Mistake(NamedTuple):
 def select_mistakes(
     scores: np.ndarray, targets: np.ndarray, predicted: np.ndarray, limit: int
 ) -> tuple[list[Mistake], list[Mistake]]:
-    """Return the most confident false positives and false negatives; ignored targets (−1) are neither.
+    """Return the most confident false positives and false negatives. Ignored targets (−1) are neither.
 
     Args:
-        scores: Shape ``(N, C)``.
-        targets: Shape ``(N, C)`` with 1, 0 and −1.
-        predicted: Which labels count as predicted, bool ``(N, C)``.
-        limit: At most this many of each kind.
+        scores: ``(N, C)``.
+        targets: ``(N, C)`` with 1, 0 and −1.
+        predicted: The predicted labels, bool ``(N, C)``.
+        limit: The largest number of each kind.
 
     Returns:
-        False positives with the highest score first, false negatives with the lowest first; equal scores in the order
-        of images, then labels.
+        False positives with the highest score first, and false negatives with the lowest first. Equal scores are in the
+        order of images, and then labels.
     """
 
     def first(wrong: np.ndarray, sign: int) -> list[Mistake]:

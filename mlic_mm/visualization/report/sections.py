@@ -1,4 +1,4 @@
-"""The sections of the report, each as the values that the page's template draws."""
+"""The sections of the report, each as the values for the template of the page."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,11 @@ from .mistakes import Mistake, select_mistakes
 from .training_log import TrainingLog, read_training_log, smooth
 
 _POINTS = 24_000
-"""Points of all precision-recall curves together; keeps the page small with thousands of classes."""
+"""Points of all precision-recall curves together. The limit keeps the page small with thousands of classes."""
 
 
 def curve_section(dump: ScoreDump) -> dict[str, Any]:
-    """Return the precision-recall chart, the histograms and what the script needs of every class."""
+    """Return the precision-recall chart, the histograms, and what the script needs of every class."""
     limit = max(12, min(120, _POINTS // len(dump.classes)))
     histograms = score_histograms(dump.scores, dump.targets)
     total, known, classes = np.zeros(len(RECALL_GRID)), 0, []
@@ -61,7 +61,7 @@ def curve_section(dump: ScoreDump) -> dict[str, Any]:
 
 
 def training_section(scalars: str | Path | None) -> dict[str, Any]:
-    """Return the charts of the training log; none where no log is given."""
+    """Return the charts of the training log. Without a log there are none."""
     if scalars is None:
         return {'training': None, 'training_charts': []}
     log = read_training_log(scalars)
@@ -115,7 +115,7 @@ def mistake_section(
         predicted = top_k(dump.scores.T, protocol.topk).T
     else:
         predicted = above_threshold(dump.scores.T, threshold).T
-    # With an odd number the false positives get the one more: they are what may be missing in the ground truth.
+    # With an odd number there is one more false positive, because those may be missing in the ground truth.
     wrong, missed = select_mistakes(dump.scores, dump.targets, predicted, (limit + 1) // 2)
     ids = [str(i) for i in dump.image_ids]
     infos = infos_of(dataset, [mistake.image for mistake in (*wrong, *missed)], ids)
@@ -138,13 +138,13 @@ def mistake_section(
     groups = [
         (
             'False positives',
-            'Predicted with the highest scores, and absent from the ground truth.',
+            'Labels that are predicted with the highest scores, but are absent in the ground truth.',
             [card(m) for m in wrong],
             int((predicted & (dump.targets == 0)).sum()),
         ),
         (
             'False negatives',
-            'In the ground truth, and given the lowest scores.',
+            'Labels that are present in the ground truth, but have the lowest scores.',
             [card(m) for m in missed[: limit // 2]],
             int((~predicted & (dump.targets == 1)).sum()),
         ),
@@ -153,7 +153,7 @@ def mistake_section(
 
 
 def _picture(path: str, info: dict | None, images: str | Path | None) -> Picture:
-    """Read the file that the data set names; one that only the scores name, where the user said that it may be read."""
+    """Read the file that the data set names, or one that only the scores name if the user allows its folder."""
     if info is not None and info.get('img_path'):
         return thumbnail(str(info['img_path']), box=info.get('box'))
     try:
@@ -170,10 +170,10 @@ class _MapView(NamedTuple):
 
 
 def map_section(dump: ScoreDump, model: ImageClassifier | None, dataset: Any, limit: int) -> dict[str, Any]:
-    """Return the class maps, or what is missing for them."""
+    """Return the class maps, or what is missing to draw them."""
     missing = [name for name, value in (('model', model), ('data set', dataset)) if value is None]
     if model is None or dataset is None:
-        return {'maps': [], 'map_layers': (), 'maps_missing': ' and '.join(missing), 'maps_problem': ''}
+        return {'maps': [], 'map_layers': (), 'maps_missing': ' and the '.join(missing), 'maps_problem': ''}
     rows = choose_images(dump.targets, limit)
     try:
         cards = class_maps(model, dataset, rows, [str(i) for i in dump.image_ids], len(dump.classes))

@@ -1,4 +1,4 @@
-"""Read the training curves that mmengine writes as JSON lines."""
+"""Read the training curves that mmengine writes as lines of JSON."""
 
 import json
 import math
@@ -10,14 +10,14 @@ _METRICS = ('mAP', 'CF1', 'OF1')
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """Curves by name, each a list of ``(step, value)`` in rising order of steps.
+    """Curves by name. Each is a list of ``(step, value)`` in ascending order of steps.
 
     Attributes:
-        losses: Every logged loss over iterations.
-        rates: Learning rates over iterations.
-        metrics: Validation mAP, CF1 and OF1, where they were measured.
-        metric_axis: Unit of the metrics' steps, ``'epoch'`` or ``'iteration'``.
-        skipped: Lines that are no JSON object, such as a last line cut short.
+        losses: Every logged loss, over iterations.
+        rates: Learning rates, over iterations.
+        metrics: mAP, CF1 and OF1 of the validation, if they were measured.
+        metric_axis: Unit of the steps of the metrics, ``'epoch'`` or ``'iteration'``.
+        skipped: Number of lines that are no JSON object, such as a last line that was cut short.
     """
 
     losses: dict[str, list[tuple[int, float]]]
@@ -28,11 +28,11 @@ class TrainingLog:
 
 
 def read_training_log(path: str | Path) -> TrainingLog:
-    """Read ``vis_data/scalars.json``. A step logged twice (a resumed run) keeps its later value.
+    """Read ``vis_data/scalars.json``. If a step was logged twice, as in a resumed run, the later value counts.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not one line is a JSON object.
+        FileNotFoundError: There is no such file.
+        ValueError: No line is a JSON object.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,7 +73,7 @@ def read_training_log(path: str | Path) -> TrainingLog:
 
 
 def smooth(points: list[tuple[int, float]], limit: int) -> list[tuple[float, float]]:
-    """Average neighbouring points to at most ``limit``; a group with a non-finite value stays non-finite."""
+    """Average neighbouring points, so that at most ``limit`` are left. A mean with a non-finite value is not finite."""
     size = math.ceil(len(points) / limit)
     groups = [points[i : i + size] for i in range(0, len(points), size)] if size > 1 else [[point] for point in points]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]

@@ -1,4 +1,4 @@
-"""The report's section of maps over an image and over its views."""
+"""The section of the report with maps over an image and over its views."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from ..inputs import NoFeatureMapError
 from ..view_maps import LabelRow, ViewCard, view_maps
 
 _MOST = 6
-"""Images shown; each has some ten pictures."""
+"""The largest number of images. Each has some ten pictures."""
 
 
 class _ViewRow(NamedTuple):
@@ -30,7 +30,7 @@ class _ViewPanel(NamedTuple):
 
 
 def view_section(dump: ScoreDump, model: ImageClassifier | None, dataset: Any, limit: int) -> dict[str, Any]:
-    """Return the maps of views of at most six images, or what is missing for them."""
+    """Return the maps of views of at most six images, or what is missing to draw them."""
     context: dict[str, Any] = {'view_panels': [], 'views_problem': '', 'two_digits': _two_digits}
     if model is None or dataset is None:
         return context  # the class maps say so
@@ -47,7 +47,7 @@ def view_section(dump: ScoreDump, model: ImageClassifier | None, dataset: Any, l
 
 
 def _two_digits(value: float) -> str:
-    """Two digits that count: inconsistencies span many powers of ten."""
+    """Return two significant digits, because inconsistencies span many powers of ten."""
     if math.isnan(value):
         return '–'
     return f'{value:.2g}' if value < 10 else f'{value:.0f}'

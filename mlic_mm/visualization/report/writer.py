@@ -1,4 +1,4 @@
-"""Write the page that shows a run: figures, curves, mistakes and class maps in one HTML file."""
+"""Write the page that shows a run: metrics, curves, mistakes and class maps in one HTML file."""
 
 import base64
 import hashlib
@@ -13,6 +13,7 @@ from mmpretrain.models import ImageClassifier
 from mlic_mm.evaluation import Protocol, ScoreDump, evaluate_scores, get_protocol
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes
+from mlic_mm.utils.choices import check_range
 
 from ..page import TEMPLATES, template_environment, write_text
 from . import charts
@@ -38,39 +39,40 @@ def write_report(
 ) -> Path:
     """Write ``out_dir/index.html``, one file that needs no network. The same input gives the same bytes.
 
-    Sections whose input is not given say what gives it. Images that cannot be read are reported in their place.
+    A section without its input says where to get it. If an image cannot be read, the page says why.
 
-    A score file may name any file of this machine. So only those images are read that ``dataset`` names itself, and
-    those below ``images``.
+    A score file may name any file of this machine. So the function reads only images that ``dataset`` names, and images
+    below ``images``.
 
     Args:
         dump: Scores, targets, images and class names.
-        out_dir: Folder, made where it does not exist. An earlier report in it is replaced.
-        preset: Evaluation protocol: that of the test's metric (:func:`mlic_mm.evaluation.shared_protocol`), or a name.
+        out_dir: Folder. It is made if it does not exist. An earlier report in it is replaced.
+        preset: Evaluation protocol, or its name. :func:`mlic_mm.evaluation.shared_protocol` returns that of a test.
         scalars: mmengine's ``vis_data/scalars.json`` of the training run.
         model: The classifier that was scored, for the maps.
-        dataset: The mmengine data set that was scored, with its test pipeline, for its images and the maps.
-        images: Folder with the images, where there is no ``dataset``; none by default.
-        num_mistakes: Mistakes shown, half of them false positives, half false negatives.
-        num_maps: Images with class maps, and, up to six, with maps of views.
-        title: Heading; by default the type of ``dataset``.
+        dataset: The data set that was scored, with its test pipeline, for its images and the maps.
+        images: Folder with the images, if there is no ``dataset``.
+        num_mistakes: Number of mistakes to show, half of them false positives and half false negatives.
+        num_maps: Number of images with class maps. Up to six of them have maps of views.
+        title: Heading. Defaults to the type of ``dataset``.
 
     Returns:
         Path of the page.
 
     Raises:
-        FileNotFoundError: ``scalars`` is given and not there.
-        FileExistsError: ``out_dir/index.html`` exists and is not a report.
-        ValueError: ``model`` or ``dataset`` has other classes than the dump, ``scalars`` is no log, negative numbers.
+        FileNotFoundError: ``scalars`` does not exist.
+        FileExistsError: ``out_dir/index.html`` exists and is no report.
+        ValueError: ``model`` or ``dataset`` has other classes than the dump, ``scalars`` is no log, or a number is
+            negative.
         NotADirectoryError: ``images`` is no folder.
     """
-    if num_mistakes < 0 or num_maps < 0:
-        raise ValueError(f'num_mistakes={num_mistakes} and num_maps={num_maps} must not be negative')
+    check_range('num_mistakes', num_mistakes, at_least=0, whole=True)
+    check_range('num_maps', num_maps, at_least=0, whole=True)
     if images is not None and not Path(images).is_dir():
-        raise NotADirectoryError(f'{images} is no folder: give the one that the images lie in')
+        raise NotADirectoryError(f'images={str(images)!r} must be a folder: give the one that holds the images')
     page = Path(out_dir) / 'index.html'
     if page.exists() and _MARK not in page.read_text(encoding='utf-8', errors='replace')[:2000]:
-        raise FileExistsError(f'{page} exists and is not a report of mlic_mm: choose another folder, or remove it')
+        raise FileExistsError(f'{page} exists and is no report of mlic_mm: choose another folder, or remove it')
     check_can_write(page, True)  # an earlier report is replaced
     if dataset is not None and dataset.metainfo.get('classes') is not None:
         check_same_classes(dump.classes, dataset.metainfo['classes'], 'the scores', 'the data set of the report')
@@ -111,7 +113,7 @@ def _render(context: dict[str, Any]) -> str:
         'classes': context['classes'],
     }
     environment = template_environment(keep_trailing_newline=True)
-    # Compact; tojson writes every '<' as an escape, so that no name can end the block.
+    # Compact. tojson writes every '<' as an escape, so that no name can end the block.
     environment.policies['json.dumps_kwargs'] = {'sort_keys': True, 'separators': (',', ':')}
     return environment.get_template('report.html').render(
         **context,

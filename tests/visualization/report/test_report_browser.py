@@ -188,7 +188,7 @@ def test_one_image_of_one_label(visit, tmp_path: Path) -> None:
     driver = visit(write_report(dump, tmp_path, images=tmp_path), 375)
     assert driver.execute_script('return document.documentElement.scrollWidth') <= 375
     assert driver.execute_script('return document.images[0].naturalWidth') == 224
-    assert 'no curve to draw' in driver.find_element('id', 'curves').text
+    assert 'so there is no curve' in driver.find_element('id', 'curves').text
 
 
 def test_photographs_with_eighty_labels(visit, data_root: Path, tmp_path: Path, build_dataset, build_model, score):

@@ -43,7 +43,7 @@ def test_errors_of_the_user_end_with_a_message(tmp_path: Path, make_dump, capsys
     for words, message in (
         ([tmp_path / 'none.npz'], 'none.npz'),
         ([scores, '--scalars', tmp_path / 'none.json'], 'none.json'),
-        ([scores, '--images', tmp_path / 'none'], 'none is no folder'),
+        ([scores, '--images', tmp_path / 'none'], "none' must be a folder"),
         ([scores, '--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
         ([scores, '--protocol', 'treshold=0.3'], "did you mean 'threshold'?"),
         ([scores, '--protocol', 'threshold'], 'write OPTION=VALUE'),

@@ -72,10 +72,10 @@ def test_protocol_is_explained(tmp_path: Path, make_dump) -> None:
     srn = Page(write_report(dump, tmp_path, preset='srn'))
     assert srn.has('one: its precision is 1')
     assert srn.has('k = 3, pure: the k best labels of every image')
-    assert srn.has('mean: mean of the F1 of the classes')
+    assert srn.has('mean: the mean of the F1 of the classes')
     tuned = evaluate_scores(dump.scores, dump.targets, preset='liu')['threshold_tuned_here']
     assert Page(write_report(dump, tmp_path, preset='liu')).has(
-        f'{tuned:.4g}: tuned for the best OF1 on the very scores'
+        f'{tuned:.4g}: tuned for the best OF1 on the same scores'
     )
     assert Page(write_report(dump, tmp_path, preset='wang')).has('none: all figures are those of the 3 best labels')
 
@@ -86,7 +86,7 @@ def test_options_of_the_metric_reach_the_page(tmp_path: Path, make_dump) -> None
     result = evaluate_scores(dump.scores, dump.targets, protocol)
     page = Page(write_report(dump, tmp_path, preset=protocol))
     assert page.has('preset asl, threshold=0.3, topk=1, no_positives=skip')
-    assert page.has('0.3: a label is predicted where its score is greater')
+    assert page.has('0.3: a label is predicted if its score is greater')
     assert page.has(f'OF1 top 1 {result["OF1_top1"]:.1f}')
     assert result['OF1'] != evaluate_scores(dump.scores, dump.targets, 'asl')['OF1']
     assert page.has(f'OF1 {result["OF1"]:.1f}')
@@ -105,7 +105,7 @@ def test_both_definitions_of_cf1_and_auroc(preset: str, tmp_path: Path, make_dum
     for name, words in (('CF1', 'CF1'), ('CF1_top3', 'CF1 top 3')):
         assert page.has(f'{words} {both[0][name]:.1f} {both[1][name]:.1f}')
         assert own[name] == both[preset != 'mlgcn'][name]
-    assert page.has(f'AUROC: {own["AUROC"]:.1f} is the mean over 10 classes, {own["AUROC_micro"]:.1f} the area of all')
+    assert page.has(f'AUROC: {own["AUROC"]:.1f} is the mean over 10 classes. {own["AUROC_micro"]:.1f} is the area')
     area = evaluate_scores(dump.scores, dump.targets, preset, per_class=True)['per_class']['AUROC'][3]
     row = re.search(r'data-class="3">three</button></th>(.*?)</tr>', page.source, re.DOTALL)[1]
     assert re.findall(r'<span>([^<]*)</span>', row)[1] == f'{area:.1f}'
@@ -138,7 +138,7 @@ def test_only_images_below_the_given_folder_are_read(tmp_path: Path) -> None:
     assert text.count('is no file below the folder of the images') == 6
     assert text.count('is no image by its name') == 1
     assert 'image not found' in text
-    with pytest.raises(NotADirectoryError, match='none is no folder'):
+    with pytest.raises(NotADirectoryError, match="none' must be a folder"):
         write_report(dump, tmp_path / 'report', images=tmp_path / 'none')
 
     class Known:
@@ -273,7 +273,7 @@ def test_thousands_of_classes_stay_small(tmp_path: Path, make_dump) -> None:
 def test_missing_inputs_name_the_command(tmp_path: Path, make_dump) -> None:
     page = Page(write_report(make_dump(5, DIGITS), tmp_path))
     assert page.has('python -m mlic_mm.visualization.report scores.npz --out DIR --scalars')
-    assert page.has('The maps need what was not given: model and data set.')
+    assert page.has('Maps need the model and the data set.')
     assert page.has('python tools/test.py CONFIG CHECKPOINT')
     assert page.has('the scores do not say where it lies')
 
@@ -289,7 +289,7 @@ def test_mistakes_are_told_with_truth_and_predictions(tmp_path: Path) -> None:
     page = Page(write_report(dump, tmp_path, images='/'))
     wrong, missed = page.text.split('False positives')[1].split('False negatives')
     # bird, scored highest, is ignored and so no mistake, but it was predicted.
-    assert ' '.join(wrong.split()).startswith('1 Predicted with the highest scores')
+    assert ' '.join(wrong.split()).startswith('1 Labels that are predicted with the highest scores')
     assert 'cat 0.900 true dog predicted bird 0.990, cat 0.900 image first' in ' '.join(wrong.split())
     assert 'dog 0.200 true dog predicted bird 0.990, cat 0.900 image first' in ' '.join(missed.split())
     assert '/gone.jpg: image not found' in wrong
@@ -362,7 +362,7 @@ def test_maps_of_photographs(data_root: Path, tmp_path: Path, build_dataset, bui
 
     plain = Page(write_report(dump, tmp_path, model=build_model(classes, deep_lift=False), dataset=dataset, num_maps=2))
     assert plain.has('no label-specific maps')
-    assert plain.has('scores differ from the dumped ones')  # another model than the one scored
+    assert plain.has('scores of the model differ from those in the file')  # another model than the one scored
     assert write_report(dump, tmp_path, model=model, dataset=dataset, num_maps=2).read_text() == page.source
 
     assert Page(write_report(dump, tmp_path, model=torch.nn.Flatten(), dataset=dataset)).has(
