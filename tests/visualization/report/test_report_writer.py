@@ -77,7 +77,7 @@ def test_protocol_is_explained(tmp_path: Path, make_dump) -> None:
     assert Page(write_report(dump, tmp_path, preset='liu')).has(
         f'{tuned:.4g}: tuned for the best OF1 on the same scores'
     )
-    assert Page(write_report(dump, tmp_path, preset='wang')).has('none: all figures are those of the 3 best labels')
+    assert Page(write_report(dump, tmp_path, preset='wang')).has('none: all metrics are those of the 3 best labels')
 
 
 def test_options_of_the_metric_reach_the_page(tmp_path: Path, make_dump) -> None:
