@@ -2,6 +2,8 @@
 
 from importlib.util import find_spec
 
+from mlic_mm.config_files.import_noise import hold_back_noise
+
 INSTALL = "pip install -e '.[detection]', and mmcv's compiled ops, see python -m mlic_mm.doctor"
 
 
@@ -16,6 +18,7 @@ def register_mmdet(user: str) -> None:
     """
     if find_spec('mmdet') is None or find_spec('mmcv._ext') is None:
         raise ImportError(f'{user} needs mmdet: {INSTALL}')
-    from mmdet.utils import register_all_modules
+    with hold_back_noise():
+        from mmdet.utils import register_all_modules
 
-    register_all_modules(init_default_scope=False)
+        register_all_modules(init_default_scope=False)
