@@ -1,8 +1,8 @@
-"""Randomness as a function of where a training is, not of how it got there.
+"""Randomness that depends on the place in a training, not on its history.
 
-A stream of random numbers that runs through a whole training has to be saved to continue it, in every worker process.
-Here the stream starts anew before each sample and each step, seeded by (seed, rank, batch) and the place in the batch:
-nothing has to be saved, any checkpoint continues exactly, and the number of loader workers makes no difference.
+A stream of random numbers that runs through a whole training must be saved to continue it, in every worker process.
+Here the stream starts anew before each sample and each step, seeded by (seed, rank, batch) and the place in the batch.
+Nothing has to be saved, any checkpoint continues exactly, and the number of loader workers makes no difference.
 """
 
 import copy
@@ -19,7 +19,12 @@ __all__ = ['BatchSeeds', 'derive_seed', 'seed_everything', 'seed_samples']
 
 
 def derive_seed(*key: int) -> int:
-    """Hash non-negative integers to a seed of 32 bits; neighbouring keys give unrelated seeds."""
+    """Hash non-negative integers to a seed of 32 bits. Neighbouring keys give unrelated seeds.
+
+    Example:
+        >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(0, 2)
+        (True, False)
+    """
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
@@ -45,7 +50,7 @@ class _SeededIndex(int):
 
 
 class _SeededSamples:
-    """The data set as loader workers see it: seeds the generators before each sample."""
+    """The data set as loader workers see it. It seeds the generators before each sample."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -56,7 +61,7 @@ class _SeededSamples:
     def __getitem__(self, index: _SeededIndex) -> Any:
         random.seed(index.seed)
         np.random.seed(index.seed)
-        torch.default_generator.manual_seed(index.seed)  # the CPU's only: workers must not touch a GPU
+        torch.default_generator.manual_seed(index.seed)  # the CPU's only, because workers must not use a GPU
         return self.dataset[int(index)]
 
 
@@ -64,8 +69,8 @@ class BatchSeeds:
     """Batch sampler that gives each index its seed.
 
     Attributes:
-        batch (int): Number of the next batch, counted from the start of the training.
-        skip (int): Batches to leave out of the next pass, because the training has had them.
+        batch: Number of the next batch, counted from the start of the training.
+        skip: Number of batches to leave out of the next pass, because the training has had them.
     """
 
     def __init__(self, batch_sampler: Any, seed: int, rank: int) -> None:
@@ -87,14 +92,14 @@ class BatchSeeds:
 
 
 def seed_samples(loader: DataLoader, seed: int, rank: int) -> BatchSeeds:
-    """Make a loader seed each sample, without changing what others see of it.
+    """Make a loader seed each sample, without a change that others see.
 
-    ``loader.dataset`` and ``loader.batch_sampler`` stay as they are, since hooks look into them; the iterators that
-    the loader makes work on a copy that holds the seeding ones.
+    ``loader.dataset`` and ``loader.batch_sampler`` stay as they are, because hooks look at them. The loader's iterators
+    work on a copy of the loader that holds the seeding ones.
     """
     seeds = BatchSeeds(loader.batch_sampler, seed, rank)
 
-    # A cycle would leave the workers to the garbage collector, which closes their queues before it stops them.
+    # With a cycle, the garbage collector would end the workers, and it closes their queues before it stops them.
     reference = weakref.ref(loader)
 
     def make_iterator() -> Any:
