@@ -7,9 +7,8 @@ from mmengine.registry import init_default_scope
 
 from mlic_mm.config_files.config_file import read_config, require_keys
 from mlic_mm.registry import DATASETS
-from mlic_mm.utils.targets import target_row, target_rows
 
-__all__ = ['SPLITS', 'dataset_from_config', 'target_row', 'target_rows']
+__all__ = ['SPLITS', 'dataset_from_config']
 
 SPLITS = ('train', 'val', 'test')
 

@@ -1,4 +1,4 @@
-"""Checks that several parts share, so that a mismatch reads the same wherever it is met."""
+"""Checks that several parts share, so that a mismatch gives the same message everywhere."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +10,19 @@ def check_same_classes(expected: Sequence[str], found: Sequence[str], expected_f
     """Refuse label names that differ in number, spelling or order.
 
     Args:
-        expected (Sequence[str]): Label names in the order that the caller works with.
-        found (Sequence[str]): Label names that came with a matrix, file or checkpoint.
-        expected_from (str): Where ``expected`` comes from, for the message: ``'data set COCOMultiLabel'``.
-        found_from (str): Where ``found`` comes from: ``'label graph data/label_graphs/coco2014.npz'``.
+        expected: Label names in the order of the caller.
+        found: Label names that came with a matrix, file or checkpoint.
+        expected_from: Where ``expected`` comes from, for messages: ``'data set COCOMultiLabel'``.
+        found_from: Where ``found`` comes from: ``'label graph data/label_graphs/coco2014.npz'``.
 
     Raises:
-        ValueError: Names the differing count, or index and both names of the first difference.
+        ValueError: The names differ. The message says how many there are, or index and names of the first difference.
+
+    Example:
+        >>> check_same_classes(['cat', 'dog'], ['dog', 'cat'], 'the data', 'the model')
+        Traceback (most recent call last):
+        ValueError: labels differ at index 0: the model has 'dog' where the data has 'cat' (both hold the same names in
+        another order: rebuild or reorder one of them)
     """
     expected, found = tuple(expected), tuple(found)
     if expected == found:
@@ -44,10 +50,10 @@ def check_same_classes(expected: Sequence[str], found: Sequence[str], expected_f
 
 
 def check_same_names(expected: Sequence[str], found: Sequence[str], expected_from: str, found_from: str) -> None:
-    """Refuse label names that differ in number or spelling; their order is free. Arguments as above.
+    """Refuse label names that differ in number or spelling. Their order may differ. The arguments are those above.
 
     Raises:
-        ValueError: Names the first label that only one of the two holds, or that one holds twice.
+        ValueError: The names differ. The message names the first label that only one of the two has, or has twice.
     """
     for names, others, source, other in (
         (expected, found, expected_from, found_from),
@@ -62,22 +68,22 @@ def check_same_names(expected: Sequence[str], found: Sequence[str], expected_fro
 
 
 def check_head_labels(head: nn.Module | None, classes: Sequence[str], source: str) -> bool:
-    """Refuse label names that are more or fewer than a head scores.
+    """Refuse label names if their number differs from the number of labels that a head scores.
 
     Args:
-        head (nn.Module | None): Of a classifier.
-        classes (Sequence[str]): Label names.
-        source (str): Where they come from, for the message.
+        head: The head of a classifier.
+        classes: Label names.
+        source: Where the names come from, for messages.
 
     Returns:
-        bool: Whether the head tells how many labels it scores.
+        Whether the head says how many labels it scores.
 
     Raises:
-        ValueError: Another number.
+        ValueError: The numbers differ.
     """
     number, where = getattr(head, 'num_classes', None), 'num_classes'
     if number is None:
-        # Heads of other packages keep no number. One that scores labels by a layer has a layer of that many outputs.
+        # Heads of other packages store no number. If a layer scores the labels, it has that many outputs.
         outputs = {
             name: getattr(layer, 'out_features', None) or getattr(layer, 'out_channels', None)
             for name, layer in (head.named_modules() if head is not None else ())

@@ -1,4 +1,4 @@
-"""Checks on label names shared by the data sets."""
+"""Checks of label names."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ _ZERO_WIDTH = dict.fromkeys((*range(0x200B, 0x2010), 0x2060, 0xFEFF))
 
 
 def clean_name(name: str) -> str:
-    """Return a name in Unicode's NFC and without characters of no width, so that what looks the same is the same."""
+    """Return a name in the form NFC of Unicode without invisible characters, so that names that look equal are equal."""
     return name if name.isascii() else unicodedata.normalize('NFC', name.translate(_ZERO_WIDTH)).strip()
 
 
 def has_control(name: str) -> bool:
-    """Whether a name has a control character, such as NUL or the end of a line."""
+    """Return whether a name has a control character, such as NUL or the end of a line."""
     return not name.isprintable() and any(unicodedata.category(char) == 'Cc' for char in name)
 
 
@@ -29,12 +29,17 @@ def unique_classes(names: object, source: str) -> tuple[str, ...]:
     """Return ``names`` as a tuple of distinct, non-empty strings.
 
     Args:
-        names (object): What the user gave: any sequence of strings, or a bare string where a file was meant.
-        source (str): Where the names come from, for the message.
+        names: The names that the user gave. A bare string is an error.
+        source: Where the names come from, for messages.
 
     Raises:
-        TypeError: ``names`` is not a sequence of strings.
-        ValueError: It is empty, or a name is blank, appears twice or has control characters.
+        TypeError: ``names`` is no sequence of strings.
+        ValueError: There is no name, or a name is blank, occurs twice or has control characters.
+
+    Example:
+        >>> unique_classes(['cat', 'dog', 'cat'], 'metainfo')
+        Traceback (most recent call last):
+        ValueError: metainfo: class 'cat' appears twice (index 0 and 2); keep one
     """
     if isinstance(names, str):
         raise TypeError(f'{source}: classes={names!r} is neither a list of names nor a file with one name a line')
@@ -56,15 +61,15 @@ def unique_classes(names: object, source: str) -> tuple[str, ...]:
 
 
 def select_classes(asked: Sequence[str] | None, known: Sequence[str], source: str) -> tuple[str, ...]:
-    """Return the classes to use: all ``known`` ones in their order, or the ``asked`` subset in its own order.
+    """Return the classes to use: all known classes in their order, or those that the user asks for, in that order.
 
     Args:
-        asked (Sequence[str] | None): ``metainfo['classes']`` of the user; None for all.
-        known (Sequence[str]): The labels that the annotations define.
-        source (str): The annotation file or data set that defines ``known``.
+        asked: ``metainfo['classes']`` of the user. None stands for all classes.
+        known: The labels that the annotations define.
+        source: The annotation file or data set that defines ``known``.
 
     Raises:
-        ValueError: An asked class is not known, or names repeat.
+        ValueError: A class is unknown, or a name occurs twice.
     """
     known = unique_classes(known, source)
     if asked is None:

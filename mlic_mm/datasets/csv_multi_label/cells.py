@@ -1,4 +1,4 @@
-"""What the cells of a user's table mean: flags, and lists of labels in the notations in use."""
+"""The meaning of the cells of a user's table: flags, and lists of labels in the usual notations."""
 
 import ast
 import json
@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mlic_mm.utils.label_names import clean_name, has_control
 
 BLANK = frozenset({'', 'nan', 'none', 'null', 'na', 'n/a', '<na>'})
-"""Nothing there, as written by pandas, Python, databases and R; in lower case."""
+"""Blank cells as pandas, Python, databases and R write them, in lower case."""
 _FLAGS = dict.fromkeys(('1', '1.0', '+1', 'true'), 1) | dict.fromkeys(('0', '0.0', 'false', *BLANK), 0)
 _FLAGS |= dict.fromkeys(('-1', '-1.0'), -1)
 FLAG_HELP = '1 (present), 0 or blank (absent) or -1 (ignored)'
@@ -26,24 +26,29 @@ _QUOTED = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*(?:,|(?=['"]
 
 
 def read_flag(cell: str) -> int | None:
-    """Return 1, 0 or −1, None for a cell that is no flag."""
+    """Return 1, 0 or −1, or None if the cell is no flag.
+
+    Example:
+        >>> read_flag('True'), read_flag('nan'), read_flag('cat')
+        (1, 0, None)
+    """
     flag = _FLAGS.get(cell)
     return _FLAGS.get(cell.lower()) if flag is None else flag
 
 
 def are_flags(cells: Sequence[str]) -> bool:
-    """Whether all cells are flags, and one of them is not blank."""
+    """Return whether all cells are flags, and at least one is not blank."""
     return all(read_flag(cell) is not None for cell in cells) and any(cell.lower() not in BLANK for cell in cells)
 
 
 def are_nearly_flags(cells: Sequence[str]) -> bool:
-    """Whether all cells that are not blank are numbers, or words such as yes and no; there is one."""
+    """Return whether all cells that are not blank are numbers, or words such as yes and no. There must be one."""
     found = {cell for cell in map(str.lower, cells) if cell not in BLANK}
     return bool(found) and all(cell in _NEARLY_FLAGS or _is_number(cell) for cell in found)
 
 
 def are_rows_of_flags(cells: Sequence[str]) -> bool:
-    """Whether all cells that are not blank hold equally many flags, two or more, as in NumPy's ``[1. 0.]``."""
+    """Return whether all cells that are not blank hold equally many flags, two or more, as in ``[1. 0.]`` of NumPy."""
     rows = [re.findall(r"""[^\s,;|()\[\]{}'"]+""", cell) for cell in cells if cell.lower() not in BLANK]
     return (
         len({len(row) for row in rows}) == 1
@@ -64,13 +69,17 @@ def read_labels(cell: str, delimiter: str | None, classes: Sequence[str] = ()) -
     """Return the labels in a cell.
 
     Args:
-        cell (str): ``cat;dog``, ``['cat', 'dog']``, ``["cat", "dog"]``, ``nan`` …
-        delimiter (str, optional): Between labels; a blank for any white space, None: the cell is one label.
-        classes (Sequence[str]): Names that are labels even where they read as blank, such as ``None``.
+        cell: ``cat;dog``, ``['cat', 'dog']``, ``["cat", "dog"]``, ``nan`` …
+        delimiter: Text between labels. A blank stands for any white space. None means that the cell is one label.
+        classes: Names that are labels even if they look like a blank cell, such as ``None``.
 
     Raises:
-        ValueError: A label is blank, there twice or has control characters, or a list does not end; the message names
+        ValueError: A label is blank, occurs twice or has control characters, or a list does not end. The message names
             the cell and the cure.
+
+    Example:
+        >>> read_labels("['cat', 'wild dog']", None)
+        ['cat', 'wild dog']
     """
     if cell in classes:
         return [cell]
@@ -94,7 +103,7 @@ def read_labels(cell: str, delimiter: str | None, classes: Sequence[str] = ()) -
 
 
 def is_list(cell: str) -> bool:
-    """Whether a cell is a list, tuple or set as Python, NumPy or JSON print it."""
+    """Return whether a cell is a list, tuple or set as Python, NumPy or JSON print it."""
     return cell.startswith(('[', "('", '("', "{'", '{"'))
 
 
@@ -127,19 +136,20 @@ def _read_list(cell: str, classes: Sequence[str]) -> list[str]:
 
 
 def find_delimiter(cells: Sequence[str], name: str, asked: Sequence[str] | None, source: str) -> str | None:
-    """Return what separates the labels in a column of lists, None where each cell is one label.
+    """Return what separates the labels in a column of lists, or None if each cell is one label.
 
-    It is, in this order: what makes all labels those asked for; ``;`` or ``|``; a comma; a blank, where the column is
-    called tags or targets, or where a word stands in different company. What was taken is logged.
+    The function tries in this order: a delimiter with which all labels are classes of the user; ``;`` or ``|``; a
+    comma; and a blank, if the name of the column is tags or targets, or if a word occurs beside different words. It
+    logs what it takes if a reader may think otherwise.
 
     Args:
-        cells (Sequence[str]): The column.
-        name (str): Plain name of the column, '' without a header.
-        asked (Sequence[str], optional): ``metainfo['classes']``.
-        source (str): The file, for messages.
+        cells: The column.
+        name: Plain name of the column, '' without a header.
+        asked: ``metainfo['classes']``.
+        source: The file, for messages.
 
     Raises:
-        ValueError: It cannot be told.
+        ValueError: It is unclear what separates the labels.
     """
     plain = sorted({cell for cell in cells if cell.lower() not in BLANK and not is_list(cell)})
     if asked is not None:

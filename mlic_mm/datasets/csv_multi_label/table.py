@@ -37,7 +37,7 @@ class Table:
         return [cells[index] for _, cells in self.rows]
 
 
-# Names as in `plain_name`. Of the first kind is the column of paths, of the second where there is none of the first.
+# Names as in `plain_name`. A column of the first kind holds the paths, or else one of the second kind.
 # fmt: off
 _PATHS = frozenset({
     'path', 'paths', 'imgpath', 'imagepath', 'filepath', 'image', 'images', 'img', 'filename', 'filenames', 'fname',
@@ -59,27 +59,32 @@ _INDEX = ('', 'unnamed0', 'unnamed01', 'index', 'level0')
 
 
 def plain_name(name: str) -> str:
-    """Return the letters and digits of a column's name in lower case: ``Image Index`` is ``imageindex``."""
+    """Return the letters and digits of the name of a column in lower case.
+
+    Example:
+        >>> plain_name('Image Index')
+        'imageindex'
+    """
     return ''.join(char for char in name.lower() if char.isalnum())
 
 
 def is_list_name(name: str) -> bool:
-    """Whether a column of this name usually holds lists of labels."""
+    """Return whether a column of this name usually holds lists of labels."""
     return plain_name(name) in _LISTS
 
 
 def is_bookkeeping(name: str) -> bool:
-    """Whether a column of this name usually says which images are for training and which for testing."""
+    """Return whether a column of this name usually says which images are for training and which for testing."""
     return plain_name(name) in _BOOKKEEPING
 
 
 def is_image_name(cell: str) -> bool:
-    """Whether a cell ends as the name of an image does."""
+    """Return whether a cell ends like the name of an image."""
     return cell.lower().endswith(ENDINGS)
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Whether a first row has the name of a column that is known: of paths, or of lists of labels."""
+    """Return whether a first row has a known name of a column: of paths, or of lists of labels."""
     names = [plain_name(cell) for cell in cells]
     if any(map(is_image_name, cells)):
         return False
@@ -91,7 +96,7 @@ def read_rows(path: str, delimiter: str) -> list[Row]:
     """Return the rows that are not blank.
 
     Raises:
-        ValueError: Not UTF-8, empty, or quotes that do not end; the message names file, line and cure.
+        ValueError: The file is empty or not UTF-8, or a quotation does not end. The message names file, line and cure.
     """
     with open(path, 'rb') as file:
         raw = file.read()
@@ -158,17 +163,17 @@ def check_paths(table: Table) -> None:
 def find_columns(
     path: str, names: Sequence[str], rows: Sequence[Row], path_column: str | None, label_column: str | None
 ) -> tuple[int, list[int]]:
-    """Return the column of the paths and those of the labels; the index of a pandas frame is none of them.
+    """Return the column of the paths and the columns of the labels. The index of a pandas frame is neither.
 
     Args:
-        path (str): The file, for messages.
-        names (Sequence[str]): The header.
-        rows (Sequence): The others, all as long as the header.
-        path_column (str, optional): Name of the column of the paths.
-        label_column (str, optional): Name of the one column of labels, which is not that of the paths.
+        path: The file, for messages.
+        names: The header.
+        rows: The other rows, all as long as the header.
+        path_column: Name of the column of the paths.
+        label_column: Name of the only column of labels, which is not that of the paths.
 
     Raises:
-        ValueError: There is no column of that name, or more than one may be meant.
+        ValueError: There is no column of that name, or several columns may be meant.
     """
     for asked in (path_column, label_column):
         if asked is not None and asked not in names:
