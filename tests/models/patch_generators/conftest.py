@@ -1,5 +1,7 @@
 """Which of the optional parts are here."""
 
+import contextlib
+import importlib
 from importlib.util import find_spec
 
 import cv2
@@ -7,6 +9,11 @@ import pytest
 
 from mlic_mm.models.patch_generators.contrib import contrib_command
 from mlic_mm.models.patch_generators.hed import INSTALL
+
+with contextlib.suppress(ImportError):
+    importlib.import_module(
+        'h5py'
+    )  # now, because it asks the system for its processor, and unit tests start no process
 
 
 @pytest.fixture
