@@ -11,9 +11,7 @@ from mlic_mm.models.patch_generators.contrib import contrib_command
 from mlic_mm.models.patch_generators.hed import INSTALL
 
 with contextlib.suppress(ImportError):
-    importlib.import_module(
-        'h5py'
-    )  # now, because it asks the system for its processor, and unit tests start no process
+    importlib.import_module('h5py')  # starts a process, which unit tests must not
 
 
 @pytest.fixture
