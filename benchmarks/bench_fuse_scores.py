@@ -3,8 +3,8 @@
     python benchmarks/bench_fuse_scores.py [--members 5 50] [--images 40137] [--classes 80] [--folder DIR]
 
 Seconds include reading the files, which lie in the page cache, and the checks of images, classes and scores. They are
-the best of --repeats, each in a process of its own, which tells its peak of memory too. The figures and intervals that
-tools/fuse_scores.py prints are evaluation and not included. The script fails if the most members take more than 3 s, or
+the best of --repeats runs. Each run has a process of its own, so that its peak memory can be measured. The metrics and
+intervals that tools/fuse_scores.py prints are evaluation and not included. The script fails if the most members take more than 3 s, or
 much more memory than the fewest.
 """
 

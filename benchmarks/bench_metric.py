@@ -1,8 +1,9 @@
-"""Time and memory of ``MLICMetric`` against mmpretrain's metrics that give the same figures, in one run.
+"""Time and memory of ``MLICMetric``, compared with mmpretrain's metrics that give the same numbers, in one run.
 
 python benchmarks/bench_metric.py [coco2014_multilabel.tsv.gz]
 
-Without the label file (columns split, image_id, comma-separated label indices), labels of the same density are drawn.
+Without the label file (columns split, image_id, comma-separated label indices), random labels of the same density are
+used.
 """
 
 import argparse
@@ -35,7 +36,7 @@ MMPRETRAIN = {
 
 
 def read_targets(path: Path | None) -> np.ndarray:
-    """Multi-hot labels ``(N, C)`` float32 of the validation images in the file, or drawn ones."""
+    """Return labels, float32 ``(N, C)``, of the validation images in the file, or random ones."""
     if path is None:
         density = LABELS_PER_IMAGE / NUM_CLASSES
         return (np.random.default_rng(0).random((NUM_IMAGES, NUM_CLASSES)) < density).astype(np.float32)
@@ -48,7 +49,7 @@ def read_targets(path: Path | None) -> np.ndarray:
 
 
 def draw_scores(targets: np.ndarray) -> np.ndarray:
-    """Probabilities ``(N, C)`` float32 about as good as a trained network's."""
+    """Return probabilities, float32 ``(N, C)``, about as good as those of a trained network."""
     logits = np.random.default_rng(1).normal(-4, 1.8, targets.shape) + 5 * targets
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
@@ -115,7 +116,7 @@ def main() -> int:
     worst_sklearn = max(abs(ours[name] - 100 * value) for name, value in theirs_too.items())
     print(f'largest difference: mmpretrain {worst:.1e} (float32), scikit-learn {worst_sklearn:.1e} percentage points')
     passed = worst < 1e-3 and worst_sklearn < 1e-9 and total >= 10 * seconds and extra <= 3 * matrices
-    print('all limits kept' if passed else 'a limit is missed: same figures, 10 times faster, 3 times the matrices')
+    print('all limits kept' if passed else 'a limit is missed: same metrics, 10 times faster, 3 times the matrices')
     return 0 if passed else 1
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/bench_nus_wide.py [--limit 5]
 
-The official training split (161,789 names and 81 files of flags) and a list of 150,000 lines of a path and 81 flags,
-with drawn labels. For each, the best of three: parsing alone, from the cache, building the data set without the cache,
-with it, and with it and a scan for 161,789 images of which 38 % are gone (empty files in 704 folders). All files are in
-the page cache of the system. In brackets: seconds of the processor, for a machine that has other work.
+The files are the official training split (161,789 names and 81 files of flags) and a list of 150,000 lines with a path
+and 81 flags, all with random labels. The script prints the best of three runs of each: parsing alone, reading from the
+cache, and building the data set without the cache, with it, and with a scan for 161,789 images. The images are empty
+files in 704 folders, and 38 % of them are missing. All files are in the page cache of the system. Processor seconds, in
+brackets, are for a machine that has other work.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def write(root: Path) -> None:
 
 
 def compare(title: str, build: Callable[..., NUSWIDE], limit: float) -> bool:
-    """Print the figures of one source; return whether parsing kept the limit."""
+    """Print the times of one source. Return whether parsing kept the limit."""
     dataset = build(cache=False, lazy_init=True)
     read = dataset._official if dataset.split else dataset._from_list
     parsing = best(read)
@@ -71,7 +72,7 @@ def compare(title: str, build: Callable[..., NUSWIDE], limit: float) -> bool:
 
 
 def main() -> int:
-    """Print the figures; 1 if the limit is missed."""
+    """Print the times. Return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--limit', type=float, default=5, help='seconds that parsing may take (default: %(default)s)')
     args = parser.parse_args()

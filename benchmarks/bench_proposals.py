@@ -2,10 +2,10 @@
 
     python benchmarks/bench_proposals.py [--images 5000] [--num 500] [--limit 0.2]
 
-Writes drawn boxes for 5,000 images with 1,000 proposals each, then reads 500 of each image once, in random order: as
-boxes in pixels and scores (``ProposalFile.read``), and with all that ``LoadProposals`` does. The file is in the page
-cache of the system. Figures in milliseconds per image; in brackets the processor's, for a machine that has other work.
-The limit is for the median of reading and for the processor's mean.
+The script writes random boxes for 5,000 images with 1,000 proposals each. Then it reads 500 proposals of each image
+once, in random order: boxes in pixels and scores (``ProposalFile.read``), and with all that ``LoadProposals`` does. The
+file is in the page cache of the system. Times are milliseconds for each image. Processor times, in brackets, are for a
+machine that has other work. The limit is for the median of reading and for the mean processor time.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def drawn(images: int) -> Iterator[Entry]:
 
 
 def each(title: str, call: Callable[[str], object], ids: list[str]) -> float:
-    """Print the figures of ``call`` for each id and return the larger of median and mean processor time, in ms."""
+    """Call with each id, print the times, and return the larger of median and mean processor time, in ms."""
     wall, processor = 1000 * np.array([timed(call, img_id)[0] for img_id in ids]).T
     median = float(np.median(wall))
     print(f'{title}: median {median:.3f} ms, mean {wall.mean():.3f} ms (processor: {processor.mean():.3f} ms)')
@@ -40,7 +40,7 @@ def each(title: str, call: Callable[[str], object], ids: list[str]) -> float:
 
 
 def main() -> int:
-    """Print the figures; 1 if the limit is missed."""
+    """Print the times. Return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=int, default=5000)
     parser.add_argument('--num', type=int, default=500)

@@ -1,15 +1,15 @@
-"""Compare heads on the feature maps of a frozen backbone: images go through it once, heads train in seconds.
+"""Compare heads on the feature maps of a frozen backbone. Images pass it once, and heads train in seconds.
 
     VOC_ROOT=… python benchmarks/frozen_backbone.py --out work_dirs/frozen
 
-1. Maps of the config's training and test images, and of their mirror images for training, are computed once and kept
-   in ``--out`` (float16, about 125 kB an image at 224 pixels).
-2. Each head is tuned on the last fifth of the (shuffled) training images: the same grid of learning rates and epochs
-   for all. The test images play no part in it.
-3. Each head is trained on all training images with its best setting, once a seed, and scores the test images. The dumps
-   can be compared with ``tools/compare_scores.py``.
+1. The maps of the config's training and test images, and of mirror images for training, are computed once and stored
+   in ``--out`` (float16, about 125 kB for an image of 224 pixels).
+2. Each head is tuned on the last fifth of the shuffled training images, with the same grid of learning rates and epochs
+   for all heads. The test images are not used.
+3. Each head is trained on all training images with its best setting, once for each seed, and scores the test images.
+   ``tools/compare_scores.py`` can compare the dumps.
 
-Results are printed and appended to ``results.jsonl`` as they come; what is there already is not run again.
+Results are printed and appended to ``results.jsonl``. A run whose result is in that file is not repeated.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class LinearHead(nn.Sequential):
 
 
 def extract(cfg: Config, folder: Path) -> dict[str, np.ndarray]:
-    """Maps ``(2, N, D, H, W)`` (upright and mirrored), targets ``(N, C)`` and names of both splits, computed once."""
+    """Return maps ``(2, N, D, H, W)`` (original and mirrored), targets ``(N, C)`` and names of both splits."""
     files = {split: folder / f'{split}.npz' for split in ('train', 'test')}
     if not all(file.exists() for file in files.values()):
         model = MODELS.build({'data_preprocessor': cfg.data_preprocessor, **cfg.model})
@@ -95,7 +95,7 @@ def build_head(name: str, cfg: Config) -> nn.Module:
 
 
 def train(head: nn.Module, maps: Tensor, targets: Tensor, lr: float, epochs: int, seed: int) -> list[float]:
-    """AdamW with a one-cycle schedule and random mirroring; returns the mean loss of each epoch."""
+    """Train by AdamW with a one-cycle schedule and random mirroring. Return the mean loss of each epoch."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=1e-4)
     steps = len(targets) // BATCH

@@ -9,7 +9,7 @@ _ZERO_WIDTH = dict.fromkeys((*range(0x200B, 0x2010), 0x2060, 0xFEFF))
 
 
 def clean_name(name: str) -> str:
-    """Return a name in the form NFC of Unicode without invisible characters, so that names that look equal are equal."""
+    """Return a name in the form NFC of Unicode without invisible characters: names that look equal are equal."""
     return name if name.isascii() else unicodedata.normalize('NFC', name.translate(_ZERO_WIDTH)).strip()
 
 
