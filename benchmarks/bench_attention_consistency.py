@@ -70,7 +70,7 @@ def peak(variant: str, args: argparse.Namespace) -> float:
 
 
 def main() -> int:
-    """Print the table; 1 if a bound is passed."""
+    """Print the table. Return 1 if a bound is passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', default='tf_efficientnet_lite0', help='a model of timm')
     parser.add_argument('--size', type=int, default=224)

@@ -120,7 +120,7 @@ def variant(
 
 
 def main() -> int:
-    """Print the table; 1 if a bound is passed."""
+    """Print the table. Return 1 if a bound is passed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--voc', required=True, help='VOC2007')
     parser.add_argument('--model', default='tf_efficientnet_lite0', help='of teacher and student, a model of timm')

@@ -33,7 +33,7 @@ def network() -> torch.nn.Module:
 
 
 def main() -> int:
-    """Print the table; 1 if scores of one forward and of two differ."""
+    """Print the table. Return 1 if scores of one forward and of two differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=int, default=160)
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 8, 32])

@@ -4,8 +4,8 @@
 
 Seconds include reading the files, which lie in the page cache, and the checks of images, classes and scores. They are
 the best of --repeats runs. Each run has a process of its own, so that its peak memory can be measured. The metrics and
-intervals that tools/fuse_scores.py prints are evaluation and not included. The script fails if the most members take more than 3 s, or
-much more memory than the fewest.
+intervals that tools/fuse_scores.py prints are evaluation and not included. The script fails if the most members take
+more than 3 s, or much more memory than the fewest.
 """
 
 import argparse

@@ -68,7 +68,7 @@ def run(build: Callable[[], BaseMetric], samples: Sequence[dict], batch: int) ->
 
 
 def main() -> int:
-    """Print the table; 1 if the figures differ or a limit is missed."""
+    """Print the table. Return 1 if the metrics differ or a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('labels', nargs='?', type=Path)
     parser.add_argument('--batch', type=int, default=64)

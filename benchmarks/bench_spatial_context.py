@@ -178,7 +178,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Print the table; 1 if the bound is passed."""
+    """Print the table. Return 1 if the bound is passed."""
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
     models = {variant: build(variant, args) for variant in VARIANTS}
