@@ -9,20 +9,19 @@ loading" adds the whole pipeline, from the file on, in this process. Weights and
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from measure import DEVICE, ROOT, machine, ratio, timed
+from measure import DEVICE, machine, ratio, timed
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from mlic_mm.apis.teacher_cache import cache_teacher
 from mlic_mm.datasets import VOCMultiLabel
 from mlic_mm.datasets.proposal_file import write_proposal_file
 from mlic_mm.datasets.transforms import read_image
@@ -61,11 +60,8 @@ def write_teacher(folder: Path, args: argparse.Namespace, width: int) -> list[di
     )
     cfg.dump(folder / 'teacher.py')
     torch.save(dict(state_dict=build_classifier(cfg, None)[0].state_dict()), folder / 'teacher.pth')
-    words = [str(folder / 'teacher.py'), str(folder / 'teacher.pth'), '--out', str(folder / 'cache'), '--workers', '0']
-    command = [sys.executable, str(ROOT / 'tools' / 'cache_teacher.py'), *words]
-    print(
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-2].partition(': ')[2]
-    )
+    text = cache_teacher(folder / 'teacher.py', folder / 'teacher.pth', out=folder / 'cache', workers=0)
+    print(text.splitlines()[0].partition(': ')[2])
     return pipeline
 
 
