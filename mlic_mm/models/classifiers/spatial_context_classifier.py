@@ -124,9 +124,10 @@ class SpatialContextClassifier(ImageClassifier):
         """Return the samples with their proposals.
 
         Args:
-            feats: Maps of the neck. inputs: ``(N, 3, H, W)``; the samples get their size. data_samples: Samples of
-            mmpretrain, or of mmdet's ``PackDetInputs``, which become samples of mmpretrain; new
-                ones by default.
+            feats: Maps of the neck.
+            inputs: ``(N, 3, H, W)``; the samples get their size.
+            data_samples: Samples of mmpretrain, or of mmdet's ``PackDetInputs``, which become samples of mmpretrain. By
+                default, new ones.
         """
         refuse_export(type(self).__name__)
         samples = _described(inputs, data_samples)

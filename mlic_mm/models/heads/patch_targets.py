@@ -23,9 +23,11 @@ def patch_targets(
     """Return the labels of the objects that patches match or hold (spatial context, section 2.4).
 
     Args:
-        boxes: Patches, ``(P, 4)``. objects: ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``. ignored: The same fields, of
-        difficult objects and crowds. num_classes: C. iou: The least IoU of a patch and an object that match; with None,
-        a patch matches if it holds half of the object.
+        boxes: Patches, ``(P, 4)``.
+        objects: ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
+        ignored: The same fields, of difficult objects and crowds.
+        num_classes: C.
+        iou: Least IoU of a patch and an object that match. With None, a patch matches if it holds half of the object.
 
     Returns:
         ``(P, C)``: 1 for labels of matching objects; −1 if only an ignored object matches, or if half of the patch lies

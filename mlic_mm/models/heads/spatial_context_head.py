@@ -67,12 +67,16 @@ class SpatialContextHead(MultiLabelClsHead):
     :class:`~mlic_mm.models.classifiers.SpatialContextClassifier`, it takes those of a region proposal network.
 
     Args:
-        num_classes: C. in_channels: Width of the maps. fc_channels: Width of the vectors. roi_extractor: Options that
-        differ from mmdet's ``SingleRoIExtractor`` of Faster R-CNN with torchvision's kernel. box_head: Options that
-        differ from mmdet's ``BBoxHead``: ``bbox_coder, loss_bbox, loss_cls``. context: Config of the patch expansion.
-        branches: Branches that predict labels: ``('object', 'context')`` or one of them. fusion: How the probabilities
-        of the branches are fused. target: With ``'patch'``, a patch has the labels of the objects that it matches
-        (object branch: with the IoU of
+        num_classes: C.
+        in_channels: Width of the maps.
+        fc_channels: Width of the vectors.
+        roi_extractor: Options that differ from mmdet's ``SingleRoIExtractor`` of Faster R-CNN with torchvision's
+            kernel.
+        box_head: Options that differ from mmdet's ``BBoxHead``: ``bbox_coder, loss_bbox, loss_cls``.
+        context: Config of the patch expansion.
+        branches: Branches that predict labels: ``('object', 'context')`` or one of them.
+        fusion: How the probabilities of the branches are fused.
+        target: With ``'patch'``, a patch has the labels of the objects that it matches (object branch: with the IoU of
             the assigner) or holds (context branch: at least half of the object). With ``'image'``, every patch has the
             labels of the image, the literal reading of :math:`y^*`. Labels of difficult objects and crowds stay open.
         alpha: :math:`\alpha`, at least 0.

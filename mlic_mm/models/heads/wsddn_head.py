@@ -53,11 +53,12 @@ class WSDDNHead(MultiLabelClsHead):
     :math:`p` without the clamp; otherwise a label whose :math:`p` has fallen below ε would never be learnt.
 
     Args:
-        num_classes: C, at least 2: the softmax over one label is 1 in every region. in_channels: Width of the vectors
-        after ``region_neck``. stride: Pixels of the input per cell of the map: 16 for VGG's conv5_3, 32 for the last
-        stage of most networks. roi_size: Number of parts along each side of a region. region_neck: Neck that makes a
-        region's map a vector: average pooling by default, ``dict(type='mlic_mm.VGGNeck')``
-            for fc6 and fc7.
+        num_classes: C, at least 2: the softmax over one label is 1 in every region.
+        in_channels: Width of the vectors after ``region_neck``.
+        stride: Pixels of the input per cell of the map: 16 for VGG's conv5_3, 32 for the last stage of most networks.
+        roi_size: Number of parts along each side of a region.
+        region_neck: Neck that makes a vector of a region's map: average pooling by default,
+            ``dict(type='mlic_mm.VGGNeck')`` for fc6 and fc7.
         use_prior: Multiply by :math:`s_R`. Without it, only the order of the proposals matters.
         eps: ε, above 0 and below 0.5.
         loss: Config of a loss on logits.
