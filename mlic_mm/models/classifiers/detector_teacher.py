@@ -97,7 +97,7 @@ class DetectorTeacher(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """The module of the map with the name ``''``."""
+        """The module that gives the map with the name ``''``."""
         return self.detector.backbone
 
     def teach(self, raw: Tensor, samples: Sequence[DataSample] | None = None) -> DistillOutputs:

@@ -20,9 +20,9 @@ from .trained_classifier import Labels, build_classifier, common_labels
 
 
 class Teacher:
-    """A trained model as teacher: evaluation mode, no gradients, dropout off, whatever its student does.
+    """A trained model as teacher: always in evaluation mode, without gradients and dropout.
 
-    It is no module, so that the student's checkpoints, optimiser, ``train()`` and processes know nothing of it. Its
+    It is no module, so the student's checkpoints, optimiser, ``train()`` and processes do not know it. Its
     outputs depend on the kind of model:
 
     - a classifier with :class:`WSDDNHead`: image logits, both logit matrices, and the proposals of the samples, scored
@@ -47,7 +47,18 @@ class Teacher:
     Raises:
         ValueError: Neither or both of ``config`` and ``model`` are given; a checkpoint is missing; an option is out of
             range; the model has no such layer.
-        FileNotFoundError: No such config or checkpoint.
+        FileNotFoundError: There is no such config or checkpoint.
+
+    Example:
+        >>> from mmpretrain.models import ImageClassifier
+        >>> model = ImageClassifier(
+        ...     backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8),
+        ...     neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...     head=dict(type='mmpretrain.MultiLabelLinearClsHead', num_classes=3, in_channels=64),
+        ... )
+        >>> outputs = Teacher(model=model, layers=['backbone.layer3'])(torch.rand(1, 3, 64, 64), [DataSample()])
+        >>> outputs.logits.shape, outputs.maps['backbone.layer3'].shape
+        (torch.Size([1, 3]), torch.Size([1, 32, 4, 4]))
     """
 
     def __init__(

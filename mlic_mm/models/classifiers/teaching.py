@@ -1,8 +1,9 @@
-"""What each kind of model gives as a teacher."""
+"""The outputs of each kind of model as a teacher."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -20,18 +21,25 @@ Feats = tuple[Tensor, ...]
 
 @runtime_checkable
 class Teaching(Protocol):
-    """What teaches. A model with this method is a teacher as it is, and brings its own weights."""
+    """A teacher. A model with this method needs no adapter, and brings its own weights.
+
+    Example:
+        >>> class Uniform(nn.Module):
+        ...     def teach(self, raw, samples):
+        ...         return DistillOutputs(logits=raw.new_zeros(len(raw), 3))
+        >>> isinstance(Uniform(), Teaching)
+        True
+    """
 
     def teach(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
-        """Return what a student learns from.
+        """Return the outputs that a student learns from.
 
         Args:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR. The teacher normalises as it was trained.
             samples: Samples of the student, with ``proposals`` in pixels of ``raw`` if they have some.
 
         Returns:
-            With ``boxes``, as fractions, and ``box_scores`` if the teacher knows regions. They need not be sorted, nor
-            be few.
+            With ``boxes``, as fractions, and ``box_scores`` if the teacher knows regions, in any order and number.
         """
 
 
@@ -62,7 +70,7 @@ def regions_of_samples(raw: Tensor, samples: Sequence[DataSample]) -> tuple[list
 
 
 def _fractions(boxes: Tensor, raw: Tensor) -> Tensor:
-    return boxes / boxes.new_tensor(image_frame(raw.size(3), raw.size(2)))
+    return boxes / boxes.new_tensor(image_frame(raw.size(3), raw.size(2)), dtype=torch.float32)
 
 
 class _ClassifierTeaching:
@@ -99,7 +107,7 @@ class _WSDDNTeaching(_ClassifierTeaching):
 
 
 class _SpatialContextTeaching(_WSDDNTeaching):
-    """A :class:`SpatialContextClassifier`: image logits. It proposes its regions itself, whatever the samples have."""
+    """A :class:`SpatialContextClassifier`: image logits. It proposes its own regions and ignores those of samples."""
 
     def teach(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
         inputs = self.normalised(raw)

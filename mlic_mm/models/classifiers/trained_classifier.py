@@ -32,7 +32,7 @@ def build_classifier(
 
     Raises:
         ValueError: ``cfg`` has no ``model``, or the weights do not fit it.
-        FileNotFoundError: No such checkpoint.
+        FileNotFoundError: There is no such checkpoint.
     """
     if cfg.get('model') is None:
         raise ValueError(f'{getattr(cfg, "filename", None) or "config"} has no model: give the config of a classifier')

@@ -129,7 +129,7 @@ class WSDDNHead(MultiLabelClsHead):
             data_samples: With ``proposals`` ``(R_n, 4)`` in pixels of the input and ``proposal_scores`` ``(R_n,)``.
 
         Raises:
-            ValueError: No samples, or one without proposals.
+            ValueError: There are no samples, or one has no proposals.
         """
         refuse_export('WSDDNHead', onnx_only=True)
         maps = feature_map(feats, self.map_channels, 'WSDDNHead')

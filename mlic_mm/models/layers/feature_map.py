@@ -29,14 +29,10 @@ def feature_map(feats: Sequence[Tensor], channels: int | None, user: str) -> Ten
         return feat
     if feat.dim() == 4:
         cure = f'set in_channels to the width of the last stage, {feat.size(1)}, or {feat.size(3)} if channels are last'
-    elif feat.dim() == 3:
-        cure = (
-            "these are tokens (N, L, D); mmpretrain's transformers give maps with out_type='featmap', "
-            'mmpretrain.TIMMBackbone with features_only=True'
-        )
     else:
+        what = 'a list of tokens (N, L, D)' if feat.dim() == 3 else 'no map, as after a neck that pools'
         cure = (
-            "this is no map; leave out necks that pool; mmpretrain's transformers give maps with out_type='featmap', "
-            'mmpretrain.TIMMBackbone with features_only=True'
+            f"this is {what}; mmpretrain's transformers give maps with out_type='featmap', mmpretrain.TIMMBackbone "
+            'with features_only=True'
         )
     raise ValueError(f'{user} needs a feature map (N, {channels or "D"}, H, W), got {tuple(feat.shape)}: {cure}')

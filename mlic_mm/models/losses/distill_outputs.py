@@ -1,4 +1,4 @@
-"""What a teacher shows and what a student is compared with."""
+"""Outputs of a teacher, and of the student that is compared with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
