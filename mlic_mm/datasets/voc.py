@@ -14,6 +14,7 @@ from mlic_mm.registry import DATASETS
 from mlic_mm.utils.choices import check_choice, did_you_mean
 from mlic_mm.utils.json_file import MOST_PIXELS
 from mlic_mm.utils.label_names import unique_classes
+from mlic_mm.utils.utf8 import decode_utf8
 
 from .multi_label_base import MultiLabelBase
 
@@ -127,14 +128,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
     def _image_names(self) -> list[str]:
         names: dict[str, int] = {}
         with open(self.image_set_path, 'rb') as file:
-            raw = file.read()
-        try:
-            lines = raw.decode('utf-8-sig').splitlines()
-        except UnicodeDecodeError as error:
-            number = raw.count(b'\n', 0, error.start) + 1
-            raise ValueError(
-                f'{self.image_set_path}:{number}: byte {raw[error.start]:#04x} is not UTF-8; save the list as UTF-8'
-            ) from None
+            lines = decode_utf8(file.read(), self.image_set_path).splitlines()
         for number, line in enumerate(lines, 1):
             name = line.strip()
             if not name:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .json_file import read_json
+from .utf8 import decode_utf8
 
 __all__ = ['read_names']
 
@@ -17,13 +18,7 @@ def read_names(path: str | Path) -> tuple[str, ...]:
         ValueError: It is not UTF-8, or no JSON, or the JSON is no list of texts.
     """
     path = Path(path)
-    if path.suffix == '.json':
-        names = read_json(str(path))
-    else:
-        try:
-            names = path.read_text(encoding='utf-8-sig').splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f'{path}: not UTF-8 at byte {error.start}; save it as UTF-8') from None
+    names = read_json(str(path)) if path.suffix == '.json' else decode_utf8(path.read_bytes(), path).splitlines()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{path} must be a JSON list of names')
     return tuple(name.strip() for name in names if name.strip())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlic_mm.utils.choices import did_you_mean
+from mlic_mm.utils.utf8 import decode_utf8
 
 from ..transforms.image_io import ENDINGS
 from .cells import read_flag
@@ -99,16 +100,7 @@ def read_rows(path: str, delimiter: str) -> list[Row]:
         ValueError: The file is empty or not UTF-8, or a quotation does not end. The message names file, line and cure.
     """
     with open(path, 'rb') as file:
-        raw = file.read()
-    try:
-        text = raw.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = raw.count(b'\n', 0, error.start) + 1
-        wide = raw[:2] in (b'\xff\xfe', b'\xfe\xff')
-        raise ValueError(
-            f'{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8, for '
-            f'example with `iconv -f {"UTF-16" if wide else "WINDOWS-1252"} -t UTF-8`'
-        ) from None
+        text = decode_utf8(file.read(), path)
     # Columns that are lined up by several blanks have one delimiter between them.
     reader = csv.reader(
         io.StringIO(text, newline=''), delimiter=delimiter, strict=True, skipinitialspace=delimiter == ' '

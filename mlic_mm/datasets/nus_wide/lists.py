@@ -6,6 +6,8 @@ arrays of bytes. Only lines that look different are read one by one, to accept t
 
 import numpy as np
 
+from mlic_mm.utils.utf8 import decode_utf8
+
 _WORDS = (
     'airport animal beach bear birds boats book bridge buildings cars castle cat cityscape clouds computer coral cow '
     'dancing dog earthquake elk fire fish flags flowers food fox frost garden glacier grass harbor horses house lake '
@@ -31,11 +33,7 @@ def parse_names(raw: bytes, path: str) -> list[str]:
         ValueError: The list is empty, not UTF-8, or an entry is blank or appears twice.
     """
     _check_not_empty(raw, path)
-    try:
-        text = raw.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = raw.count(b'\n', 0, error.start) + 1
-        raise ValueError(f'{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8; save the file as UTF-8') from None
+    text = decode_utf8(raw, path)
     names = [name.strip() for name in text.replace('\\', '/').rstrip().split('\n')]
     first: dict[str, int] = {}
     for line, name in enumerate(names, 1):
