@@ -40,7 +40,7 @@ def call_tool(name: str, *words: object) -> Any:
 
 def run_tool(name: str, *words: object, cwd: Path, **env: str) -> str:
     """Run a tool in a folder to its good end, and return its output."""
-    with _apart(cwd, env) as output:
+    with run_apart(cwd, **env) as output:
         status = call_tool(name, *words)
     assert not status, output.getvalue()[-5000:]
     return output.getvalue()
@@ -48,7 +48,7 @@ def run_tool(name: str, *words: object, cwd: Path, **env: str) -> str:
 
 def run_failing_tool(name: str, *words: object, cwd: Path, **env: str) -> str:
     """Run a tool that must fail with one line and exit status 2, and return its output."""
-    with _apart(cwd, env) as output, pytest.raises(SystemExit) as caught:
+    with run_apart(cwd, **env) as output, pytest.raises(SystemExit) as caught:
         call_tool(name, *words)
     text = output.getvalue()
     assert caught.value.code == 2, text[-5000:]
@@ -59,7 +59,7 @@ def run_failing_tool(name: str, *words: object, cwd: Path, **env: str) -> str:
 
 
 @contextlib.contextmanager
-def _apart(cwd: Path, env: dict[str, str]) -> Iterator[io.StringIO]:
+def run_apart(cwd: Path, **env: str) -> Iterator[io.StringIO]:
     """Give a tool its folder, environment and output, and put back what it sets for its whole process."""
     here, output, threads = Path.cwd(), io.StringIO(), torch.get_num_threads()
     kept = [(kind, dict(kind._instance_dict)) for kind in SINGLETONS]

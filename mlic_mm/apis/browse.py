@@ -12,6 +12,7 @@ from mlic_mm.datasets.from_config import dataset_from_config
 from mlic_mm.datasets.transforms import BadImageError, read_image
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.choices import check_choice, check_range
+from mlic_mm.utils.file_name import check_ending
 from mlic_mm.utils.targets import target_row
 from mlic_mm.visualization.pictures import to_uint8
 from mlic_mm.visualization.sheet import contact_sheet, fit_inside, font, save_sheet, split_labels
@@ -60,8 +61,7 @@ def browse_dataset(
     out = Path(out)
     check_choice('stage', stage, ('before', 'after'))
     check_range('number', number, at_least=1, whole=True)
-    if out.suffix.lower() not in ('.jpg', '.jpeg', '.png'):
-        raise ValueError(f'--out {out} must end in .jpg or .png')
+    check_ending('out', out, ('.jpg', '.jpeg', '.png'))
     check_can_write(out, force)
     dataset = dataset_from_config(config, split, dict(options or {}))
     number = min(number, len(dataset))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mlic_mm.evaluation import Protocol, ScoreAligner, ScoreDump, get_protocol, paired_bootstrap
 from mlic_mm.utils.atomic_write import check_can_write
+from mlic_mm.utils.file_name import check_ending
 from mlic_mm.visualization.class_gains import class_gains, plot_class_gains
 from mlic_mm.visualization.plots import PLOTS
 
@@ -48,8 +49,7 @@ def compare_scores(
         …
     """
     if plot:
-        if Path(plot).suffix.lower() not in PLOTS:
-            raise ValueError(f'--plot {plot} must end in {", ".join(PLOTS)}')
+        check_ending('plot', plot, PLOTS)
         check_can_write(plot, force)
     protocol = get_protocol(protocol)
     aligner = ScoreAligner(ScoreDump.load(a[0]), str(a[0]))

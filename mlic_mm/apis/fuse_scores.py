@@ -15,6 +15,7 @@ from mlic_mm.evaluation.scores.score_fusion import MODES, accumulate, additive, 
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_names
 from mlic_mm.utils.choices import check_choice
+from mlic_mm.utils.file_name import check_ending
 from mlic_mm.utils.name_list import read_names
 from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.visualization.plots import PLOTS
@@ -107,8 +108,8 @@ def _check_options(
     check_choice('mode', mode, MODES)
     if classes and not any(str(path).endswith(PICKLES) for path in [*dumps, *(tune or [])]):
         raise ValueError('--classes names the classes of pickles, and none is given')
-    if plot and Path(plot).suffix.lower() not in PLOTS:
-        raise ValueError(f'--plot {plot} must end in {", ".join(PLOTS)}')
+    if plot:
+        check_ending('plot', plot, PLOTS)
     if tune and len(tune) != len(dumps):
         raise ValueError(f'--tune needs one held-out dump per model: {len(tune)} for {len(dumps)}')
 

@@ -23,7 +23,7 @@ FULL_RESAMPLES = 500_000
 def check_resamples(resamples: int | None) -> None:
     """Refuse too few resamples for an interval. None and 0 are allowed."""
     if resamples and resamples < MIN_RESAMPLES:
-        raise ValueError(f'--resamples {resamples}: take at least {MIN_RESAMPLES}, or 0 for no interval')
+        raise ValueError(f'resamples={resamples} must be at least {MIN_RESAMPLES}, or 0 for no interval')
 
 
 def print_gain(

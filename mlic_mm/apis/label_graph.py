@@ -16,6 +16,7 @@ from mlic_mm.label_graphs.foreign_pickle import embeddings_from_pickle, graph_fr
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_names
 from mlic_mm.utils.choices import check_choice, did_you_mean
+from mlic_mm.utils.file_name import check_ending
 from mlic_mm.utils.name_list import read_names
 from mlic_mm.utils.plain_text import plain_text
 
@@ -112,8 +113,7 @@ def build_label_graph(
     _check_options(config, out, from_pickle, is_pickle, classes, classes_order, center and not word_vectors)
     cfg = _load_config(config, options) if config else None
     file = Path(out) if out else _default_out(cfg)
-    if file.suffix not in ('.npz', '.json'):
-        raise ValueError(f'--out {file} must end in .npz or .json')
+    check_ending('out', file, ('.npz', '.json'))
     check_can_write(file, force)
 
     counted, what = count_labels(cfg, threshold, difficult == 'count') if cfg else (None, '')

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mlic_mm.datasets.from_config import dataset_from_config
 from mlic_mm.utils.atomic_write import check_can_write
+from mlic_mm.utils.file_name import check_ending
 from mlic_mm.utils.plain_text import plain_text
 from mlic_mm.utils.targets import target_rows
 from mlic_mm.visualization.plots import name_axis, save_plot
@@ -49,8 +50,7 @@ def describe_dataset(
         …
     """
     if out is not None:
-        if Path(out).suffix.lower() != '.png':
-            raise ValueError(f'--out {out} must end in .png')
+        check_ending('out', out, ('.png',))
         check_can_write(out, force)
     dataset = dataset_from_config(config, split, dict(options or {}))
     classes = tuple(map(plain_text, dataset.metainfo['classes']))

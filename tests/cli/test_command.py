@@ -9,7 +9,7 @@ import time
 import pytest
 from mmengine.config import Config
 
-from mlic_mm.cli.command import HANDLED, CommandParser, ConfigOptions, command
+from mlic_mm.cli.command import GOES_ON, HANDLED, CommandParser, ConfigOptions, command
 from mlic_mm.cli.explain import explain
 from mlic_mm.registry import MODELS
 
@@ -47,6 +47,24 @@ def test_a_mistake_takes_one_line(error, line, capsys):
     assert err.startswith(line)
     assert err.count('\n') == 1
     assert len(err) < 1600
+
+
+def test_a_command_says_what_a_stop_has_left(capsys):
+    @command(interrupted=GOES_ON)
+    def main(argv=None):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == '\ninterrupted: the same command goes on from here\n'
+
+
+def test_what_was_set_up_for_the_imports_ends_when_a_command_begins(monkeypatch):
+    calls = []
+    monkeypatch.setattr('mlic_mm.cli.command.AT_START', [lambda: calls.append('before')])
+    command(lambda argv: calls.append('main'))([])
+    assert calls == ['before', 'main']
 
 
 def test_debug_shows_where():
@@ -90,6 +108,17 @@ def test_options_are_read_as_mmengine_reads_them():
         'c': [1, 'x'],
         'd': 'y=z',
     }
+
+
+def test_words_become_keywords_of_a_job():
+    parser = CommandParser(prog='job.py')
+    parser.add_argument('config')
+    parser.add_config_options()
+    assert parser.parse_keywords(['c.py', '--cfg-options', 'a.b=1', '--debug']) == {
+        'config': 'c.py',
+        'options': {'a.b': 1},
+    }
+    assert parser.parse_keywords(['c.py']) == {'config': 'c.py', 'options': None}
 
 
 def built(**cfg):

@@ -11,6 +11,8 @@ from run_tool import call_tool
 from mlic_mm.apis.label_graph import centered
 from mlic_mm.label_graphs.data import LabelGraphData
 
+pytestmark = pytest.mark.integration
+
 REPO = Path(__file__).resolve().parents[2]
 NAMES = ['dog', 'cat', 'cell phone']  # neither alphabetical nor by frequency
 LABELS = [[0, 1], [0, 1, 2], [1], [0]]
@@ -298,7 +300,7 @@ def test_incomplete_command_lines(capsys, arguments, message):
 
 
 def test_user_errors_come_without_traceback(work):
-    with pytest.raises(SystemExit, match=r'g\.txt must end in \.npz or \.json'):
+    with pytest.raises(SystemExit, match=r'out=g\.txt must end in \.npz, \.json'):
         build(config(work), '--out', 'g.txt')
     with pytest.raises(SystemExit, match=r'threshold=2\.0 must be a number above 0 and at most 1'):
         build(config(work), '--out', 'g.npz', '--threshold', '2')

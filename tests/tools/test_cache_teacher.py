@@ -18,6 +18,8 @@ from mlic_mm.datasets import TeacherCache, teacher_fingerprint
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 from mlic_mm.models.classifiers.trained_classifier import build_classifier
 
+pytestmark = pytest.mark.integration
+
 SHARD = TeacherShards.size
 IMAGES = 3 * SHARD + 8
 CPU = ('--device', 'cpu', '--workers', '1')
@@ -29,6 +31,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_teacher(tmp_path_factory.mktemp('with space'), images=IMAGES)
 
 
+@pytest.mark.process
 def test_stopped_by_ctrl_c_and_gone_on(
     teacher: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

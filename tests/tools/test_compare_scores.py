@@ -6,6 +6,8 @@ from run_tool import call_tool
 
 from mlic_mm.evaluation import ScoreDump
 
+pytestmark = pytest.mark.integration
+
 TARGETS = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(np.int8)
 IDS = np.array([f'{i:03}' for i in range(40)])
 

@@ -11,6 +11,8 @@ from run_tool import run_tool
 
 from mlic_mm.apis.convert_efficientnet_lite import convert_efficientnet_lite, rename_by_order
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:

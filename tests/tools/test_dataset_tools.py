@@ -11,6 +11,8 @@ from run_tool import call_tool
 
 from mlic_mm.apis.statistics import conditional, statistics_text
 
+pytestmark = pytest.mark.integration
+
 REPO = Path(__file__).resolve().parents[2]
 
 

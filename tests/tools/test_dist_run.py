@@ -12,6 +12,8 @@ from tiny_run import REPO, ToolProcess
 
 from mlic_mm.evaluation import ScoreDump
 
+pytestmark = pytest.mark.process
+
 TEST = ['data/tiny config.py', 'full/epoch_3.pth', '--no-report']
 
 
@@ -47,7 +49,7 @@ def test_two_processes_give_the_figures_of_one(trained: Path, single: str) -> No
     assert np.allclose(one.scores, two.scores, atol=1e-6)  # batches differ, and with them the last bit
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_shell_scripts_start_two_processes(trained: Path, single: str) -> None:
     env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
 
@@ -65,7 +67,7 @@ def test_shell_scripts_start_two_processes(trained: Path, single: str) -> None:
     assert 'resuming from w d/epoch_1.pth' in start('dist_train.sh', TEST[0], '2', '--work-dir', 'w d', '--resume')
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_shell_scripts_end_as_one_process_does(trained: Path) -> None:
     env = {**os.environ, 'PYTHON': sys.executable, 'PORT': free_port(), 'CUDA_VISIBLE_DEVICES': ''}
     command = [REPO / 'tools/dist_train.sh', TEST[0], '2', '--cfg-options', 'train_cfg.max_epochs=0']

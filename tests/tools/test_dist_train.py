@@ -10,6 +10,8 @@ from test_dist_run import free_port
 from test_train_resume import assert_same, state
 from tiny_run import ToolProcess, run, write_config
 
+pytestmark = pytest.mark.process
+
 # Nothing random, nothing that depends on how the batch is divided; every step is kept.
 PLAIN_STEPS = """
 model['backbone'].update(norm_cfg=dict(type='GN', num_groups=2), drop_path_rate=0.0)

@@ -16,6 +16,8 @@ from mlic_mm.datasets.proposal_file import write_proposal_file
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.visualization.region_pictures import ADDED, AMBER, BLUE, FOUND, GREEN, RED
 
+pytestmark = pytest.mark.integration
+
 CLASSES = ('cat', 'dog', 'cow', 'hen')
 CONFIG = """
 default_scope = 'mmpretrain'

@@ -12,6 +12,8 @@ from tiny_teacher import CLASSES, write_teacher
 
 from mlic_mm.evaluation import ScoreDump
 
+pytestmark = pytest.mark.integration
+
 # What a student has in common with the same classifier without distillation.
 PLAIN = """
 custom_imports = dict(imports=['mlic_mm'], allow_failed_imports=False)

@@ -12,6 +12,8 @@ from tiny_run import write_config
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, evaluate_scores, fuse_scores
 from mlic_mm.visualization import write_report
 
+pytestmark = pytest.mark.integration
+
 CLASSES = ('cat', 'dog', 'bird', 'p$x$')
 TARGETS = (np.random.default_rng(0).random((60, 4)) < 0.3).astype(np.int8)
 IDS = np.array([f'{i:03}' for i in range(60)])
@@ -184,8 +186,8 @@ def test_one_sample_missing_is_named(dumps: list[str], tmp_path: Path, capsys: p
         (['--figures', 'XX', '--protocol', 'topk=1'], "unknown metric 'XX'; preset mlgcn, topk=1 gives mAP"),
         (['--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
         (['--protocol', 'threshold=nan'], "threshold='nan' is neither a number"),
-        (['--resamples', '20'], '--resamples 20: take at least 100, or 0'),
-        (['--resamples', '-1'], '--resamples -1: take at least 100, or 0'),
+        (['--resamples', '20'], 'resamples=20 must be at least 100, or 0'),
+        (['--resamples', '-1'], 'resamples=-1 must be at least 100, or 0'),
         (['--protocol', 'topk'], 'write OPTION=VALUE'),
         (['--tune', 'a.npz'], '--tune needs one held-out dump per model: 1 for 3'),
         (['--classes', 'names.txt'], '--classes names the classes of pickles'),

@@ -13,6 +13,8 @@ from tiny_run import ToolProcess
 from mlic_mm.datasets import ProposalFile
 from mlic_mm.models.patch_generators.contrib import contrib_command
 
+pytestmark = pytest.mark.integration
+
 REPO = Path(__file__).resolve().parents[2]
 
 GENERATOR = """
@@ -71,6 +73,7 @@ def check(file: ProposalFile) -> None:
         assert scores.tolist() == [0.5, 0.25]
 
 
+@pytest.mark.process
 def test_stopped_by_ctrl_c_and_gone_on(config: Path) -> None:
     out = config.parent / 'made' / 'out.st'
     words = ('generate_proposals', config, '--out', out, '--workers', '2')

@@ -18,7 +18,7 @@ from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.patch_generators import RPNGenerator
 from mlic_mm.registry import MODELS
 
-pytestmark = NEEDS_MMDET
+pytestmark = [NEEDS_MMDET, pytest.mark.process]
 
 IMAGES = 6
 

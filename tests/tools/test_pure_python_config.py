@@ -7,6 +7,8 @@ import pytest
 from run_tool import run_failing_tool, run_tool
 from tiny_run import ToolProcess, write_config
 
+pytestmark = pytest.mark.integration
+
 CONFIG = """
 from mmengine.dataset import DefaultSampler
 from mmengine.hooks import CheckpointHook, LoggerHook
@@ -89,6 +91,7 @@ def test_an_ensemble_needs_no_checkpoint(folder: Path) -> None:
     assert 'ImageClassifier needs a checkpoint' in run_failing_tool('test', 'pure.py', cwd=folder)
 
 
+@pytest.mark.process
 def test_the_other_tools(folder: Path) -> None:
     """Each reads the config and its data, started as users start it."""
     jobs = [

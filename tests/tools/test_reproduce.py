@@ -25,6 +25,8 @@ from mlic_mm.reproduction.paper_tables import load_papers
 from mlic_mm.reproduction.plan import show_plan
 from mlic_mm.reproduction.run import Run
 
+pytestmark = pytest.mark.integration
+
 # A row in seconds: 32 photographs, weights as they are drawn.
 QUICK = (
     '--cfg-options',
@@ -105,7 +107,7 @@ def test_what_is_done_is_not_run_again(done, data_root):
     assert (folder / 'work_dirs/reproduce/mini/mixup_baseline/2/COCO_R_M2_512/seed0/scores.npz').stat() == before
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_stopped_run_goes_on_and_gives_the_same(done, data_root, tmp_path):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini', *QUICK)
     process = ToolProcess('reproduce.py', *words, cwd=tmp_path, COCO_ROOT=str(data_root / 'coco_mini'))
@@ -138,7 +140,7 @@ def test_another_config_in_the_same_folder_is_an_error(done, data_root, tmp_path
     assert 'another --work-dir' in log
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_failing_run_shows_its_log(tmp_path, data_root):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/512', '--data', 'mini')
     log = reproduce(
@@ -150,7 +152,7 @@ def test_a_failing_run_shows_its_log(tmp_path, data_root):
     assert len(scores(tmp_path, 'COCO_R_M3_512').scores) == 40
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_two_processes_share_the_batch(tmp_path, data_root):
     words = ('mixup_baseline/2', '--rows', 'COCO/R/M3/384', '--data', 'mini', '--gpus', '2', *QUICK)
     log = reproduce(*words, cwd=tmp_path, data_root=data_root)
@@ -287,7 +289,7 @@ def test_what_can_go_on(finished, kept, state):
     assert finished.state == state
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_damaged_result_is_made_again(handover, capsys):
     run = handover('first')
     run.bring(None, 1)
@@ -303,7 +305,7 @@ def test_a_damaged_result_is_made_again(handover, capsys):
 LONG = BRING.replace("'1/student'", "'1/first'").replace('.bring(None, 1)', ".bring({'train_cfg.max_epochs': 9999}, 1)")
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_command_does_not_leave_a_training_that_nobody_knows_of(handover, capsys, tmp_path, number):
     code = LONG.replace('\nRun(', '\nfrom mlic_mm.cli.command import command\ncommand(lambda _: Run(') + ')()'
@@ -332,7 +334,7 @@ def test_a_killed_command_does_not_leave_a_training_that_nobody_knows_of(handove
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_what_a_row_needs_is_run_first_and_once(handover, capsys, tmp_path):
     """One process is at the teacher; another, asked for the student, waits for it and goes on with its result."""
     teacher, student = handover('first'), handover('student')
@@ -377,7 +379,10 @@ def test_a_folder_that_nothing_names(handover):
 
 def test_a_failing_teacher_ends_its_student(handover):
     # The reason is the one line of the command that failed.
-    with pytest.raises(ValueError, match=r'mine/1/first seed 0 failed with exit status 2: .*; all output: .*log\.txt'):
+    with (
+        one_process(),
+        pytest.raises(ValueError, match=r'mine/1/first seed 0 failed with exit status 2: .*; all output: .*log\.txt'),
+    ):
         handover('student').bring({'model.head.in_channels': 7}, 1)
     assert handover('student').state == 'open'
 

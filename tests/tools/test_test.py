@@ -10,6 +10,8 @@ from tiny_run import CLASSES
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope='session')
 def tested(trained: Path) -> Path:

@@ -10,6 +10,8 @@ from tiny_run import write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores, get_protocol
 
+pytestmark = pytest.mark.integration
+
 OPTIONS = """
 test_evaluator = dict(type='mlic_mm.MLICMetric', preset='asl', threshold=0.3, topk=1, no_positives='skip')
 """

@@ -11,6 +11,8 @@ from tiny_run import CLASSES, write_config
 
 from mlic_mm.evaluation import ScoreDump
 
+pytestmark = pytest.mark.integration
+
 PHOTOS = """
 views = dict(
     batch_size=4,

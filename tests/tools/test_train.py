@@ -1,16 +1,15 @@
 """tools/train.py in processes of its own: options, interruption, and what a work dir may hold."""
 
-import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from run_tool import run_failing_tool, run_tool
-from tiny_run import CLASSES, REPO, ToolProcess, write_config
+from tiny_run import CLASSES, ToolProcess, write_config
+
+pytestmark = pytest.mark.integration
 
 
 class Writes:
@@ -35,15 +34,7 @@ def test_run_keeps_the_best_and_the_last_two(trained: Path) -> None:
     assert tuple(meta['dataset_meta']['classes']) == CLASSES
 
 
-def test_script_runs_from_a_clone_and_says_what_is_missing(tmp_path: Path) -> None:
-    """Started as users do, outside the repository, by an interpreter that has no MM packages."""
-    tool = REPO / 'tools/train.py'
-    done = subprocess.run([sys.executable, '-ESs', tool, 'x.py'], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert 'pip install' in done.stderr
-    assert 'mmpretrain' in done.stderr
-
-
+@pytest.mark.process
 def test_interrupt_leaves_a_resumable_work_dir(config: Path, tmp_path: Path) -> None:
     arguments = ['--cfg-options', 'train_cfg.max_epochs=9', '--work-dir', 'w d']
     process = ToolProcess('train.py', config, *arguments, cwd=tmp_path)
@@ -59,6 +50,7 @@ def test_interrupt_leaves_a_resumable_work_dir(config: Path, tmp_path: Path) -> 
     assert (tmp_path / 'w d/epoch_3.pth').is_file()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_say_how_to_go_on_too(config: Path, tmp_path: Path, number: signal.Signals) -> None:
     words = ['--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=9', 'train_dataloader.num_workers=1']
@@ -68,21 +60,7 @@ def test_other_signals_say_how_to_go_on_too(config: Path, tmp_path: Path, number
     assert 'Traceback' not in process.output
 
 
-@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='Linux tells which signals a process handles')
-def test_a_signal_during_the_imports(tmp_path: Path) -> None:
-    """They take seconds, in which nothing of the package is there to say anything."""
-    process = subprocess.Popen(
-        [sys.executable, REPO / 'tools/train.py', 'x.py'], cwd=tmp_path, stdout=-1, stderr=-2, text=True
-    )
-    status = Path(f'/proc/{process.pid}/status')
-    while not int(re.search(r'SigCgt:\s*(\w+)', status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1:  # type: ignore[index]
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert output == '\ninterrupted before the training began: start again with the same command\n'
-
-
+@pytest.mark.process
 def test_a_signal_before_the_training(config: Path, trained: Path, tmp_path: Path) -> None:
     """While it looks for the newest of the checkpoints, or moves an earlier run aside."""
     shutil.copytree(trained / 'full', tmp_path / 'w')
@@ -92,6 +70,7 @@ def test_a_signal_before_the_training(config: Path, trained: Path, tmp_path: Pat
     assert 'Traceback' not in process.output
 
 
+@pytest.mark.process
 def test_one_training_at_a_time_in_a_work_dir(config: Path, tmp_path: Path) -> None:
     words = [config, '--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=999', 'train_dataloader.num_workers=1']
     first = ToolProcess('train.py', *words, cwd=tmp_path)
@@ -108,6 +87,7 @@ def test_one_training_at_a_time_in_a_work_dir(config: Path, tmp_path: Path) -> N
     assert len(list((tmp_path / 'w').glob('earlier_*'))) == 1
 
 
+@pytest.mark.process
 def test_killed_during_the_first_checkpoint(config: Path, tmp_path: Path) -> None:
     """Job scripts always give --resume."""
     words = [config, '--work-dir', 'w', '--resume', '--cfg-options', 'train_cfg.max_epochs=2']

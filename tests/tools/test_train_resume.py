@@ -13,6 +13,8 @@ import torch
 from run_tool import run_failing_tool, run_tool
 from tiny_run import ToolProcess, run, write_config
 
+pytestmark = pytest.mark.integration
+
 # What a training can carry from step to step: averaged weights, accumulated gradients, patience, an unseeded sampler.
 EVERYTHING = """
 custom_hooks = [dict(type='EMAHook', momentum=0.1)]
@@ -67,6 +69,7 @@ def assert_same(found: dict, expected: dict, message: str) -> None:
         assert not wrong, f'{message}: {file} differs in {len(wrong)} of {len(tensors)} tensors, first {wrong[0]}'
 
 
+@pytest.mark.process
 def test_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     plain = write_config(tmp_path / 'data', extra=EVERYTHING)
     run('train.py', plain, '--work-dir', 'full', '--seed', '5', cwd=tmp_path)
@@ -97,7 +100,7 @@ def test_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
         pytest.param(BY_ITERATION, id='inside-an-epoch'),
         pytest.param(BY_ITERATION + ITERATION_LOOP + INFINITE_SAMPLER, id='infinite-sampler'),
         # mmengine sleeps for two seconds whenever this loop begins its data anew.
-        pytest.param(BY_ITERATION + ITERATION_LOOP, id='iteration-loop', marks=pytest.mark.slow),
+        pytest.param(BY_ITERATION + ITERATION_LOOP, id='iteration-loop', marks=pytest.mark.process),
     ],
 )
 def test_checkpoint_of_any_iteration_resumes_bit_for_bit(tmp_path: Path, extra: str) -> None:

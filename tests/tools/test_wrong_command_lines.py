@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from run_tool import run_failing_tool, run_tool
 from tiny_run import ToolProcess
+
+pytestmark = pytest.mark.integration
 
 C = 'data/tiny config.py'
 CHECKPOINT = 'full/epoch_3.pth'
@@ -80,6 +83,7 @@ def test_one_line_and_nothing_done(trained: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob('w*/*.pth'))
 
 
+@pytest.mark.process
 def test_debug_shows_the_traceback(trained: Path) -> None:
     """A process each, from its command line to its exit status."""
     words = [C, '--work-dir', 'w', '--cfg-options', 'train_cfg.max_epochs=0']
