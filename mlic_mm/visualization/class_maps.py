@@ -16,11 +16,10 @@ from mlic_mm.models.classifiers import SpatialContextClassifier
 from .cam import grad_cam
 from .inputs import (
     backbone_maps,
+    cards_of,
     check_image_classifier,
     check_num_classes,
     displayable,
-    evaluating,
-    load_samples,
     preprocess,
 )
 from .pictures import Picture, embed, fit, overlay
@@ -138,11 +137,14 @@ def class_maps(
         ValueError: The model gives another number of labels.
     """
     check_image_classifier(model)
-    with evaluating(model):
-        return [
-            MapCard(row, problem=problem) if sample is None else _explain(model, sample, row, num_classes, top, longest)
-            for row, sample, problem in load_samples(dataset, rows, image_ids)
-        ]
+    return cards_of(
+        model,
+        dataset,
+        rows,
+        image_ids,
+        lambda sample, row: _explain(model, sample, row, num_classes, top, longest),
+        lambda row, problem: MapCard(row, problem=problem),
+    )
 
 
 def _explain(model: ImageClassifier, sample: dict, row: int, num_classes: int, top: int, longest: int) -> MapCard:

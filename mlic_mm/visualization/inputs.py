@@ -1,8 +1,8 @@
 """Test images as the network sees them, and the last map of the backbone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from mlic_mm.models.heads import map_channels
 from mlic_mm.models.layers import channels_first
 
 from .pictures import to_uint8
+
+Card = TypeVar('Card')
 
 
 class NoFeatureMapError(ValueError):
@@ -74,6 +76,31 @@ def load_samples(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) ->
             yield row, None, str(error)
             continue
         yield row, sample, ''
+
+
+def cards_of(
+    model: nn.Module,
+    dataset: Any,
+    rows: Sequence[int],
+    image_ids: Sequence[str],
+    look: Callable[[dict, int], Card],
+    missing: Callable[[int, str], Card],
+) -> list[Card]:
+    """Look at some images with a model in eval mode, and return a card for each.
+
+    Args:
+        model: The model. Its mode is restored afterwards.
+        dataset: The data set that was scored, with its test pipeline.
+        rows: Rows of the scores.
+        image_ids: Id of every row, ``(N,)``.
+        look: Returns the card of a sample and its row.
+        missing: Returns the card of a row without a sample, and says why there is none.
+    """
+    with evaluating(model):
+        return [
+            missing(row, problem) if sample is None else look(sample, row)
+            for row, sample, problem in load_samples(dataset, rows, image_ids)
+        ]
 
 
 def infos_of(dataset: Any, rows: Sequence[int], image_ids: Sequence[str]) -> dict[int, dict]:

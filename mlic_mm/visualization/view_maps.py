@@ -17,11 +17,10 @@ from .inputs import (
     NoFeatureMapError,
     backbone_maps,
     before_preprocessing,
+    cards_of,
     check_image_classifier,
     check_num_classes,
     displayable,
-    evaluating,
-    load_samples,
     preprocess,
 )
 from .pictures import Picture, embed, fit, overlay
@@ -133,11 +132,14 @@ def view_maps(
         check_gives_maps(model.head, model.neck if model.with_neck else None)
     except ValueError as error:
         raise NoFeatureMapError(str(error)) from error
-    with evaluating(model):
-        return [
-            ViewCard(row, problem=problem) if sample is None else _look(model, sample, row, num_classes, top, longest)
-            for row, sample, problem in load_samples(dataset, rows, image_ids)
-        ]
+    return cards_of(
+        model,
+        dataset,
+        rows,
+        image_ids,
+        lambda sample, row: _look(model, sample, row, num_classes, top, longest),
+        lambda row, problem: ViewCard(row, problem=problem),
+    )
 
 
 @torch.no_grad()
