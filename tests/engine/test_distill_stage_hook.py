@@ -8,41 +8,27 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from recorded import StateRecorder, copy_of, decaying, moved, train
 from tiny_run import CLASSES, ToolProcess
-from torch import Tensor
 
 from mlic_mm.engine.hooks import DistillStageHook
 from mlic_mm.registry import MODELS
 
 BuildRunner = Callable[..., Runner]
-State = dict[str, Tensor]
 Change = Callable[[Config], None]
 
 
-class Recorder(Hook):
-    """Keeps the stage of every step and the weights at the end of every epoch."""
-
-    priority = 'LOWEST'
+class Recorder(StateRecorder):
+    """Keeps the stage of every step, too."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stages: list[int] = []
-        self.states: list[State] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self.stages.append(runner.model.stage)
-
-    def before_train(self, runner: Runner) -> None:
-        self.states.append(copy_of(runner))
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.states.append(copy_of(runner))
-
-
-def copy_of(runner: Runner) -> State:
-    return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 
 @pytest.fixture(scope='module')
@@ -66,32 +52,13 @@ def two_stages(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> C
 
 
 def options(epoch: int, epochs: int, **more: Any) -> dict[str, Any]:
-    """AdamW, whose decay would move weights without gradients too, were it let."""
-    return dict(
-        optim_wrapper__optimizer=dict(_delete_=True, type='AdamW', lr=0.01, weight_decay=0.5),
-        param_scheduler=None,
-        train_cfg__max_epochs=epochs,
-        custom_hooks=[dict(type='mlic_mm.DistillStageHook', epoch=epoch)],
-        default_hooks__checkpoint=dict(save_best=None, max_keep_ckpts=-1),
-        **more,
-    )
-
-
-def train(runner: Runner) -> Recorder:
-    recorder = Recorder()
-    runner.register_hook(recorder)
-    runner.train()
-    return recorder
-
-
-def moved(before: State, after: State) -> set[str]:
-    return {name for name in before if not torch.equal(before[name], after[name])}
+    return decaying(dict(type='mlic_mm.DistillStageHook', epoch=epoch), epochs, **more)
 
 
 @pytest.mark.integration
 def test_stage_2_begins_at_its_epoch(runner: BuildRunner, two_stages: Change) -> None:
     """11 images, three steps an epoch."""
-    found = train(runner(two_stages, **options(3, 4)))
+    found = train(runner(two_stages, **options(3, 4)), Recorder())
     assert found.stages == [1] * 6 + [2] * 6
     start, _, first, _, second = found.states
     backbone = {name for name in start if name.startswith('backbone.')}
@@ -105,11 +72,11 @@ def test_resumed_run_is_the_same(runner: BuildRunner, two_stages: Change, tmp_pa
     """From within stage 2, from its start, and from within stage 1."""
     settings = options(3, 4)
     whole = runner(two_stages, **settings)
-    train(whole)
+    train(whole, Recorder())
     for after, stages in ((3, [2]), (2, [2, 2]), (1, [1, 2, 2])):
         checkpoint = str(tmp_path / 'work' / f'epoch_{after}.pth')
         resumed = runner(two_stages, resume=True, load_from=checkpoint, **settings)
-        assert train(resumed).stages == [stage for stage in stages for _ in range(3)]
+        assert train(resumed, Recorder()).stages == [stage for stage in stages for _ in range(3)]
         assert not moved(copy_of(whole), copy_of(resumed))
 
 

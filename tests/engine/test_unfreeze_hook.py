@@ -14,30 +14,25 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from recorded import StateRecorder, copy_of, decaying, moved, train
 from tiny_run import ToolProcess, write_config
 
 from mlic_mm.engine.hooks import UnfreezeHook
 
 BuildRunner = Callable[..., Runner]
-State = dict[str, torch.Tensor]
 
 
-class Recorder(Hook):
+class Recorder(StateRecorder):
     """Keeps the state of the model and the optimiser, and the modes, at the end of every epoch."""
 
-    priority = 'LOWEST'
-
     def __init__(self) -> None:
-        self.states: list[State] = []
+        super().__init__()
         self.moments: list[set[str]] = []
         self.modes: list[set[str]] = []
         self.losses: list[list[float]] = []
 
     def before_train_epoch(self, runner: Runner) -> None:
         self.losses.append([])
-
-    def before_train(self, runner: Runner) -> None:
-        self.states.append(copy_of(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self.modes.append({name for name, module in runner.model.named_modules() if module.training})
@@ -46,13 +41,9 @@ class Recorder(Hook):
         self.losses[-1].append(outputs['loss'].item())
 
     def after_train_epoch(self, runner: Runner) -> None:
-        self.states.append(copy_of(runner))
+        super().after_train_epoch(runner)
         known = {name for name, p in runner.model.named_parameters() if p in runner.optim_wrapper.optimizer.state}
         self.moments.append(known)
-
-
-def copy_of(runner: Runner) -> State:
-    return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 
 def options(
@@ -63,34 +54,15 @@ def options(
     min_delta: float | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """AdamW, whose decay would move weights without gradients too, were it let; a validation after every epoch."""
     unfreeze = dict(type='mlic_mm.UnfreezeHook', modules=modules, epoch=epoch, patience=patience, min_delta=min_delta)
-    return dict(
-        optim_wrapper__optimizer=dict(_delete_=True, type='AdamW', lr=0.01, weight_decay=0.5),
-        param_scheduler=None,
-        train_cfg__max_epochs=epochs,
-        custom_hooks=[unfreeze],
-        default_hooks__checkpoint=dict(save_best=None, max_keep_ckpts=-1),
-        **more,
-    )
-
-
-def train(runner: Runner) -> Recorder:
-    recorder = Recorder()
-    runner.register_hook(recorder)
-    runner.train()
-    return recorder
-
-
-def moved(before: State, after: State) -> set[str]:
-    return {name for name in before if not torch.equal(before[name], after[name])}
+    return decaying(unfreeze, epochs, **more)
 
 
 @pytest.mark.integration
 def test_frozen_until_its_epoch_and_then_trained(runner: BuildRunner) -> None:
     """11 images, three steps an epoch; the backbone, with its statistics, from the third epoch on."""
     built = runner(**options(['backbone'], 3))
-    found = train(built)
+    found = train(built, Recorder())
     start, first, second, third = found.states
     head = {'head.fc.weight', 'head.fc.bias'}
     assert moved(start, first) == moved(first, second) == head
@@ -105,7 +77,7 @@ def test_statistics_kept_after_the_release(runner: BuildRunner) -> None:
     """``norm_eval``: the weights of normalisation layers are trained, what they count is not."""
     changed = options(['backbone'], epoch=2, epochs=2)
     changed['custom_hooks'][0]['norm_eval'] = True
-    recorder = train(runner(**changed))
+    recorder = train(runner(**changed), Recorder())
     backbone = {name for name in recorder.states[0] if name.startswith('backbone.')}
     counted = {name for name in backbone if 'running_' in name or name.endswith('num_batches_tracked')}
     assert not moved(recorder.states[0], recorder.states[1]) & backbone
@@ -125,7 +97,7 @@ def log_of(runner: Runner) -> str:
 @pytest.mark.integration
 def test_frozen_until_the_loss_has_converged(runner: BuildRunner) -> None:
     """Released when torch's plateau scheduler, given the means of a run that stays frozen, would lower the rate."""
-    frozen = train(runner(**options(['backbone'], None, epochs=7)))
+    frozen = train(runner(**options(['backbone'], None, epochs=7)), Recorder())
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.01)
     converged = []
@@ -135,7 +107,7 @@ def test_frozen_until_the_loss_has_converged(runner: BuildRunner) -> None:
     assert converged
     release = converged[0] + 1
     built = runner(**options(['backbone'], None, epochs=7, patience=1, min_delta=0.01))
-    found = train(built)
+    found = train(built, Recorder())
     head = {'head.fc.weight', 'head.fc.bias'}
     names = {name for name, _ in built.model.named_parameters()}
     assert found.moments == [head] * (release - 1) + [names] * (8 - release)
@@ -165,7 +137,7 @@ def test_whichever_is_first(
     runner: BuildRunner, release: dict[str, Any], epochs: int, expected: int | None, message: str
 ) -> None:
     built = runner(**options(['backbone'], epochs=epochs, **release))
-    found = train(built)
+    found = train(built, Recorder())
     last = epochs if expected is None else expected - 1
     moving = [
         any(name.startswith('backbone.') for name in moved(*pair))
@@ -194,7 +166,7 @@ def test_a_loss_that_is_not_finite_is_no_convergence(runner: BuildRunner, iterat
     """In the first epoch, or the second, which would have released the third."""
     built = runner(**options(['backbone'], None, epochs=4, patience=1, min_delta=0.9))
     built.register_hook(Spoil(iteration, value))
-    found = train(built)
+    found = train(built, Recorder())
     assert [len(known) > 2 for known in found.moments] == [False, False, False, True]
     assert f'UnfreezeHook: the loss of epoch {iteration // 3 + 1} is {value}; it does not count' in log_of(built)
 
@@ -216,7 +188,7 @@ def test_a_model_that_returns_no_loss(runner: BuildRunner) -> None:
 @pytest.mark.integration
 def test_a_part_frozen_for_ever(runner: BuildRunner) -> None:
     built = runner(**options(['backbone.conv1', 'backbone.bn1', 'backbone.layer1'], None, epochs=2))
-    found = train(built)
+    found = train(built, Recorder())
     frozen = ('backbone.conv1', 'backbone.bn1', 'backbone.layer1')
     for before, after in zip(found.states, found.states[1:], strict=False):
         assert moved(before, after) == {name for name in after if not name.startswith(frozen)}
@@ -235,7 +207,7 @@ def test_validation_amid_an_epoch_leaves_the_mode(runner: BuildRunner) -> None:
         cfg.default_hooks.checkpoint.by_epoch = False
 
     built = runner(change, **options(['backbone'], None))
-    found = train(built)
+    found = train(built, Recorder())
     assert moved(found.states[0], copy_of(built)) == {'head.fc.weight', 'head.fc.bias'}
     assert len(found.modes) == 5
     assert not any(name.startswith('backbone') for modes in found.modes for name in modes)
@@ -260,7 +232,7 @@ def test_nothing_is_computed_for_frozen_modules(runner: BuildRunner) -> None:
 def test_what_was_fixed_before_stays_so(runner: BuildRunner, epoch: int | None) -> None:
     built = runner(**options(['backbone', 'backbone.layer1'], epoch, epochs=2))
     built.model.backbone.conv1.requires_grad_(False)
-    found = train(built)
+    found = train(built, Recorder())
     assert 'backbone.conv1.weight' not in moved(found.states[0], found.states[-1])
     assert ('backbone.layer1.0.conv1.weight' in moved(found.states[0], found.states[-1])) == (epoch == 2)
     fixed = {name for name, parameter in built.model.named_parameters() if not parameter.requires_grad}
@@ -285,10 +257,10 @@ def test_resumed_run_is_the_same(runner: BuildRunner, tmp_path: Path, release: d
 
     settings = options(['backbone'], epochs=4, train_cfg__val_interval=2, **release)
     whole = runner(change, **settings)
-    train(whole)
+    train(whole, Recorder())
     for after in (3, 2, 1):
         resumed = runner(change, resume=True, load_from=str(tmp_path / 'work' / f'epoch_{after}.pth'), **settings)
-        found = train(resumed)
+        found = train(resumed, Recorder())
         assert len(found.states) == 1 + 4 - after
         assert [len(known) > 2 for known in found.moments] == [False, False, True, True][after:]
         assert_same(resumed, whole)
@@ -307,7 +279,7 @@ def test_resumed_within_an_epoch(runner: BuildRunner, tmp_path: Path) -> None:
     settings = options(['backbone'], None, epochs=4, patience=1, min_delta=0.9)
     settings.pop('default_hooks__checkpoint')
     whole = runner(change, **settings)
-    losses = train(whole).losses
+    losses = train(whole, Recorder()).losses
     states = {iteration: seen(iteration)['backbone'] for iteration in range(1, 13)}
     assert states[2] == dict(best=None, waited=0, converged=None, sum=sum(losses[0][:2]), iterations=2)
     assert states[6] == dict(best=sum(losses[0]) / 3, waited=0, converged=None, sum=sum(losses[1]), iterations=3)
@@ -315,7 +287,7 @@ def test_resumed_within_an_epoch(runner: BuildRunner, tmp_path: Path) -> None:
     for after in (8, 6, 5, 2):
         path = str(tmp_path / f'work/iter_{after}.pth')
         resumed = runner(change, resume=True, load_from=path, **settings)
-        train(resumed)
+        train(resumed, Recorder())
         assert_same(resumed, whole)
         assert all(seen(iteration)['backbone'] == states[iteration] for iteration in range(after + 1, 13))
 
@@ -330,7 +302,7 @@ def test_another_run_begins_anew(runner: BuildRunner, tmp_path: Path) -> None:
 
     settings = options(['backbone.conv1'], None, epochs=4, patience=1, min_delta=0.9)
     for more in ({}, dict(load_from=str(tmp_path / 'work/epoch_4.pth'))):
-        found = train(runner(change, **settings, **more))
+        found = train(runner(change, **settings, **more), Recorder())
         for name, epoch in (('backbone.conv1.weight', 3), ('backbone.layer4.0.conv1.weight', 4)):
             assert [name in known for known in found.moments] == [number >= epoch for number in (1, 2, 3, 4)]
 
