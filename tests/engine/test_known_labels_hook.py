@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled import label
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -36,19 +37,7 @@ def test_an_ignored_label_keeps_its_weights(runner: Callable[..., Runner], tmp_p
     rows = [[i % 2, i % 3 == 0, i == 1, -1 if i < 4 else i % 2] for i in range(8)]
 
     def change(cfg: Config) -> None:
-        lines = [
-            'image,red,green,blue,bright',
-            *(','.join(map(str, [f'{i:02}.png', *map(int, rows[i])])) for i in range(8)),
-        ]
-        (tmp_path / 'labels.csv').write_text('\n'.join(lines))
-        old = cfg.train_dataloader.dataset
-        cfg.train_dataloader.dataset = dict(
-            type='mlic_mm.CSVMultiLabel',
-            ann_file=str(tmp_path / 'labels.csv'),
-            data_prefix=str(Path(old.ann_file).parent),
-            pipeline=old.pipeline,
-            indices=4,
-        )
+        label(cfg, tmp_path, rows, indices=4)
         cfg.train_cfg.max_epochs = 2
 
     off = {} if with_hook else dict(default_hooks__known_labels=None)  # on by default

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from labelled import label
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -85,19 +86,9 @@ def test_wrapped_data_sets(runner: BuildRunner) -> None:
 def test_ignored_labels_by_hand(runner: BuildRunner, tmp_path: Path) -> None:
     """1 of 2 known, 0 of 3, all of one known, and none known at all."""
     rows = [[1, 0, -1, -1], [0, 0, -1, -1], [-1, 0, 1, -1]]
-    names = ('red', 'green', 'blue', 'bright')
-    lines = [','.join(map(str, [f'{i:02}.png', *row])) for i, row in enumerate(rows)]
 
     def change(cfg: Config) -> None:
-        (tmp_path / 'labels.csv').write_text('\n'.join([','.join(['image', *names]), *lines]))
-        old = cfg.train_dataloader.dataset
-        cfg.train_dataloader.dataset = dict(
-            type='mlic_mm.CSVMultiLabel',
-            ann_file=str(tmp_path / 'labels.csv'),
-            data_prefix=str(Path(old.ann_file).parent),
-            pipeline=old.pipeline,
-            minus_one='ignored',  # "blue" is never absent, which is refused otherwise
-        )
+        label(cfg, tmp_path, rows, minus_one='ignored')  # "blue" is never absent, which is refused otherwise
 
     built = runner(change, **WEIGHTED, **START_ONLY)
     built.train()
