@@ -62,7 +62,7 @@ def _check(dataset: Any, kind: str, every_label: bool) -> None:
     name = classes[int(np.flatnonzero(wrong)[0])]
     raise ValueError(
         f'{source}: label {name!r} is -1 (ignored) or 1 (present) in all {len(dataset)} images and never 0 (absent): '
-        'nothing tells what it is not; write 0 where -1 means absent (CSVMultiLabel: '
+        'a model cannot learn when it is absent; write 0 if -1 means absent (CSVMultiLabel: '
         "minus_one='absent'), or leave the label out of metainfo['classes']"
     )
 

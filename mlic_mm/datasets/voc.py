@@ -118,7 +118,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             if not foreign or difflib.get_close_matches(name, known, cutoff=0.75):
                 raise ValueError(
                     f"metainfo['classes'][{label}] = {name!r} is not a label of VOC, and no object in "
-                    f'{self.ann_prefix} is called so{did_you_mean(name, known)}'
+                    f'{self.ann_prefix} has this name{did_you_mean(name, known)}'
                 )
         if others:
             named = ', '.join(f'{name} ({number})' for name, number in others.most_common(5))
@@ -158,7 +158,7 @@ class VOCMultiLabel(MultiLabelBase, VOC):
             raise ValueError(f'{path}: its encoding cannot be read ({error}); save it as UTF-8') from None
         if root.tag != 'annotation':
             raise ValueError(
-                f'{path}: its root is <{root.tag[:80]}>, that of VOC is <annotation>; restore the file or write it anew'
+                f'{path}: its root is <{root.tag[:80]}>, that of VOC is <annotation>; restore or rewrite the file'
             )
         sure: set[int] = set()
         difficult: set[int] = set()

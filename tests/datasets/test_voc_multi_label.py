@@ -150,7 +150,7 @@ def test_classes_of_ones_own(tmp_path: Path) -> None:
     assert (
         VOCMultiLabel(root, metainfo=dict(classes=['bell', 'wheel', 'saddle', 'dog'])).metainfo['classes'][0] == 'bell'
     )
-    with pytest.raises(ValueError, match=r"\[1\] = 'saddel' is not a label .* is called so; did you mean 'saddle'"):
+    with pytest.raises(ValueError, match=r"\[1\] = 'saddel' is not a label .* has this name; did you mean 'saddle'"):
         VOCMultiLabel(root, metainfo=dict(classes=['wheel', 'saddel']))
     with pytest.raises(ValueError, match=r"\[0\] = 'fork' is not a label of VOC, and no object"):
         VOCMultiLabel(root, metainfo=dict(classes=['fork', 'dog']))

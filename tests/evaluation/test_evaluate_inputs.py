@@ -58,11 +58,11 @@ def test_refuses_bad_matrices(scores: np.ndarray, targets: np.ndarray, message: 
     ('options', 'message'),
     [
         ({'preset': 'mlgnc'}, "did you mean 'mlgcn'"),
-        ({'preset': 'nothing like it'}, 'choose from mlgcn, csra, srn'),
+        ({'preset': 'nothing like it'}, 'must be one of mlgcn, csra, srn'),
         ({'treshold': 0.5}, "did you mean 'threshold'"),
         ({'ap': 'envelop'}, "did you mean 'envelope'"),
         ({'threshold': 'best'}, "'tuned'"),
-        ({'threshold': float('nan')}, 'not finite'),
+        ({'threshold': float('nan')}, 'must be finite'),
         ({'threshold': [0.1, 0.2]}, '2 values for 4 classes'),
         ({'topk': 0}, 'at least 1'),
         ({'threshold': None}, 'must have a threshold'),

@@ -131,7 +131,7 @@ def test_images_without_labels_kept_or_dropped() -> None:
     scores, targets = np.vstack([SCORES, [[0.7, 0, 0, 0]]]), np.vstack([TARGETS, [[0, 0, 0, 0]]])
     assert evaluate_scores(scores, targets, **BASE, unlabelled='drop') == figures()
     assert evaluate_scores(scores, targets, **BASE)['OP'] == percent(4 / 7)
-    with pytest.raises(ValueError, match="unlabelled='drop' leaves none"):
+    with pytest.raises(ValueError, match="unlabelled='drop' leaves no image"):
         evaluate_scores(scores, np.zeros_like(targets), unlabelled='drop')
 
 

@@ -185,7 +185,7 @@ def test_one_sample_missing_is_named(dumps: list[str], tmp_path: Path, capsys: p
         (['--figures', 'XX'], "unknown metric 'XX'; preset mlgcn gives mAP"),
         (['--figures', 'XX', '--protocol', 'topk=1'], "unknown metric 'XX'; preset mlgcn, topk=1 gives mAP"),
         (['--preset', 'mlgnc'], "did you mean 'mlgcn'?"),
-        (['--protocol', 'threshold=nan'], "threshold='nan' is neither a number"),
+        (['--protocol', 'threshold=nan'], "threshold='nan' must be a number"),
         (['--resamples', '20'], 'resamples=20 must be at least 100, or 0'),
         (['--resamples', '-1'], 'resamples=-1 must be at least 100, or 0'),
         (['--protocol', 'topk'], 'write OPTION=VALUE'),

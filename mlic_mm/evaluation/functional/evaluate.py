@@ -71,9 +71,7 @@ def evaluate_scores(
     if protocol.unlabelled == 'drop':
         labelled = (targets == 1).any(axis=1)
         if not labelled.any():
-            raise ValueError(
-                "nothing to evaluate: unlabelled='drop' leaves none of the images, none has a positive label"
-            )
+            raise ValueError("unlabelled='drop' leaves no image to evaluate: none has a positive label")
         scores, targets = scores[labelled], targets[labelled]
     data = ClassMajor.from_matrices(scores, targets)
 

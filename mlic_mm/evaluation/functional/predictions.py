@@ -22,7 +22,7 @@ def above_threshold(scores: np.ndarray, threshold: float | Sequence[float]) -> n
     if np.isnan(limits).any():
         raise ValueError(f'threshold={threshold!r} must be a number, or one for each class')
     if limits.ndim and len(limits) != len(scores):
-        raise ValueError(f'threshold has {len(limits)} values for {len(scores)} classes')
+        raise ValueError(f'threshold has {len(limits)} values for {len(scores)} classes: give one for each class')
     return scores > (limits[:, None] if limits.ndim else limits)
 
 

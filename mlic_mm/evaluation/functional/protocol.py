@@ -81,16 +81,16 @@ class Protocol:
         value = self.threshold
         if isinstance(value, str):
             if value != 'tuned':
-                raise ValueError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
+                raise ValueError(f"threshold={value!r} must be a number, a number for each class, 'tuned' or None")
         elif value is not None:
             try:
                 numbers = np.atleast_1d(np.asarray(value)) if not isinstance(value, bool) else np.array(None)
             except (TypeError, ValueError):  # rows of different lengths, tensors of types that NumPy lacks
                 numbers = np.array(None)
             if numbers.dtype.kind not in 'fiu' or numbers.ndim != 1 or not numbers.size:
-                raise TypeError(f"threshold={value!r} is neither a number, one number per class, 'tuned' nor None")
+                raise TypeError(f"threshold={value!r} must be a number, a number for each class, 'tuned' or None")
             if not np.isfinite(numbers).all():
-                raise ValueError(f'threshold={value!r} is not finite')
+                raise ValueError(f'threshold={value!r} must be finite')
             if not isinstance(value, Real):  # so that protocols can be compared
                 object.__setattr__(self, 'threshold', tuple(numbers.tolist()) if np.ndim(value) else numbers.item())
 
@@ -144,11 +144,10 @@ def get_protocol(preset: str | Protocol = 'mlgcn', **overrides: Any) -> Protocol
         TypeError: ``preset`` is neither a name nor a protocol, or an option has the wrong type.
     """
     if isinstance(preset, str):
-        if preset not in PRESETS:
-            raise ValueError(f'unknown preset {preset!r}{did_you_mean(preset, PRESETS, 1)}')
+        check_choice('preset', preset, PRESETS)
         preset = PRESETS[preset]
     elif not isinstance(preset, Protocol):
-        raise TypeError(f'preset must be a name or a Protocol, got {type(preset).__name__}')
+        raise TypeError(f'preset={preset!r} must be a name or a Protocol')
     known = [option.name for option in fields(Protocol) if option.compare]
     for name in overrides:
         if name not in known:

@@ -130,5 +130,5 @@ def check_npz_name(path: str | Path) -> Path:
         ValueError: It does not end in ``.npz``.
     """
     if Path(path).suffix != '.npz':
-        raise ValueError(f'scores are written as .npz, got {path}: name the file {Path(path).stem}.npz')
+        raise ValueError(f'{path} must end in .npz: name the file {Path(path).stem}.npz')
     return Path(path)

@@ -56,7 +56,7 @@ class ScoreFiles:
             file = os.path.realpath(path)
             if file in seen:
                 raise ValueError(
-                    f'{path} and {seen[file]} are one file: give each model once, and --weights to favour one'
+                    f'{path} and {seen[file]} are one file: give each model once, and weights to prefer one'
                 )
             seen[file] = path
         self.classes = None if classes is None else tuple(classes)
