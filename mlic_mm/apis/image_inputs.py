@@ -1,4 +1,4 @@
-"""What users have for an image, as the array that files are read into."""
+"""Turn what users have for an image into the array that files are read into."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -12,6 +12,8 @@ from PIL import Image
 
 from mlic_mm.datasets.transforms import ENDINGS, pil_to_bgr
 
+__all__ = ['KINDS', 'list_inputs', 'to_bgr']
+
 KINDS = (
     'a path, a folder, an array (H, W), (H, W, 3) or (H, W, 4) in BGR order, a tensor (3, H, W) in RGB order, an image '
     'of Pillow, or a list or generator of these'
@@ -19,15 +21,24 @@ KINDS = (
 
 
 def list_inputs(inputs: Any) -> list | Iterator:
-    """Return the images that are meant: paths as text, all else as it is; of a generator, an iterator.
+    """Return the images that are meant. Paths become text, all else stays as it is.
 
     Args:
-        inputs (Any): :data:`KINDS`. Of a folder, the files whose names end as those of images do; a batch ``(N, …)`` of
-            arrays or tensors is N images.
+        inputs: :data:`KINDS`. A folder stands for the files whose names end as those of images do. A batch ``(N, …)``
+            of arrays or tensors is N images.
+
+    Returns:
+        A list; for a generator, an iterator.
 
     Raises:
         ValueError: A folder has no images.
         TypeError: It is none of these kinds.
+
+    Example:
+        >>> list_inputs('a.jpg')
+        ['a.jpg']
+        >>> len(list_inputs(np.zeros((2, 8, 8, 3), np.uint8)))
+        2
     """
     if isinstance(inputs, (str, os.PathLike)):
         path = os.fspath(inputs)
@@ -45,14 +56,21 @@ def list_inputs(inputs: Any) -> list | Iterator:
 def to_bgr(image: Any) -> np.ndarray:
     """Return an image as uint8 BGR ``(H, W, 3)``.
 
-    Gray becomes three equal channels, transparency is laid on white and 16-bit samples keep their high byte, as for
-    files. Channels of arrays, and of tensors ``(H, W, C)``, are in the order of OpenCV: BGR or BGRA. Those of tensors
-    ``(C, H, W)`` and images of Pillow are RGB or RGBA. Whole numbers count from 0 to 255 also where none is above 1, as
-    in a mask: such an image is black. Floats from 0 to 1 are refused, but where all are 0.
+    As for files, gray becomes three equal channels, transparency is laid on white, and 16-bit samples keep their high
+    byte. Channels of arrays, and of tensors ``(H, W, C)``, are in the order of OpenCV: BGR or BGRA. Those of tensors
+    ``(C, H, W)`` and images of Pillow are RGB or RGBA. Whole numbers always count from 0 to 255, so that a mask of 0
+    and 1 is black. Floats from 0 to 1 are refused, unless all are 0.
+
+    Args:
+        image: An array, a tensor or an image of Pillow.
 
     Raises:
-        TypeError: It is no array, tensor or image of Pillow.
+        TypeError: It is none of these.
         ValueError: Its shape or its values are not those of an image; the message names the cure.
+
+    Example:
+        >>> to_bgr(torch.tensor([255, 0, 9]).reshape(3, 1, 1))
+        array([[[  9,   0, 255]]], dtype=uint8)
     """
     if isinstance(image, Image.Image):
         return pil_to_bgr('the image', image)
@@ -60,7 +78,7 @@ def to_bgr(image: Any) -> np.ndarray:
         image = image.detach().cpu()
         array = (image.float() if image.is_floating_point() else image).numpy()  # NumPy has no bfloat16
         if array.ndim == 3 and len(array) in (1, 3, 4):
-            # RGB to BGR, and where there is an alpha channel it stays the last.
+            # RGB to BGR. An alpha channel stays the last.
             array = array.transpose(1, 2, 0)[..., [2, 1, 0, 3][: len(array)] if len(array) > 1 else [0]]
     elif isinstance(image, np.ndarray):
         array = image
@@ -100,7 +118,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
 
 
 def _in_folder(folder: str) -> list[str]:
-    """Return the images of a folder in the file system's order, and say which files are none."""
+    """Return the images of a folder in the order of the file system, and log which files are no images."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith('.')]
     images = [name for name in names if name.lower().endswith(ENDINGS)]

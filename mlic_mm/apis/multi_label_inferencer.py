@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from itertools import islice
-from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,34 +21,39 @@ from mlic_mm.datasets.transforms import LoadImage
 from mlic_mm.models.classifiers import EnsembleClassifier
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
 from mlic_mm.utils.checks import check_head_labels
+from mlic_mm.utils.choices import check_choice, check_range
 
 from .image_inputs import list_inputs, to_bgr
 
+__all__ = ['MultiLabelInferencer']
+
+OnError = Literal['raise', 'skip']
+
 
 class MultiLabelInferencer(ImageClassificationInferencer):
-    """Score images with a multi-label model, an ensemble or any other.
+    """Score images with a multi-label model, such as an ensemble.
 
     mmpretrain's own inferencer gives the one best label, decodes files in its own way and may execute what a checkpoint
-    carries. This one gives all labels above a threshold, runs the config's own test pipeline from the file on, so that
-    an image has the score that it had in the test, and reads checkpoints as plain data.
-
-    >>> inferencer = MultiLabelInferencer('configs/deeplift_voc07.py', 'best.pth', device='cuda')
-    >>> inferencer(['a.jpg', 'b.jpg'], batch_size=2, threshold=0.3)[0]['pred_classes']
-    ['dog', 'person']
+    carries. This one gives all labels above a threshold and reads checkpoints as plain data. It runs the whole test
+    pipeline of the config, so that an image has the same score as in the test.
 
     Args:
-        model: Config file or config, whose ``test_dataloader`` has the pipeline.
-        pretrained: Checkpoint. May be left out for an ensemble whose members have theirs.
-        device: Where to run; the CPU by default.
-        classes: Label names, where neither checkpoint nor config states them.
-        on_error: ``'raise'`` or ``'skip'``, for calls that do not say, see :meth:`preprocess`. Default: what
-            ``LoadImage`` of the pipeline says.
+        model: Config file or config. Its ``test_dataloader`` has the pipeline.
+        pretrained: Checkpoint. None for an ensemble whose members have theirs.
+        device: Where to run. Defaults to the CPU.
+        classes: Label names, if neither checkpoint nor config states them.
+        on_error: For calls that do not say, see :meth:`preprocess`. Defaults to that of ``LoadImage`` in the pipeline.
 
     Raises:
         FileNotFoundError: Config or checkpoint is missing.
-        ValueError: The checkpoint does not fit, none is given, the config has no test pipeline, or the label names are
-            not as many as the labels that the model scores, or not all different.
+        ValueError: The checkpoint does not fit, or none is given; the config has no test pipeline; the number of label
+            names differs from the number of labels that the model scores; or a name occurs twice.
         TypeError: ``classes`` are no names.
+
+    Examples:
+        >>> inferencer = MultiLabelInferencer('configs/deeplift_voc07.py', 'best.pth')  # doctest: +SKIP
+        >>> inferencer(['a.jpg', 'b.jpg'], batch_size=2, threshold=0.3)[0]['pred_classes']  # doctest: +SKIP
+        ['dog', 'person']
     """
 
     preprocess_kwargs: ClassVar[set] = {'on_error'}
@@ -61,7 +65,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         pretrained: str | Path | None = None,
         device: str | torch.device | None = None,
         classes: Sequence[str] | None = None,
-        on_error: str | None = None,
+        on_error: OnError | None = None,
     ) -> None:
         self.on_error = _checked(on_error)
         cfg = model if isinstance(model, Config) else read_config(model)
@@ -97,10 +101,10 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         Args:
             inputs: A path, a folder, an array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in BGR order as OpenCV reads
                 it, a tensor ``(3, H, W)`` in RGB order, an image of Pillow, or a list or generator of these. Arrays and
-                tensors have values from 0 to 255. Of a folder, the files that end as images do.
-            return_datasamples: Return samples in place of results.
+                tensors have values from 0 to 255. A folder stands for the files whose names end as those of images do.
+            return_datasamples: Return samples instead of results.
             batch_size: Images at once.
-            **kwargs: ``threshold``, see :meth:`postprocess`; ``on_error``, see :meth:`preprocess`; those of
+            **kwargs: ``threshold``, see :meth:`postprocess`; ``on_error``, see :meth:`preprocess`; and the options of
                 mmpretrain's ``visualize``.
 
         Returns:
@@ -108,16 +112,16 @@ class MultiLabelInferencer(ImageClassificationInferencer):
 
         Raises:
             FileNotFoundError: A file is missing.
-            TypeError: An input is no image.
-            ValueError: A file cannot be read, an array has other values, a folder no images, or an option is wrong.
+            TypeError: An input is no image, or an option is no number.
+            ValueError: A file cannot be read, an array has other values, a folder has no images, or an option is
+                invalid.
         """
         for_pipeline, for_model, for_picture, for_result = self._dispatch_kwargs(**kwargs)
-        if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size} must be at least 1')
+        check_range('batch_size', batch_size, at_least=1, whole=True)
         images = list_inputs(inputs)
         if for_picture:
             images = list(images)
-        _check_threshold(for_result.get('threshold', 0.5))
+        check_range('threshold', for_result.get('threshold', 0.5))
         samples: list[DataSample] = []
         names: list[str | None] = []
         failed: dict[int, str] = {}
@@ -135,7 +139,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             pictured = [i for k, i in enumerate(images) if k not in failed]
             self.visualize([i if isinstance(i, str) else to_bgr(i) for i in pictured], samples, **for_picture)
         results: list = self.postprocess(samples, None, return_datasamples, **for_result)
-        for at, reason in failed.items():  # in their order
+        for at, reason in failed.items():  # from the first to the last
             none: dict = dict(pred_scores=None, pred_labels=[], pred_classes=[], error=reason)
             results.insert(at, None if return_datasamples else none)
         for name, result in zip(names, results, strict=True):
@@ -143,22 +147,24 @@ class MultiLabelInferencer(ImageClassificationInferencer):
                 result['img_path'] = name
         return results
 
-    def preprocess(self, inputs: Iterable, batch_size: int = 1, on_error: str | None = None) -> Iterator[dict]:
+    def preprocess(self, inputs: Iterable, batch_size: int = 1, on_error: OnError | None = None) -> Iterator[dict]:
         """Yield batches of the images that can be read.
 
         Args:
-            inputs (Iterable): Paths, or what :func:`~mlic_mm.apis.image_inputs.to_bgr` takes.
-            batch_size (int): Images in a batch.
-            on_error (str): Of a file that is missing or cannot be read, or an array that is no image: ``'raise'``
-                stops, ``'skip'`` leaves it out; its result has no labels, and the reason as ``error``. Default: that
-                of the inferencer.
+            inputs: Paths, or what :func:`~mlic_mm.apis.image_inputs.to_bgr` takes.
+            batch_size: Images in a batch.
+            on_error: What to do about a file that is missing or cannot be read, or an array that is no image.
+                ``'raise'`` stops. ``'skip'`` leaves it out; its result has no labels, and the reason as ``error``.
+                Defaults to that of the inferencer.
         """
         packed = self._packed(inputs, on_error)
         good = ((name or 'an array', data) for name, data, _ in packed if data is not None)
         yield from map(_stacked, _batches(good, batch_size))
 
-    def _packed(self, inputs: Iterable, on_error: str | None = None) -> Iterator[tuple[str | None, dict | None, str]]:
-        """Yield path, packed image and problem of each input; an array has no path."""
+    def _packed(
+        self, inputs: Iterable, on_error: OnError | None = None
+    ) -> Iterator[tuple[str | None, dict | None, str]]:
+        """Yield path, packed image and problem of each input. An array has no path."""
         load, *steps = self.pipeline.transforms
         skip = (_checked(on_error) or self.on_error or getattr(load, 'on_error', 'raise')) == 'skip'
         rest = Compose(steps)
@@ -185,7 +191,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
             yield name, packed, ''
 
     def _load(self, path: str) -> dict:
-        """Read a file as the pipeline does; what cannot be read is an error, whatever its ``on_error``."""
+        """Read a file as the pipeline does. A file that cannot be read is an error, whatever ``on_error`` says."""
         load = self.pipeline.transforms[0]
         if isinstance(load, LoadImage):
             load = copy(load)
@@ -202,15 +208,22 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         return_datasamples: bool = False,
         threshold: float = 0.5,
     ) -> list[dict] | list[DataSample]:
-        """Labels whose score is above ``threshold``, a number, best first.
+        """Return the labels whose score is above a threshold, the best first.
+
+        Args:
+            preds: What the model gives.
+            visualization: Not used.
+            return_datasamples: Return ``preds``.
+            threshold: A number.
 
         Returns:
-            For each image ``pred_scores`` ``(C,)`` float32 of all labels, ``pred_labels`` the indices of those above,
-            ``pred_classes`` their names where they are known, and ``img_path`` of a file. From a model that detects
-            also ``pred_boxes``, float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the image, with ``pred_box_scores``
-            and ``pred_box_labels`` ``(K,)``, best first; the threshold is not for them.
+            A dictionary for each image: ``pred_scores``, float32 ``(C,)``, of all labels; ``pred_labels``, the indices
+            of those above the threshold; ``pred_classes``, their names if they are known; and ``img_path`` of a file.
+            A model that detects also gives ``pred_boxes``, float32 ``(K, 4)`` as [x1, y1, x2, y2] in pixels of the
+            image, with ``pred_box_scores`` and ``pred_box_labels`` ``(K,)``, the best first. The threshold is not for
+            them.
         """
-        _check_threshold(threshold)
+        check_range('threshold', threshold)
         if return_datasamples:
             return preds
         results = []
@@ -243,15 +256,10 @@ def _label_names(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _checked(on_error: str | None) -> str | None:
-    if on_error not in (None, 'raise', 'skip'):
-        raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+def _checked(on_error: OnError | None) -> OnError | None:
+    if on_error is not None:
+        check_choice('on_error', on_error, get_args(OnError))
     return on_error
-
-
-def _check_threshold(threshold: float) -> None:
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or threshold != threshold:
-        raise ValueError(f'threshold={threshold!r} must be a number, such as 0.5')
 
 
 def _stacked(batch: list[tuple[str, dict]]) -> dict:

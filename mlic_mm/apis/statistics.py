@@ -76,7 +76,7 @@ def statistics_text(title: str, targets: np.ndarray, classes: Sequence[str]) -> 
 
     Example:
         >>> text = statistics_text('two images', np.array([[1, 1], [1, -1]]), ['cat', 'dog'])
-        >>> print('\\n'.join(line.rstrip() for line in text.splitlines()[-2:]))
+        >>> print(text.splitlines()[-1])
         never absent, present or ignored in all images: dog (training refuses these)
     """
     present = targets == 1

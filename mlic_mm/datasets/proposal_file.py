@@ -28,23 +28,28 @@ Entry = tuple[str, tuple[int, int], np.ndarray, np.ndarray]
 class ProposalFile:
     """Boxes and scores of each image, by image id.
 
-    ``file[img_id]`` gives boxes in pixels of the image at its own size; :meth:`read` in those of another size. The file
-    is opened on first use, in each process anew, so that an object can be pickled and passed to loaders; reading maps
-    the file, so that processes share its memory. The first opening reads all of it once and compares its digest with
-    the fingerprint (a second for each GB), in one process: :meth:`verify` does so beforehand.
+    ``file[img_id]`` gives boxes in pixels of the image at its own size; :meth:`read` gives them in pixels of another
+    size. The file is opened on first use, in each process anew, so that an object can be pickled and passed to loaders.
+    Reading maps the file, so that processes share its memory. The first opening reads all of it once and compares its
+    digest with the fingerprint (a second for each GB). :meth:`verify` does so in one process, before it forks others.
 
-    A file of safetensors with ``boxes`` uint16 ``(P, 4)`` ([x1, y1, x2, y2] over the image's size, times 65535),
+    The file holds safetensors: ``boxes`` uint16 ``(P, 4)`` ([x1, y1, x2, y2] over the image's size, times 65535),
     ``scores`` float16 ``(P,)``, ``offsets`` int64 ``(N + 1,)``, ``sizes`` int32 ``(N, 2)`` as (H, W), ``ids`` uint8
     (UTF-8, one to a line), and metadata: format, version, generator, data set, fingerprint. So a coordinate is off by
     at most 1/131070 of the image's side (0.004 pixels of 500), a score by 1/2048 of itself (below 6e-5, by 3e-8).
 
     Args:
-        path (str | Path): A file written by ``tools/generate_proposals.py``.
-        dataset (str, optional): Type of the data set that it must be of: ``'VOCMultiLabel'``. Defaults to None: any.
+        path: A file written by ``tools/generate_proposals.py``.
+        dataset: Type of the data set that the file must be of, such as ``'VOCMultiLabel'``. Defaults to any.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: On first use: it is no such file, was cut short, is damaged or belongs to another data set.
+        FileNotFoundError: There is no such file.
+        ValueError: On first use: it is no proposal file, was cut short, is damaged or belongs to another data set.
+
+    Examples:
+        >>> boxes, scores = ProposalFile('data/proposals/voc07.st')['000005']  # doctest: +SKIP
+        >>> boxes.shape, scores.shape  # doctest: +SKIP
+        ((1000, 4), (1000,))
     """
 
     _known: ClassVar[set[tuple]] = set()
@@ -59,7 +64,7 @@ class ProposalFile:
             raise FileNotFoundError(f'proposal file {self.path} not found; write it: {MAKE}')
 
     def verify(self) -> None:
-        """Open the file and compare its contents with its fingerprint, before it is passed to other processes."""
+        """Open the file and compare its contents with its fingerprint, before other processes get it."""
         self._open()
 
     @property
@@ -74,7 +79,7 @@ class ProposalFile:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all boxes, scores, ids and sizes; what depends on proposals can be named after it."""
+        """Digest of all boxes, scores, ids and sizes. It can name what depends on proposals."""
         return self.metadata['fingerprint']
 
     def __len__(self) -> int:
@@ -106,13 +111,13 @@ class ProposalFile:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the best ``num`` (default: all) boxes of an image, in pixels of ``size`` (H, W), and their scores.
 
-        Boxes whose area the rounding to steps has taken are left out.
+        Boxes that have lost their area by the rounding to steps are left out.
 
         Args:
-            img_id (str | int): The image.
-            size (tuple): Size of the image as it is now.
-            num (int, optional): Most boxes.
-            ori_size (tuple, optional): Size of the image in the data set; compared with that of the file.
+            img_id: The image.
+            size: Size (H, W) of the image as it is now.
+            num: Most boxes.
+            ori_size: Size of the image in the data set, which is compared with that of the file.
 
         Raises:
             ValueError: The file has no such image, or had it in another size than ``ori_size``.
@@ -174,7 +179,7 @@ class ProposalFile:
 
 
 class _Opened:
-    """The parts of a file; boxes and scores stay on disk until they are sliced."""
+    """The parts of a file. Boxes and scores stay on disk until they are sliced."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -240,13 +245,13 @@ def write_proposal_file(
 ) -> None:
     """Write a proposal file, complete or not at all.
 
-    Boxes are cut off at the image's edges, and those left without area by that or by the rounding are dropped.
+    Boxes are cut off at the image's edges. Boxes that lose their area by that or by the rounding are dropped.
 
     Args:
-        path (str | Path): Replaced where it exists.
-        entries (Iterable): One :data:`Entry` for each image.
-        generator (Mapping): Settings, fit for JSON.
-        dataset (Mapping): ``type`` and whatever else tells data sets apart, fit for JSON.
+        path: The file. An existing one is replaced.
+        entries: One :data:`Entry` for each image.
+        generator: Settings of the generator, fit for JSON.
+        dataset: ``type`` and whatever else tells data sets apart, fit for JSON.
 
     Raises:
         ValueError: An id occurs twice or has a line break; a size is not positive; boxes and scores differ in number,
@@ -280,7 +285,7 @@ def write_proposal_file(
         'version': str(VERSION),
         'generator': json.dumps(generator, sort_keys=True),
         'dataset': json.dumps(dataset, sort_keys=True),
-        # For images without proposals: what the best box of an image has.
+        # For images without proposals: the usual score of the best box.
         'fallback_score': json.dumps(float(np.median(best)) if best else 1.0),
         'fingerprint': digest.hexdigest(),
     }

@@ -1,4 +1,4 @@
-"""What a resumed training takes from its checkpoint, and what from its config."""
+"""Which settings a resumed training takes from its checkpoint, and which from its config."""
 
 import ast
 from collections.abc import Mapping
@@ -12,17 +12,21 @@ PLACE = ('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'visualizer
 
 
 class UnreadableSettingsError(ValueError):
-    """The text of a config is no Python, so that nothing can be compared."""
+    """The text of a config is no Python, and nothing can be compared."""
 
 
 class Difference(NamedTuple):
-    """A setting that a checkpoint and the config of the run that resumes from it do not share.
+    """A setting that differs between a checkpoint and the config of the run that resumes from it.
 
     Attributes:
         key: Dotted key.
-        checkpoint: Its value in the checkpoint as Python text; 'nothing' where there is none.
-        config: Its value in the config, likewise.
+        checkpoint: Value in the checkpoint as Python text; ``'nothing'`` if there is none.
+        config: Value in the config, likewise.
         kept: Whether the value of the checkpoint holds.
+
+    Example:
+        >>> str(Difference('train_cfg.max_epochs', '3', '4', kept=False))
+        'train_cfg.max_epochs=4 holds (config), not 3'
     """
 
     key: str
@@ -46,15 +50,15 @@ class Difference(NamedTuple):
 
 
 def compare_with_checkpoint(config: str, checkpoint: Mapping[str, Any], source: str) -> list[Difference]:
-    """Compare the config of a resumed training with the one that its checkpoint was saved under.
+    """Compare the config of a resumed training with the config in its checkpoint.
 
-    mmengine restores the optimiser and the schedules from the checkpoint, with their learning rates and milestones. A
-    changed setting of theirs is not seen. Model, data and length of the training are those of the config.
+    mmengine restores optimiser and schedules from the checkpoint, with their learning rates and milestones. Changes of
+    these settings have no effect. Model, data and length of the training are those of the config.
 
     Args:
         config: Text of the config, as ``Config.pretty_text`` gives it.
-        checkpoint: Its ``meta['cfg']`` is the text of the other one. It is read as data; nothing is executed.
-        source: Of the checkpoint, for the messages.
+        checkpoint: Its ``meta['cfg']`` is the text of the other config. It is read as data; nothing is executed.
+        source: What messages call the checkpoint.
 
     Returns:
         The settings that differ.
@@ -94,6 +98,10 @@ def parse_settings(text: str) -> dict[str, str]:
 
     Raises:
         UnreadableSettingsError: The text is no Python.
+
+    Example:
+        >>> parse_settings('a = dict(b=1, c=[2])')
+        {'a.b': '1', 'a.c': '[2]'}
     """
     try:
         tree = ast.parse(text)
@@ -117,5 +125,5 @@ def _flatten(node: ast.expr, key: str, found: dict[str, str]) -> None:
         for index, part in enumerate(node.elts):
             _flatten(part, f'{key}.{index}', found)
     else:
-        # Lists and tuples are one to the settings that they are given to.
+        # Settings make no difference between lists and tuples.
         found[key] = ast.unparse(ast.List(node.elts)) if isinstance(node, ast.Tuple) else ast.unparse(node)

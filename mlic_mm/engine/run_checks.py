@@ -1,4 +1,4 @@
-"""What is asked of a run before it starts."""
+"""Checks of a run before it starts."""
 
 import copy
 import inspect
@@ -45,7 +45,7 @@ def require_unused_parameters(runner: Runner) -> None:
 
 
 def check_monitors(runner: Runner) -> None:
-    """Refuse hooks that would fail after the first epoch: those that watch a figure which validation does not give.
+    """Refuse hooks that would fail after the first epoch, as they watch a figure that validation does not give.
 
     Args:
         runner: Before its training. Metrics of other packages do not say what they give: beside one of them nothing
@@ -81,7 +81,7 @@ def check_monitors(runner: Runner) -> None:
 
 
 def _figure_names(metric: MLICMetric) -> list[str]:
-    """What a metric calls its figures, found by two images of which each has half of the labels."""
+    """Return the names of a metric's figures, from an evaluation of two images with half of the labels each."""
     threshold = metric.protocol.threshold
     size = len(threshold) if isinstance(threshold, tuple) else max(4, metric.protocol.topk or 1)
     targets = np.indices((2, size)).sum(0) % 2  # each label has a positive and a negative, for AUROC

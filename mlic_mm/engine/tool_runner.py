@@ -29,14 +29,14 @@ FOR_THE_FILE = (
 
 
 class ToolRunner(Runner):
-    """mmengine's runner, whose screen shows what a user needs; its log file has everything.
+    """mmengine's runner with a screen that shows what a user needs. The log file has everything.
 
-    Kept off the screen are the whole config, the environment, the order of the hooks, what other packages say while
+    The screen does not show the whole config, the environment, the order of the hooks, messages of other packages while
     they are imported, and tracebacks.
     """
 
     def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any) -> MMLogger:
-        """Build the logger, with a filter on what it writes to the screen."""
+        """Build the logger, with a filter for the screen."""
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
@@ -54,24 +54,24 @@ class ToolRunner(Runner):
         return checkpoint
 
     def dump_config(self) -> None:
-        """Wait: a run that cannot be built leaves the config of an earlier one in the work directory."""
+        """Do nothing yet: a run that cannot be built must leave the config of an earlier one in the work directory."""
 
     def write_config(self) -> None:
         """Write the config into the work directory."""
         super().dump_config()
 
     def test(self) -> dict[str, float]:
-        """Test."""
+        """Write the config and test."""
         self.write_config()
         return super().test()
 
 
 class SetAsideHook(Hook):
-    """Move files of an earlier run out of the way, when all of the new run is built and checked.
+    """Move files of an earlier run into a folder of their own, when all of the new run is built and checked.
 
     Args:
-        files: What to move, as it was before the new run was built. Empty when it is moved.
-        config: Name of the config in the work directory, which is moved as well and then written anew.
+        files: What to move, as listed before the new run was built. The list is empty afterwards.
+        config: Name of the config in the work directory. It is moved as well, and then written anew.
     """
 
     priority = 'LOWEST'
@@ -81,7 +81,7 @@ class SetAsideHook(Hook):
         self.config = config
 
     def before_train(self, runner: Runner) -> None:
-        """Move, once."""
+        """Move the files, once."""
         if not runner.rank:
             work_dir = Path(runner.work_dir)
             if self.files:
@@ -98,7 +98,7 @@ class SetAsideHook(Hook):
 
 
 def _new_folder(folder: Path) -> Path:
-    """Make a folder of this name, or of this name and a number."""
+    """Make a folder of this name. If there is one, add a number."""
     free, number = folder, 1
     while free.exists():
         number += 1

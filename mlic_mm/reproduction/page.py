@@ -1,4 +1,4 @@
-"""A paper's table beside our figures, as Markdown and as a page."""
+"""A page with a paper's table beside our figures, as Markdown and as HTML."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,13 @@ from mlic_mm.visualization.page import TEMPLATES, template_environment, write_te
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of a row: its figures by heading, from how many seeds, or why there are none."""
+    """What is known of a row.
+
+    Attributes:
+        figures: By heading.
+        seeds: Number of seeds.
+        reason: Why there are no figures.
+    """
 
     figures: Mapping[str, Figure] = field(default_factory=dict)
     seeds: int = 0
@@ -43,7 +49,12 @@ def cell(published: float | None, ours: Figure | None) -> dict[str, str]:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign; what rounds to zero has a plus."""
+    """Return a difference with its sign. A difference that rounds to zero has a plus.
+
+    Example:
+        >>> signed(-0.04), signed(-1.26)
+        ('+0.0', '−1.3')
+    """
     return f'{round(value, 1) + 0.0:+.1f}'.replace('-', '−')
 
 
@@ -59,12 +70,15 @@ def write_table(
     """Write ``table_<name>.md`` and ``.html`` into a folder; earlier ones are replaced.
 
     Args:
-        paper: Of the table.
-        table: Rows that are not in ``outcomes`` are left out.
-        outcomes: By row name.
-        differences: Between rows.
-        folder: Made where it does not exist.
-        warnings: What has to be known before the figures are read.
+        paper: The paper of the table.
+        table: The table. Rows that are not in ``outcomes`` are left out.
+        outcomes: What is known of each row, by its name.
+        differences: Differences between rows.
+        folder: Is made if it is missing.
+        warnings: What a reader must know first.
+
+    Returns:
+        The two files.
     """
     rows = [row for row in table.rows if row.name in outcomes]
     context = {

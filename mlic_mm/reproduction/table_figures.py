@@ -13,12 +13,13 @@ from mlic_mm.evaluation.scores.score_dump import ScoreDump
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, in percent where it is one of :func:`evaluate_scores`.
+    """A figure, in percent if it is one of :func:`evaluate_scores`.
 
     Args:
-        mean: Over the runs.
-        low, high: 95 % bootstrap interval of that mean over test images, NaN where there is none.
-        spread: Standard deviation over the runs, NaN for a single one.
+        mean: Mean over the runs.
+        low: Lower end of the 95 % bootstrap interval of that mean over test images. NaN if there is none.
+        high: Upper end of the interval.
+        spread: Standard deviation over the runs. NaN for a single run.
     """
 
     mean: float
@@ -31,13 +32,13 @@ class RowFigures:
     """The figures of one row, and those of its resampled images, which serve every pair that the row is in.
 
     Args:
-        runs: At least one, which differ in their seeds; all of the same images in the same order.
-        columns: Heading to a figure of :func:`evaluate_scores`, or ``AP/<class>``.
-        preset: Of :func:`evaluate_scores`; a table has its own protocol, the paper's, whatever metrics a test has.
-        num_resamples: Of the bootstrap.
+        runs: At least one. They differ in their seeds, and have the same images in the same order.
+        columns: A figure of :func:`evaluate_scores`, or ``AP/<class>``, by heading.
+        preset: Protocol of :func:`evaluate_scores`. A table has the protocol of its paper, whatever metrics a test has.
+        num_resamples: Resamples of the bootstrap.
 
     Raises:
-        ValueError: Runs of different images, too few resamples, or a figure or class that is not there.
+        ValueError: The runs have different images, the resamples are too few, or a figure or class does not exist.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class RowFigures:
         """Return these figures minus those of another row, paired by test image.
 
         Raises:
-            ValueError: The other row is of other images or figures, or drew another number of times.
+            ValueError: The other row has other images, figures or numbers of resamples.
         """
         if (
             not np.array_equal(self.image_ids, other.image_ids)
@@ -85,14 +86,19 @@ class RowFigures:
 
 
 def measured_figures(runs: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> dict[str, Figure]:
-    """Average what a test's metrics measured besides scores.
+    """Average what the metrics of a test measured besides scores.
 
     Args:
-        runs: Figures by name, one dictionary a seed.
-        columns: Heading to the pattern of one name.
+        runs: Figures by name, one dictionary for each seed.
+        columns: Pattern of one name, by heading.
 
     Raises:
-        ValueError: No name or several match a pattern.
+        ValueError: No name or several names match a pattern.
+
+    Example:
+        >>> figures = measured_figures([{'corloc_val': 40.0}, {'corloc_val': 42.0}], {'CorLoc': 'corloc_*'})
+        >>> figures['CorLoc'].mean
+        41.0
     """
     figures = {}
     for heading, pattern in columns.items():

@@ -1,4 +1,4 @@
-"""What a teacher said about each image of a data set, in a folder of shards that loaders map into memory."""
+"""Outputs of a teacher for each image of a data set, in a folder of shards that loaders map into memory."""
 
 import hashlib
 import json
@@ -24,15 +24,16 @@ SETTINGS = ('fingerprint', 'classes', 'layers', 'regions', 'dataset')
 
 
 class CachedTeacher(NamedTuple):
-    """What is kept of one image; what a teacher does not give is None, maps empty.
+    """The outputs of a teacher for one image. Outputs that a teacher does not give are None, or no maps.
 
     Attributes:
         size: (H, W) of the image in the data set.
         logits: float32 ``(C,)``, of the image.
-        cls_logits, det_logits: float16 ``(R, C)``, :math:`M^c` and :math:`M^d`.
+        cls_logits: float16 ``(R, C)``, :math:`M^c`.
+        det_logits: float16 ``(R, C)``, :math:`M^d`.
         boxes: float32 ``(R', 4)``, regions after NMS as fractions of width and height; R' may be 0.
         scores: float32 ``(R',)``, their :math:`s'`.
-        maps: By layer, float16 ``(D, h, w)``; ``''`` is the last map of the backbone.
+        maps: float16 ``(D, h, w)`` by layer; ``''`` is the last map of the backbone.
     """
 
     size: tuple[int, int]
@@ -47,22 +48,27 @@ class CachedTeacher(NamedTuple):
 class TeacherCache:
     """Outputs of a teacher by image id: ``cache[img_id]`` is a :class:`CachedTeacher`.
 
-    A folder with ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
+    The folder has ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
     safetensors for every ``shard`` ids in their order. Shards are opened on first use, in each process anew, and mapped
-    into memory, so that an object can be pickled and processes share what they read. What is read of an image is
-    compared with its checksum, so that damage on the disk teaches nothing.
+    into memory, so that an object can be pickled and processes share what they read. The outputs for an image are
+    compared with their checksum, so that damage on the disk teaches nothing.
 
     Half precision keeps 11 bits: a logit or a value of a map is off by at most 1/2048 of itself. Image logits and
     :math:`s'` are few and stay float32. Boxes are whole steps of 1/65535 of width and height, as in
-    :class:`~mlic_mm.datasets.ProposalFile`: as small as half precision and thirty times finer near the right edge.
+    :class:`~mlic_mm.datasets.ProposalFile`. They are as small as in half precision, and thirty times finer near the
+    right edge.
 
     Args:
-        path (str | Path): A folder of ``tools/cache_teacher.py``.
+        path: A folder of ``tools/cache_teacher.py``.
 
     Raises:
         FileNotFoundError: There is no such folder, or a shard is missing because the tool was stopped.
         ValueError: The folder is no cache, or ``index.json`` was cut short. On reading: a shard was cut short or is of
-            another cache, what it has of the image is damaged, or the image is not in it.
+            another cache, the outputs are damaged, or the image is not in the cache.
+
+    Examples:
+        >>> TeacherCache('data/teachers/voc07')['000005'].logits.shape  # doctest: +SKIP
+        (20,)
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -93,7 +99,7 @@ class TeacherCache:
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """What the teacher was: see :func:`~mlic_mm.datasets.teacher_cache.fingerprint.teacher_fingerprint`."""
+        """Digests of the teacher: see :func:`~mlic_mm.datasets.teacher_cache.fingerprint.teacher_fingerprint`."""
         return self.index['fingerprint']
 
     def __len__(self) -> int:
@@ -115,13 +121,13 @@ class TeacherCache:
         return self._shard(number).read(row, self.index['layers'])
 
     def check(self) -> None:
-        """Open each shard once: one that was cut short is found before the training and not in its middle."""
+        """Open each shard once, so that one that was cut short is found before the training and not in its middle."""
         for number in self._numbers:
             Shard(self.path, number, self.key)
 
     @property
     def _numbers(self) -> range:
-        """Of the shards."""
+        """Numbers of the shards."""
         return range(-(-len(self) // self.index['shard']))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,7 +143,7 @@ class TeacherCache:
 
 
 class Shard:
-    """One file of a cache; the tensors stay on disk until they are asked for."""
+    """One file of a cache. The tensors stay on disk until they are read."""
 
     def __init__(self, folder: str | Path, number: int, key: str) -> None:
         self.path = os.path.join(folder, shard_name(number))
@@ -158,7 +164,7 @@ class Shard:
         self.names = set(self.file.keys())
 
     def read(self, row: int, layers: Sequence[str]) -> CachedTeacher:
-        """Return what is kept of image ``row`` of the shard, after comparing it with its checksum."""
+        """Return the outputs for image ``row`` of the shard, after a comparison with their checksum."""
         names = [f'{name}.{row}' for name in RECORD if f'{name}.{row}' in self.names]
         names += [f'map.{row}.{layer}' for layer in layers]
         try:
@@ -167,7 +173,7 @@ class Shard:
             parts = {}
         if checksum(self.sizes[row], self.logits[row], parts) != self.sums[row]:
             raise ValueError(
-                f'{self.path}: what it has of image {row} is damaged; the same command with the same options writes '
+                f'{self.path}: the outputs for image {row} are damaged; the same command with the same options writes '
                 f'the shard again: {MAKE}'
             )
         height, width = self.sizes[row].tolist()
@@ -179,7 +185,7 @@ class Shard:
 
 
 def checksum(size: np.ndarray, logits: np.ndarray, parts: Mapping[str, np.ndarray]) -> int:
-    """CRC-32 of all that is kept of an image, names and shapes included."""
+    """Return the CRC-32 of all outputs for an image, names and shapes included."""
     value = zlib.crc32(logits.tobytes(), zlib.crc32(size.tobytes()))
     for name, part in sorted(parts.items()):
         value = zlib.crc32(np.ascontiguousarray(part).data.cast('B') if part.size else b'', value)
@@ -211,15 +217,15 @@ def read_index(folder: str | Path) -> dict[str, Any]:
     if wrong := [key for key, kind in kinds.items() if type(index[key]) is not kind]:
         raise ValueError(f'{file}: damaged, its {wrong[0]!r} is {show(index[wrong[0]])}; {cure}')
     if index['shard'] < 1 or not all(isinstance(name, str) for name in (*index['ids'], *index['layers'])):
-        raise ValueError(f'{file}: damaged, a number or a name in it is none; {cure}')
+        raise ValueError(f'{file}: damaged, a number or a name in it is invalid; {cure}')
     return index
 
 
 def cache_key(index: Mapping[str, Any]) -> str:
-    """Digest of all that an index says; each shard carries it."""
+    """Return the digest of an index. Each shard carries it."""
     return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
 def shard_name(number: int) -> str:
-    """File of shard ``number``."""
+    """Return the file name of shard ``number``."""
     return f'{number:06d}.safetensors'

@@ -1,4 +1,4 @@
-"""What the outputs of a teacher depend on, as digests that tell whether a cache of them is stale."""
+"""Digests of what the outputs of a teacher depend on. They tell whether a cache of the outputs is stale."""
 
 import hashlib
 import json
@@ -19,24 +19,27 @@ PARTS = ('weights', 'model', 'pipeline', 'proposals')
 
 
 def teacher_fingerprint(config: str | Path | Config, checkpoint: str | Path | None = None) -> dict[str, str]:
-    """Digest what decides about a teacher's outputs, in parts, so that a difference has a name.
+    """Return digests of all that decides about a teacher's outputs, in parts, so that a difference has a name.
 
-    Each part is of contents, not of places: moving or saving again a checkpoint or a proposal file leaves it as it is.
-    A teacher made of others, an ensemble say, counts each ``config``, ``detector`` and ``checkpoint`` in its ``model``
-    by what is in them. Files that a model names otherwise, such as a label graph, count by their path.
+    The digests are of contents, not of places: a checkpoint or a proposal file may be moved or saved again. If a
+    teacher is made of other models, such as an ensemble, the contents of each ``config``, ``detector`` and
+    ``checkpoint`` in its ``model`` count. Other files that a model names, such as a label graph, count by their path.
 
     Args:
-        config (str | Path | Config): Of the teacher; ``model``, ``data_preprocessor`` and the pipeline of
-            ``test_dataloader`` count.
-        checkpoint (str | Path, optional): Its weights; None where ``model`` names those itself.
+        config: Of the teacher. Its ``model``, ``data_preprocessor`` and the pipeline of ``test_dataloader`` count.
+        checkpoint: The weights; None if ``model`` names them.
 
     Returns:
-        dict[str, str]: ``weights`` (names, types, shapes and values of all tensors), ``model``, ``pipeline`` (without
-        the proposal file) and ``proposals`` (the fingerprint of that file; empty without one).
+        ``weights`` (names, types, shapes and values of all tensors), ``model``, ``pipeline`` (without the proposal
+        file) and ``proposals`` (the fingerprint of that file; empty without one).
 
     Raises:
         FileNotFoundError: The config, the checkpoint or the proposal file is missing.
         ValueError: The config has no model or no test pipeline, or a file is damaged.
+
+    Example:
+        >>> sorted(teacher_fingerprint('wsddn.py', 'epoch_20.pth'))  # doctest: +SKIP
+        ['model', 'pipeline', 'proposals', 'weights']
     """
     if not isinstance(config, Config):
         config = read_config(config)
@@ -63,7 +66,7 @@ def _model(config: Mapping[str, Any], trained: bool) -> list:
 
 
 def _by_content(value: Any, trained: bool) -> Any:
-    """Replace the files of models inside a model by what is in them; ``trained`` weights make the initial ones idle."""
+    """Replace the files of models inside a model by their contents. ``trained`` weights make the initial ones idle."""
     if isinstance(value, Mapping):
         idle = ('init_cfg', 'pretrained') if trained else ()
         kept = {str(key): _by_content(item, trained) for key, item in value.items() if key not in idle}
@@ -83,7 +86,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _without_proposals(step: Mapping[str, Any], proposals: list[str]) -> dict[str, Any]:
-    """Return what of a step decides about the sample; the file of ``LoadProposals`` goes into ``proposals``."""
+    """Return the options of a step that decide about the sample. Add the file of ``LoadProposals`` to a list."""
     kept = {key: value for key, value in step.items() if key not in ('cache_mb', 'meta_keys')}
     if type_name(step['type']) == 'LoadProposals':
         proposals.append(ProposalFile(kept.pop('file')).fingerprint)
