@@ -66,7 +66,7 @@ class Run(NamedTuple):
 
 def run(fuse: Callable[..., np.ndarray], args: tuple) -> Run:
     """Fuse once."""
-    with PeakMemory() as memory:
+    with PeakMemory('cpu') as memory:
         taken, scores = timed(fuse, *args)
     return Run(taken, memory, scores)
 

@@ -86,7 +86,7 @@ def main() -> int:
     print(f'{num_images} x {num_classes}, {targets.sum(1).mean():.2f} labels per image, batches of {args.batch}')
 
     run(partial(MLICMetric, SAME), samples[:64], 64)
-    with PeakMemory() as memory:  # first of all: memory that was freed hides new memory
+    with PeakMemory('cpu') as memory:  # first of all: memory that was freed hides new memory
         first, ours = run(partial(MLICMetric, SAME), samples, args.batch)
     extra = memory.bytes
     ratio = f'{extra / matrices:.2f} x the two matrices of {matrices / 2**20:.0f} MB'

@@ -47,7 +47,7 @@ def timed(call: Callable[..., Any], *args: object) -> tuple[Taken, Any]:
     """Call once. Return the seconds and the result."""
     wall, processor = time.perf_counter(), time.process_time()
     result = call(*args)
-    if DEVICE == 'cuda':
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return Taken(time.perf_counter() - wall, time.process_time() - processor), result
 
@@ -91,12 +91,18 @@ class PeakMemory:
 
     On a GPU this is what torch allocates. On a CPU it is resident memory. Memory that the process freed and kept hides
     new memory, so measure in a process of its own (:func:`own_process`) if much was done before.
+
+    Args:
+        device: Which memory. Work that never uses a GPU says ``'cpu'``.
     """
 
     bytes = 0
 
+    def __init__(self, device: str = DEVICE) -> None:
+        self.device = device
+
     def __enter__(self) -> 'PeakMemory':
-        if DEVICE == 'cuda':
+        if self.device == 'cuda':
             self._before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
             return self
@@ -107,7 +113,7 @@ class PeakMemory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bytes = (torch.cuda.max_memory_allocated() if DEVICE == 'cuda' else self._peak()) - self._before
+        self.bytes = (torch.cuda.max_memory_allocated() if self.device == 'cuda' else self._peak()) - self._before
 
     @staticmethod
     def _peak() -> int:
