@@ -8,6 +8,7 @@ from .classifiers import (
     EnsembleClassifier,
     SpatialContextClassifier,
     Teacher,
+    Teaching,
 )
 from .data_preprocessors import MultiLabelDataPreprocessor
 from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead, constant_labels
@@ -56,6 +57,7 @@ __all__ = [
     'SpatialContextClassifier',
     'SpatialContextHead',
     'Teacher',
+    'Teaching',
     'TranslateView',
     'VGGNeck',
     'ViewTransform',

@@ -38,11 +38,13 @@ class ExactResumeHook(Hook):
         self._resumed: dict[str, Any] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take what this hook has stored."""
         if runner._resume:
             self._resumed = checkpoint.get('exact_resume', {})
             _stay_in_work_dir(runner, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Store what mmengine does not."""
         wrapper = runner.optim_wrapper
         state = dict(
             sampler_seed=getattr(runner.train_dataloader.sampler, 'seed', None),
@@ -55,6 +57,7 @@ class ExactResumeHook(Hook):
         checkpoint['exact_resume'] = state
 
     def before_train(self, runner: Runner) -> None:
+        """Continue where the checkpoint was saved, and seed every sample."""
         loop, loader = runner.train_loop, runner.train_dataloader
         if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
             raise ValueError(
@@ -84,6 +87,7 @@ class ExactResumeHook(Hook):
             runner.val_loop.run()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed this step."""
         # One number more than samples have in their key, so that no step shares a seed with a sample.
         seed_everything(derive_seed(runner.seed, runner.rank, runner.iter, 0, 1))
 

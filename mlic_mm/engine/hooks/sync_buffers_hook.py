@@ -37,9 +37,11 @@ class SyncBuffersHook(Hook):
         self._apart = False  # whether a step was taken since the last synchronisation
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note that buffers differ from now on."""
         self._apart = True
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Synchronise before a checkpoint within an epoch."""
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and not hook.by_epoch:
                 due = self.every_n_train_iters(runner, hook.interval, hook.save_begin)
@@ -47,9 +49,11 @@ class SyncBuffersHook(Hook):
                     self._sync(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
+        """Synchronise before the checkpoint of an epoch."""
         self._sync(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
+        """Synchronise before a validation."""
         self._sync(runner)
 
     def _sync(self, runner: Runner) -> None:
