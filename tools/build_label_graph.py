@@ -13,7 +13,8 @@ from typing import Any
 import _clone  # noqa: F401
 
 from mlic_mm.apis.label_graph import build_label_graph
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 
 
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:

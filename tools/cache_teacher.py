@@ -15,7 +15,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.teacher_cache import cache_teacher
-from mlic_mm.cli.command import GOES_ON, CommandParser, command
+from mlic_mm.cli.command import GOES_ON, command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.datasets.from_config import SPLITS
 
 

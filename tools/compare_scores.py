@@ -13,7 +13,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.compare_scores import compare_scores
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 
 

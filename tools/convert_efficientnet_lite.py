@@ -16,7 +16,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.convert_efficientnet_lite import MODELS, convert_efficientnet_lite
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 
 
 @command

@@ -9,7 +9,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.statistics import describe_dataset
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.datasets.from_config import SPLITS
 
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import _clone  # noqa: F401
 
 from mlic_mm.apis.demo import run_demo
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 
 
 @command(interrupted='interrupted: the same command starts the training anew')

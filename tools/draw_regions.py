@@ -22,7 +22,8 @@ import _clone  # noqa: F401
 import torch
 
 from mlic_mm.apis.region_pictures import draw_region_pictures
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 
 
 @command

@@ -14,7 +14,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.export_student import export_student
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 
 
 @command

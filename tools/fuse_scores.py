@@ -15,7 +15,8 @@ from typing import Any
 import _clone  # noqa: F401
 
 from mlic_mm.apis.fuse_scores import fuse_score_files
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation.scores.score_fusion import MODES
 

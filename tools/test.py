@@ -10,7 +10,8 @@ from pathlib import Path
 import _clone  # noqa: F401
 
 from mlic_mm.apis.test import test
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.engine.launch import LAUNCHERS
 
 

@@ -7,7 +7,9 @@ import sys
 import _clone  # noqa: F401
 
 from mlic_mm.apis.train import TrainingStopped, train
-from mlic_mm.cli.command import CommandParser, command, is_main_process
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
+from mlic_mm.cli.process import is_main_process
 from mlic_mm.engine.launch import LAUNCHERS
 
 

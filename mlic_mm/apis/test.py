@@ -12,7 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
 from torch import nn
 
-from mlic_mm.cli.command import is_main_process
+from mlic_mm.cli.process import is_main_process
 from mlic_mm.engine.launch import Launcher, build_runner, destroy_process_group
 from mlic_mm.engine.run_config import TESTING, load_config
 from mlic_mm.engine.unwrap_model import unwrap_model

@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mlic_mm.cli.command import find_stop, is_main_process, stop_status
+from mlic_mm.cli.process import is_main_process
+from mlic_mm.cli.stop import find_stop, stop_status
 from mlic_mm.engine.launch import Launcher, build_runner, destroy_process_group
 from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.engine.run_config import load_config, scale_learning_rate, set_seed, use_amp

@@ -1,4 +1,4 @@
-"""What went wrong, in one line: the part of the config that could not be built, and what was meant."""
+"""Explain in one line what went wrong: the part of the config that could not be built, and what was meant."""
 
 import contextlib
 import inspect
@@ -33,7 +33,7 @@ CURES = {
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what went wrong, with the nearest names where a name is unknown."""
+    """Return one line about what went wrong, with the nearest names if a name is unknown."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if 'Original Traceback' in text:  # of a loader's worker: the worker's own message is the last line
         text = text.strip().splitlines()[-1]
@@ -83,14 +83,14 @@ def _of_a_part(error: BaseException, text: str) -> str:
 
 
 def unknown_type(kind: str, registry: Registry) -> str:
-    """Say that a registry does not know a name, and which it may be meant for."""
+    """Return the message about a name that a registry does not know, with the names that may be meant."""
     names = [name for name in dict.fromkeys(_names(registry)) if name != kind]
     meant = did_you_mean(kind, names, listed=0) or '; check its spelling and custom_imports'
     return f'type={kind!r}: there is no such {registry.name}{meant}'
 
 
 def _names(registry: Registry) -> Iterator[str]:
-    """All names that a registry finds, as a config writes them."""
+    """Yield all names that a registry finds, as a config writes them."""
     top: Registry = registry
     while top.parent is not None:
         top = top.parent

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from mlic_mm.cli.command import log_to_file
+from mlic_mm.cli.process import log_to_file
 from mlic_mm.config_files.import_noise import HELD_BACK, hold_back_noise
 
 __all__ = ['SetAsideHook', 'ToolRunner']

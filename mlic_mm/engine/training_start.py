@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mlic_mm.cli.command import is_main_process
+from mlic_mm.cli.process import is_main_process
 from mlic_mm.safe_load.checkpoint import find_resumable, load_checkpoint
 
 from .resume_check import UnreadableSettingsError, compare_with_checkpoint

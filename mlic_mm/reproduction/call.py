@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlic_mm.cli.command import StopSignal
+from mlic_mm.cli.stop import StopSignal
 
 __all__ = ['call_logged']
 

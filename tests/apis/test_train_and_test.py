@@ -9,7 +9,7 @@ from tiny_run import write_config
 from mlic_mm.apis import test as test_job
 from mlic_mm.apis import train as train_job
 from mlic_mm.apis.train import TrainingStopped
-from mlic_mm.cli.command import StopSignal
+from mlic_mm.cli.stop import StopSignal
 
 SHORT = {'train_cfg.max_epochs': 1}
 

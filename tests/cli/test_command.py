@@ -9,8 +9,10 @@ import time
 import pytest
 from mmengine.config import Config
 
-from mlic_mm.cli.command import GOES_ON, HANDLED, CommandParser, ConfigOptions, command
+from mlic_mm.cli.command import GOES_ON, command
 from mlic_mm.cli.explain import explain
+from mlic_mm.cli.parser import CommandParser, ConfigOptions
+from mlic_mm.cli.stop import HANDLED
 from mlic_mm.registry import MODELS
 
 

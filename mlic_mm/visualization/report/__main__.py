@@ -4,7 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mlic_mm.cli.command import CommandParser, command
+from mlic_mm.cli.command import command
+from mlic_mm.cli.parser import CommandParser
 from mlic_mm.cli.protocol_options import add_protocol_options, chosen_protocol
 from mlic_mm.evaluation import ScoreDump
 
