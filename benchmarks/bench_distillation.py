@@ -23,7 +23,7 @@ from mmengine.registry import DefaultScope
 
 from mlic_mm.apis.teacher_cache import cache_teacher
 from mlic_mm.datasets import VOCMultiLabel
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 from mlic_mm.datasets.transforms import read_image
 from mlic_mm.models.classifiers.trained_classifier import build_classifier
 from mlic_mm.registry import MODELS

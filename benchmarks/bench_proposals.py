@@ -17,7 +17,7 @@ import numpy as np
 from measure import timed
 
 from mlic_mm.datasets import LoadProposals, ProposalFile
-from mlic_mm.datasets.proposal_file import Entry, write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import Entry, write_proposal_file
 
 STORED, SIZE = 1000, (375, 500)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 from mlic_mm.datasets.transforms import LoadTeacher
 
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 
 CLASSES = ('blue', 'green', 'red')
 REGIONS = 5

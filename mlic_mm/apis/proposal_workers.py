@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.sharedctypes import Synchronized
 
-from mlic_mm.datasets.proposal_file import Entry
-from mlic_mm.datasets.proposal_parts import ProposalParts
+from mlic_mm.datasets.proposals.proposal_file import Entry
+from mlic_mm.datasets.proposals.proposal_parts import ProposalParts
 from mlic_mm.models.patch_generators import PatchGenerator
 from mlic_mm.utils.progress import Bar
 

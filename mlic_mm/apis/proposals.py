@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.config_files.config_types import type_name
-from mlic_mm.datasets.proposal_file import ProposalFile, write_proposal_file
-from mlic_mm.datasets.proposal_parts import ProposalParts
+from mlic_mm.datasets.proposals.proposal_file import ProposalFile, write_proposal_file
+from mlic_mm.datasets.proposals.proposal_parts import ProposalParts
 from mlic_mm.models.patch_generators import PatchGenerator, proposal_recall
 from mlic_mm.registry import TASK_UTILS
 from mlic_mm.utils.atomic_write import check_can_write

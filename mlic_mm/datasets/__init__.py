@@ -6,7 +6,7 @@ from .digit_scenes import DigitScenes
 from .multi_label_base import MultiLabelBase
 from .nus_wide import NUSWIDE
 from .pa100k import PA100K
-from .proposal_file import ProposalFile
+from .proposals import ProposalFile
 from .teacher_cache import TeacherCache, teacher_fingerprint
 from .transforms import CropBox, LoadImage, LoadProposals, LoadTeacher, PackProposals
 from .voc import VOCMultiLabel

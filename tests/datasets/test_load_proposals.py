@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from mlic_mm.datasets import CSVMultiLabel, LoadProposals, VOCMultiLabel
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 
 H, W = 60, 100
 BOXES = np.array([[10, 20, 40, 50], [50, 0, 100, 30], [0, 0, 5, 5]])

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from mlic_mm.datasets import LoadProposals, ProposalFile
-from mlic_mm.datasets.proposal_file import Entry, _Opened, write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import Entry, _Opened, write_proposal_file
 
 GENERATOR, DATASET = dict(type='mlic_mm.X', num=5), dict(type='VOCMultiLabel', id_type='str', splits=['train'])
 ENTRIES: list[Entry] = [

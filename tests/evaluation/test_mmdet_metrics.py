@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
 from mlic_mm.datasets import COCOMultiLabel, VOCMultiLabel
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 
 META_KEYS = ('sample_idx', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
 EVALUATORS = [

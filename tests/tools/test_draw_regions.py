@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from PIL import Image, ImageColor
 from run_tool import call_tool
 
-from mlic_mm.datasets.proposal_file import write_proposal_file
+from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.visualization.region_pictures import ADDED, AMBER, BLUE, FOUND, GREEN, RED
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from mlic_mm.safe_load.pickle_bounds import show
 
-from ..proposal_file import STEPS
+from ..proposals.proposal_file import STEPS
 
 FORMAT, VERSION = 'mlic_mm.teacher_cache', 1
 INDEX = 'index.json'

@@ -13,7 +13,7 @@ from mlic_mm.config_files.config_file import read_config
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.safe_load.checkpoint import load_checkpoint
 
-from ..proposal_file import ProposalFile
+from ..proposals.proposal_file import ProposalFile
 
 PARTS = ('weights', 'model', 'pipeline', 'proposals')
 

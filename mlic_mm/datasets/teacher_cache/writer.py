@@ -9,9 +9,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from mlic_mm.utils.atomic_write import atomic_write
+from mlic_mm.utils.shard_store import ShardStore
 
-from ..proposal_file import STEPS
-from ..shard_store import ShardStore
+from ..proposals.proposal_file import STEPS
 from .cache import FORMAT, INDEX, SETTINGS, VERSION, CachedTeacher, Shard, cache_key, checksum, read_index, shard_name
 
 __all__ = ['TeacherShards']

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mlic_mm.datasets.proposal_file import ProposalFile
+from mlic_mm.datasets.proposals.proposal_file import ProposalFile
 from mlic_mm.registry import TRANSFORMS
 from mlic_mm.utils.choices import check_choice, check_range
 
@@ -42,7 +42,7 @@ class LoadProposals(BaseTransform):
 
     Examples:
         >>> import tempfile
-        >>> from mlic_mm.datasets.proposal_file import write_proposal_file
+        >>> from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
         >>> from mlic_mm.registry import TRANSFORMS
         >>> boxes, scores = np.array([[0, 0, 40, 30], [10, 10, 20, 20]]), np.array([0.75, 0.5])
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlic_mm.datasets.proposal_parts import ProposalParts
+from mlic_mm.datasets.proposals.proposal_parts import ProposalParts
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 
 GENERATOR, DATASET = dict(type='Corners', num=4), dict(type='CSVMultiLabel', id_type='str', splits=['train'])

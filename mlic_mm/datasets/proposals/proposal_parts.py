@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlic_mm.utils.shard_store import ShardStore
+
 from .proposal_file import VERSION, Entry, ProposalFile, write_proposal_file
-from .shard_store import ShardStore
 
 __all__ = ['ProposalParts']
 
