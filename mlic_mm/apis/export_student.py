@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from mlic_mm.safe_load.checkpoint import load_checkpoint
+from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 
 __all__ = ['export_student']
@@ -29,9 +30,8 @@ def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = Fal
         The number of tensors.
 
     Raises:
-        FileNotFoundError, CheckpointError: See :func:`load_checkpoint`.
+        FileNotFoundError, CheckpointError: See :func:`load_checkpoint`. The checkpoint holds no weights.
         FileExistsError: ``out`` exists, and ``force`` is false.
-        ValueError: The checkpoint holds no weights.
 
     Example:
         >>> export_student('work_dirs/kd_wsd_coco/epoch_130.pth', 'student.pth')  # doctest: +SKIP
@@ -39,15 +39,9 @@ def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = Fal
     """
     check_can_write(out, force)
     loaded = load_checkpoint(checkpoint)
-    weights, meta = loaded.get('state_dict', loaded), loaded.get('meta') or {}
+    weights, meta = StoredWeights.of(loaded, f'checkpoint {checkpoint}').weights, loaded.get('meta') or {}
     # Cloned, since a view would bring all of the storage that it looks at.
-    kept = {
-        name: tensor.clone()
-        for name, tensor in weights.items()
-        if isinstance(tensor, torch.Tensor) and not name.startswith(TRAINING)
-    }
-    if not kept:
-        raise ValueError(f'{checkpoint} holds no weights; name a checkpoint of tools/train.py')
+    kept = {name: tensor.clone() for name, tensor in weights.items() if not name.startswith(TRAINING)}
     with atomic_write(out) as part:
         torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)
     return len(kept)

@@ -139,7 +139,7 @@ def test_any_other_checkpoint_keeps_all_its_weights(folder: Path) -> None:
     ('content', 'message'),
     [
         (None, 'no checkpoint none.pth'),
-        ({'meta': {}}, 'none.pth holds no weights; name a checkpoint of tools/train.py'),
+        ({'meta': {}}, 'none.pth holds no weights, but meta'),
     ],
 )
 def test_files_without_weights(tmp_path: Path, content: dict | None, message: str) -> None:
