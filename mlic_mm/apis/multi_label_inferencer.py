@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
+from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS, DefaultScope
 from mmpretrain.apis import ImageClassificationInferencer
@@ -23,6 +22,7 @@ from mlic_mm.models.classifiers.trained_classifier import build_classifier, comm
 from mlic_mm.utils.checks import check_head_labels
 from mlic_mm.utils.choices import check_choice, check_range
 
+from .image_batches import in_batches, stack_images
 from .image_inputs import list_inputs, to_bgr
 
 __all__ = ['MultiLabelInferencer']
@@ -125,7 +125,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         samples: list[DataSample] = []
         names: list[str | None] = []
         failed: dict[int, str] = {}
-        for loaded in _batches(self._packed(images, **for_pipeline), batch_size):
+        for loaded in in_batches(self._packed(images, **for_pipeline), batch_size):
             good = []
             for name, packed, reason in loaded:
                 if packed is None:
@@ -134,7 +134,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
                     good.append((name or f'image {len(names)}', packed))
                 names.append(name)
             if good:
-                samples += self.forward(_stacked(good), **for_model)
+                samples += self.forward(stack_images(good), **for_model)
         if for_picture:
             pictured = [i for k, i in enumerate(images) if k not in failed]
             self.visualize([i if isinstance(i, str) else to_bgr(i) for i in pictured], samples, **for_picture)
@@ -159,7 +159,7 @@ class MultiLabelInferencer(ImageClassificationInferencer):
         """
         packed = self._packed(inputs, on_error)
         good = ((name or 'an array', data) for name, data, _ in packed if data is not None)
-        yield from map(_stacked, _batches(good, batch_size))
+        yield from map(stack_images, in_batches(good, batch_size))
 
     def _packed(
         self, inputs: Iterable, on_error: OnError | None = None
@@ -260,25 +260,3 @@ def _checked(on_error: OnError | None) -> OnError | None:
     if on_error is not None:
         check_choice('on_error', on_error, get_args(OnError))
     return on_error
-
-
-def _stacked(batch: list[tuple[str, dict]]) -> dict:
-    """Return a batch of packed images.
-
-    Raises:
-        ValueError: They differ in size.
-    """
-    first, *others = [(name, tuple(packed['inputs'].shape)) for name, packed in batch]
-    for name, shape in others:
-        if shape != first[1]:
-            raise ValueError(
-                f'{first[0]} and {name} cannot be in one batch, after the pipeline they are {first[1]} and {shape}: '
-                'take batch_size=1, or put a Resize to one size into the test pipeline'
-            )
-    return default_collate([packed for _, packed in batch])
-
-
-def _batches(items: Iterable, size: int) -> Iterator[list]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
