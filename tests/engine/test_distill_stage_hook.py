@@ -94,7 +94,7 @@ def test_stage_2_after_the_end(runner: BuildRunner, two_stages: Change) -> None:
 
 @pytest.mark.integration
 def test_a_model_without_stages(runner: BuildRunner) -> None:
-    with pytest.raises(ValueError, match=r"ImageClassifier has no stages; use type='mlic_mm\.DistillClassifier'"):
+    with pytest.raises(ValueError, match=r"ImageClassifier has no stages: use type='mlic_mm\.DistillClassifier'"):
         runner(**options(2, 3)).train()
 
 

