@@ -29,7 +29,7 @@ def test_names_exist(package: str) -> None:
     assert module.__doc__ or not names, f'{package} does not say what it holds'
 
 
-@pytest.mark.parametrize('cls', REGISTERED, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize('cls', sorted(REGISTERED, key=lambda cls: cls.__name__), ids=lambda cls: cls.__name__)
 def test_registered_classes_can_be_imported_from_their_room(cls: type) -> None:
     room = importlib.import_module('.'.join(cls.__module__.split('.')[:2]))
     parent = importlib.import_module(cls.__module__.rpartition('.')[0])

@@ -20,7 +20,7 @@ import _clone  # noqa: F401
 from mlic_mm.cli.command import command
 from mlic_mm.cli.parser import CommandParser
 from mlic_mm.cli.stop import stop_status
-from mlic_mm.reproduction.paper_tables import DATA
+from mlic_mm.reproduction.paper import DATA
 from mlic_mm.reproduction.reproduce import reproduce
 
 

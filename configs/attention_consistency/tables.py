@@ -4,7 +4,7 @@
 as augmentation, ``+ACs`` asks for consistent attention as well; nothing else differs between the two.
 """
 
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 
 paper = dict(
     title='Visual Attention Consistency under Image Transforms for Multi-Label Image Classification',

@@ -4,7 +4,7 @@
 Rows of Tables III to VI are named data set / variant.
 """
 
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 
 paper = dict(
     title='Deep-LIFT: Deep Label-Specific Feature Learning for Image Annotation',

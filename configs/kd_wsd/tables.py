@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mlic_mm.config_files.config_file import read_config
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 
 paper = dict(
     title='Multi-Label Image Classification via Knowledge Distillation from Weakly-Supervised Detection',

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 
 paper = dict(
     title='A Baseline for Multi-Label Image Classification Using an Ensemble of Deep Convolutional Neural Networks',

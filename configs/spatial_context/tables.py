@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 
 paper = dict(
     title='Spatial-Context-Aware Deep Neural Network for Multi-Class Image Classification',

@@ -13,7 +13,7 @@ from mlic_mm.cli.stop import find_stop, stop_status
 from mlic_mm.engine.launch import Launcher, build_runner, destroy_process_group
 from mlic_mm.engine.run_checks import check_monitors
 from mlic_mm.engine.run_config import load_config, scale_learning_rate, set_seed, use_amp
-from mlic_mm.engine.tool_runner import SetAsideHook
+from mlic_mm.engine.set_aside_hook import SetAsideHook
 from mlic_mm.engine.training_config import prepare_training
 from mlic_mm.engine.training_start import choose_start, name_what_holds
 from mlic_mm.safe_load.checkpoint import find_resumable, forbid_code_in_checkpoints

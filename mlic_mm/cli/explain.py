@@ -16,8 +16,7 @@ from mlic_mm.utils.plain_text import plain_text
 __all__ = ['explain', 'unknown_type']
 
 LONGEST = 1500
-_PACKAGE = Path(__file__).resolve().parents[1]
-OWN = (f'{_PACKAGE}{os.sep}', f'{_PACKAGE.parent / "tools"}{os.sep}')
+OWN = f'{Path(__file__).resolve().parents[1]}{os.sep}'
 """How the paths of our own code begin."""
 # Whose message says what is wrong, without the name of the exception and the line of the code.
 PLAIN = (ValueError, TypeError, KeyError, OSError, ImportError, FloatingPointError, SyntaxError, AssertionError)

@@ -1,19 +1,15 @@
 """The runner of our commands."""
 
 import logging
-import os
-import time
-from pathlib import Path
 from typing import Any
 
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mlic_mm.cli.process import log_to_file
 from mlic_mm.config_files.import_noise import HELD_BACK, hold_back_noise
 
-__all__ = ['SetAsideHook', 'ToolRunner']
+__all__ = ['ToolRunner']
 
 FOR_THE_FILE = (
     'Config:\n',
@@ -64,47 +60,6 @@ class ToolRunner(Runner):
         """Write the config and test."""
         self.write_config()
         return super().test()
-
-
-class SetAsideHook(Hook):
-    """Move files of an earlier run into a folder of their own, when all of the new run is built and checked.
-
-    Args:
-        files: What to move, as listed before the new run was built. The list is empty afterwards.
-        config: Name of the config in the work directory. It is moved as well, and then written anew.
-    """
-
-    priority = 'LOWEST'
-
-    def __init__(self, files: list[Path], config: str) -> None:
-        self.files = files
-        self.config = config
-
-    def before_train(self, runner: Runner) -> None:
-        """Move the files, once."""
-        if not runner.rank:
-            work_dir = Path(runner.work_dir)
-            if self.files:
-                folder = _new_folder(work_dir / time.strftime('earlier_%Y%m%d_%H%M%S'))
-                config = work_dir / self.config
-                for path in [*self.files, *([config] if config.is_file() else [])]:
-                    os.replace(path, folder / path.name)
-                runner.logger.info(
-                    f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)'
-                )
-            if isinstance(runner, ToolRunner):
-                runner.write_config()
-        self.files.clear()
-
-
-def _new_folder(folder: Path) -> Path:
-    """Make a folder of this name. If there is one, add a number."""
-    free, number = folder, 1
-    while free.exists():
-        number += 1
-        free = folder.with_name(f'{folder.name}_{number}')
-    free.mkdir()
-    return free
 
 
 def _for_the_screen(record: logging.LogRecord) -> bool:

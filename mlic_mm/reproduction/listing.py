@@ -8,9 +8,12 @@ from mmengine.config import Config
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.safe_load.pretrained import cached_path, pretrained_sources
 
-from .paper_tables import Paper, Recipe, Row, Table
+from .paper import Paper
 from .plan import find_paper, source_rows
+from .recipe import Recipe
+from .row import Row
 from .run import Run
+from .table import Table
 
 __all__ = ['list_tables']
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from mlic_mm.evaluation.functional import get_protocol
-from mlic_mm.reproduction.paper_tables import Paper, Table
-from mlic_mm.reproduction.table_figures import Figure
 from mlic_mm.visualization.page import TEMPLATES, template_environment, write_text
+
+from .paper import Paper
+from .table import Table
+from .table_figures import Figure
 
 
 @dataclass(frozen=True)

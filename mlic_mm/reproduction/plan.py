@@ -7,8 +7,11 @@ from typing import Any
 
 from mlic_mm.utils.choices import did_you_mean
 
-from .paper_tables import Paper, Recipe, Row, Table
+from .paper import Paper
+from .recipe import Recipe
+from .row import Row
 from .run import Run
+from .table import Table
 
 __all__ = ['find_paper', 'plan_runs', 'show_plan', 'source_rows']
 

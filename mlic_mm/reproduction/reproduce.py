@@ -8,7 +8,7 @@ from mlic_mm.utils.choices import check_choice, check_range
 from mlic_mm.utils.clone import CLONE
 
 from .listing import list_tables
-from .paper_tables import DATA, load_papers
+from .paper import DATA, load_papers
 from .plan import find_paper, plan_runs, show_plan
 from .results import write_results
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from mlic_mm.evaluation import ScoreDump, ScoreFiles, fuse_scores
 
 from .page import Difference, Outcome, write_table
-from .paper_tables import Paper, Row, Table
+from .paper import Paper
 from .plan import source_rows
+from .row import Row
 from .run import Run
+from .table import Table
 from .table_figures import RowFigures, measured_figures
 
 __all__ = ['write_results']

@@ -20,7 +20,10 @@ from mlic_mm.utils.folder_lock import FolderInUseError, lock_folder
 from .call import call_logged
 from .given_config import compare_configs, share_batch, write_config
 from .handover import Place, hand_over
-from .paper_tables import Paper, Recipe, Row, Table
+from .paper import Paper
+from .recipe import Recipe
+from .row import Row
+from .table import Table
 
 __all__ = ['Run']
 

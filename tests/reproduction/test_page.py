@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
 from mlic_mm.evaluation.functional import bootstrap_interval
+from mlic_mm.reproduction import Paper, Row, Table
 from mlic_mm.reproduction.page import Difference, Outcome, cell, write_table
-from mlic_mm.reproduction.paper_tables import Paper, Row, Table
 from mlic_mm.reproduction.table_figures import Figure, RowFigures
 
 COLUMNS = {'mAP': 'mAP', 'F1': 'OF1'}

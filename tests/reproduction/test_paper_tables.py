@@ -14,7 +14,7 @@ from tiny_run import REPO
 
 import mlic_mm  # noqa: F401
 from mlic_mm.registry import TASK_UTILS
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table, load_papers
+from mlic_mm.reproduction import Recipe, Row, Table, load_papers
 
 PAPERS = load_papers(REPO / 'configs')
 ROWS = [
@@ -269,7 +269,7 @@ def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(ValueError, match="must define the dictionary 'paper' and the list 'tables'"):
         load_papers(tmp_path)
     file.write_text(
-        'from mlic_mm.reproduction.paper_tables import Row, Table\npaper = {}\n'
+        'from mlic_mm.reproduction import Row, Table\npaper = {}\n'
         "tables = [Table(name='1', title='', columns={}, preset='mlgcn', rows=[Row(name='ab', fuse=['1/ac'])])]\n"
     )
     with pytest.raises(ValueError, match=r"no row '1/ac'; choose from ab"):
@@ -362,7 +362,7 @@ def three_rows(tmp_path, rows):
     """Tables of a paper in a folder of their own."""
     file = tmp_path / 'mine' / 'tables.py'
     file.parent.mkdir(exist_ok=True)
-    head = 'from mlic_mm.reproduction.paper_tables import Recipe, Row, Table\npaper = {}\n'
+    head = 'from mlic_mm.reproduction import Recipe, Row, Table\npaper = {}\n'
     file.write_text(f"{head}tables = [Table(name='1', title='', columns={{}}, preset='mlgcn', rows=[{rows}])]\n")
     return load_papers(tmp_path)['mine']
 

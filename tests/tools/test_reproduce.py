@@ -20,8 +20,8 @@ from run_tool import run_failing_tool, run_tool
 from tiny_run import REPO, ToolProcess, write_config
 
 from mlic_mm.evaluation import ScoreDump, evaluate_scores
+from mlic_mm.reproduction import load_papers
 from mlic_mm.reproduction.handover import Place, hand_over
-from mlic_mm.reproduction.paper_tables import load_papers
 from mlic_mm.reproduction.plan import show_plan
 from mlic_mm.reproduction.run import Run
 
@@ -218,7 +218,7 @@ def test_what_does_not_exist(tmp_path, words, message):
 
 # A teacher and a student that starts from its exported weights: plain classifiers, each an epoch of 11 small images.
 HANDOVER = """
-from mlic_mm.reproduction.paper_tables import Recipe, Row, Table
+from mlic_mm.reproduction import Recipe, Row, Table
 paper = dict(title='Handover', authors='Nobody', year=2024)
 options = {'train_cfg.max_epochs': 1}
 teacher = {'work_dirs/teacher': '1/first'}
@@ -246,7 +246,7 @@ def handover(tmp_path):
 BRING = """
 import sys; from pathlib import Path
 from unittest import mock
-from mlic_mm.reproduction.paper_tables import load_papers
+from mlic_mm.reproduction import load_papers
 from mlic_mm.reproduction.run import Run
 paper = load_papers(sys.argv[1] + '/configs')['mine']
 Run(Path(sys.argv[1], 'runs'), paper, *paper.find('1/student'), 'full', 0).bring(None, 1)
