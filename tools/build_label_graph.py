@@ -52,7 +52,7 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     order = parser.add_mutually_exclusive_group()
     order.add_argument('--classes-order', choices=('alphabetical', 'dataset'), help="order of a pickle's rows")
     order.add_argument('--classes', type=Path, metavar='FILE', help="names of a pickle's rows, one a line or JSON")
-    parser.add_config_options()
+    parser.add_config_options('override settings of the config')
     words = parser.parse_keywords(argv)
     if any('=' not in alias for alias in words['aliases']):
         parser.error('--alias must read LABEL=WORDS')

@@ -28,7 +28,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def add_config_options(self, text: str = 'override the config: a.b=1 c="[1,2]"') -> None:
         """Add ``--cfg-options KEY=VALUE …``, the keyword ``options`` of a job."""
-        self.add_argument('--cfg-options', dest='options', nargs='+', action=ConfigOptions, help=text)
+        name = 'CFG_OPTIONS'  # in the help, as in OpenMMLab's own tools
+        self.add_argument('--cfg-options', dest='options', metavar=name, nargs='+', action=ConfigOptions, help=text)
 
     def parse_keywords(self, args: Sequence[str] | None = None) -> dict[str, Any]:
         """Parse the words of a command, and return them as keyword arguments for the job behind it."""
