@@ -3,7 +3,7 @@
 unit
     Calls functions. Builds no runner and starts no process.
 integration
-    Builds runners, trains for seconds, runs commands in this process.
+    Builds runners, trains for seconds, runs commands in this process, exports models, finds proposals in photographs.
 process
     Starts processes or a browser, or takes longer than ten seconds: kills, resumed runs, two ranks, one start of each
     tool. Only CI runs them.
@@ -25,8 +25,7 @@ _running = 'process'
 
 
 def tier_of(item: pytest.Item) -> str:
-    default = 'process' if 'tests/tools' in item.nodeid else 'unit'  # TODO
-    return next((tier for tier in reversed(TIERS) if item.get_closest_marker(tier)), default)
+    return next((tier for tier in reversed(TIERS) if item.get_closest_marker(tier)), 'unit')
 
 
 def enter(tier: str) -> None:

@@ -19,10 +19,11 @@ DETECTION_MOVE = [
     dict(type='mmdet.RandomFlip', prob=1.0),
 ]
 
-pytestmark = pytest.mark.skipif(
+NEEDS_MMDET = pytest.mark.skipif(
     find_spec('mmdet') is None or find_spec('mmcv._ext') is None,
     reason="no mmdet with mmcv's compiled ops: make test installs them",
 )
+pytestmark = [pytest.mark.integration, NEEDS_MMDET]
 
 
 def voc(data_root: Path, ours: bool) -> dict:

@@ -19,7 +19,7 @@ from mlic_mm.label_graphs.data import LabelGraphData
 from mlic_mm.models import EnsembleClassifier, LabelGraph, constant_labels
 from mlic_mm.models.heads import ConstantLabels
 
-pytestmark = pytest.mark.filterwarnings('ignore')
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings('ignore')]
 EXAMPLE, IMAGES = torch.rand(2, 3, 32, 32), torch.rand(3, 3, 32, 32) * 2 - 1
 Run = Callable[..., Tensor]
 LAYERS = ('gcn', 'weighted', 'attention', 'residual')

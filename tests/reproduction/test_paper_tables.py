@@ -39,6 +39,7 @@ def proposals(tmp_path_factory):
     return write_proposals(tmp_path_factory.mktemp('proposals') / 'proposals.st')
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(('paper', 'row', 'data'), ROWS)
 def test_every_row_builds(paper, row, data, graphs, proposals):
     cfg = paper.build(paper.recipe(row, data))

@@ -444,6 +444,7 @@ def test_members_must_score_by_a_sigmoid():
 # --- export -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings('ignore')
 def test_onnx_gives_the_same_scores(tmp_path):
     """Two nets, a size that is made inside the graph, mirror images; any number of images."""

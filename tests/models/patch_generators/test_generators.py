@@ -57,12 +57,14 @@ def recall_of(generator: PatchGenerator, photographs: list, num: int = 500) -> f
     return float(proposal_recall(pairs, [num], [0.5])[0])
 
 
+@pytest.mark.integration
 def test_edge_boxes_find_what_random_boxes_do_not(contrib: None, photographs: list) -> None:
     found, chance = recall_of(EdgeBoxesGenerator(num=500), photographs), recall_of(Random(500), photographs)
     assert found > 0.7
     assert found > chance + 0.1
 
 
+@pytest.mark.integration
 def test_hed_edges_find_them_with_few_boxes(contrib: None, hed_weights: None, photographs: list) -> None:
     generator = TASK_UTILS.build(dict(type='mlic_mm.EdgeBoxesGenerator', edges='hed', num=100))
     few = photographs[:5]
@@ -70,6 +72,7 @@ def test_hed_edges_find_them_with_few_boxes(contrib: None, hed_weights: None, ph
     assert generator.settings == dict(type='mlic_mm.EdgeBoxesGenerator', num=100, edges='hed', alpha=0.65, beta=0.75)
 
 
+@pytest.mark.integration
 def test_selective_search_finds_them_and_repeats_itself(contrib: None, photographs: list) -> None:
     generator = SelectiveSearchGenerator(num=500)
     few = photographs[:4]

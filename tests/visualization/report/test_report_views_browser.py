@@ -8,6 +8,8 @@ from mmpretrain.registry import MODELS
 
 from mlic_mm.visualization import write_report
 
+pytestmark = pytest.mark.process
+
 FLIP = dict(type='mlic_mm.FlipView')
 SCALE = dict(type='mlic_mm.ScaleView', size=32)
 
