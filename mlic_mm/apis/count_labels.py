@@ -23,9 +23,10 @@ def count_labels(cfg: Config, threshold: float, count_difficult: bool = False) -
     """Count the labels of the training data set of a config. A sample that a wrapper repeats counts once.
 
     Args:
-        cfg: Has a ``train_dataloader``.
+        cfg: A config with a ``train_dataloader``.
         threshold: Of the edges, see :class:`LabelGraphData`.
-        count_difficult: Whether labels of difficult objects alone count. The training may use them either way.
+        count_difficult: Whether labels that an image has only as difficult objects count. This does not affect the
+            training.
 
     Returns:
         The graph, and a line that says what was counted.

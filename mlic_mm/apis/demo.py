@@ -1,4 +1,4 @@
-"""Train, test and report on the embedded data set, with a progress bar in the place of logs."""
+"""Train and test on the built-in data set and write a report, with a progress bar instead of logs."""
 
 import re
 import subprocess
@@ -22,9 +22,9 @@ SCORES = re.compile(r'\b(mAP|CF1|OF1): ([\d.]+)')
 
 
 def run_demo() -> int:
-    """Train, test and report on the embedded data set, in ``work_dirs/demo`` of the clone.
+    """Train and test on the built-in data set and write a report, in ``work_dirs/demo`` of the clone.
 
-    Each stage is a tool in a process of its own. An earlier demo is set aside by ``tools/train.py``.
+    Each stage is a tool in a process of its own. ``tools/train.py`` moves the files of an earlier demo into a folder.
 
     Returns:
         The exit status: 1 if a tool failed.

@@ -21,7 +21,7 @@ __all__ = ['DetectedImages']
 
 
 class _Shown(NamedTuple):
-    """What is drawn of an image, whoever detects in it."""
+    """What is drawn of an image, for every kind of detector."""
 
     info: Mapping[str, Any]
     name: str

@@ -40,7 +40,7 @@ def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = Fal
     check_can_write(out, force)
     loaded = load_checkpoint(checkpoint)
     weights, meta = StoredWeights.of(loaded, f'checkpoint {checkpoint}').weights, loaded.get('meta') or {}
-    # Cloned, since a view would bring all of the storage that it looks at.
+    # Cloned, because saving a view would save all of its storage.
     kept = {name: tensor.clone() for name, tensor in weights.items() if not name.startswith(TRAINING)}
     with atomic_write(out) as part:
         torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)

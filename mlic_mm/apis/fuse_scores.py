@@ -46,7 +46,7 @@ def fuse_score_files(
     Images are matched by their ids, classes by their names.
 
     Args:
-        dumps: Score files of ``tools/test.py --out``, or result pickles of mmengine, of which no code is run.
+        dumps: Score files of ``tools/test.py --out``, or result pickles of mmengine. No code in pickles is executed.
         mode: ``mean`` of scores, of ranks (``rank``), or ``geometric`` mean.
         weights: One for each file. Only their ratios count.
         tune: Find the weights on these held-out files, one for each model in the same order.

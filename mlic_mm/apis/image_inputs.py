@@ -1,4 +1,4 @@
-"""Turn what users have for an image into the array that files are read into."""
+"""Turn the image inputs of users into arrays, in the form in which files are read."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ KINDS = (
 
 
 def list_inputs(inputs: Any) -> list | Iterator:
-    """Return the images that are meant. Paths become text, all else stays as it is.
+    """Return the images that the inputs stand for. Paths become text. Everything else is not changed.
 
     Args:
         inputs: :data:`KINDS`. A folder stands for the files whose names end as those of images do. A batch ``(N, …)``

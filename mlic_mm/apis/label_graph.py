@@ -88,7 +88,7 @@ def build_label_graph(
         word_vectors: Text file (GloVe, word2vec, fastText), ``glove-50d``, ``FILE.npz:KEY``, or a pickle with one
             vector per label.
         center: Subtract the mean word vector.
-        on_missing: What becomes of words without a vector.
+        on_missing: What to do with words that have no vector.
         aliases: Words to look up for a label, by label.
         from_pickle: Take the counts from ML-GCN's pickle of ``dict(adj, nums)``.
         classes_order: Order of the rows of a pickle.
@@ -105,7 +105,7 @@ def build_label_graph(
 
     Example:
         >>> print(build_label_graph('configs/deeplift_demo.py', 'digits.npz'))  # doctest: +SKIP
-        digits.npz: 10 labels in 2000 images, 0 edges at P(j given i) ≥ 0.5, word vectors: none
+        digits.npz: 10 labels in 2000 images, 4 edges at P(j given i) ≥ 0.5, word vectors: none
         …
     """
     check_choice('difficult', difficult, ('leave-out', 'count'))
@@ -192,7 +192,7 @@ def _ordered(counted: LabelGraphData | None, order: str | None) -> tuple[str, ..
 
 
 def _warn_of_wrong_order(graph: LabelGraphData, counted: LabelGraphData, path: str | Path) -> None:
-    """Warn if the counts belong to other labels, as those of rows in another order do."""
+    """Warn if the counts seem to belong to other labels, as they do if rows are in another order."""
     if len(graph.classes) > 2:
         correlation = np.corrcoef(np.log1p(graph.counts), np.log1p(counted.counts))[0, 1]
         if not correlation > 0.8:

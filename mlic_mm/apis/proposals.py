@@ -44,14 +44,14 @@ def generate_proposals(
 ) -> str:
     """Generate region proposals for all images of a data set, and write them into one file.
 
-    What is done is kept in ``<out>.part/`` until the file is written: after a stop the same call writes the rest.
+    Finished parts are kept in ``<out>.part/`` until the file is written. After a stop, the same call writes the rest.
 
     Args:
-        config: A config, also one of a data set alone.
+        config: A config. It may contain only a data set.
         out: The file to write.
         split: Which data set of the config.
         generator: Type of the generator, such as ``EdgeBoxesGenerator``. Defaults to ``patch_generator`` of the config.
-        num: Most proposals of an image. Defaults to that of the generator.
+        num: Maximum number of proposals per image. Defaults to that of the generator.
         workers: Number of processes. Defaults to the number of cores.
         force: Replace an existing file, and begin anew.
         options: Settings of the config to override, by dotted keys. Those of the generator begin with
@@ -95,7 +95,7 @@ def generate_proposals(
 def _build_generator(cfg: Config, kind: str | None, num: int | None, given: Mapping[str, Any]) -> PatchGenerator:
     """Build a generator by its type, or else that of the config.
 
-    Options in the config count if it names the same generator; those that are given always do.
+    The options of the config are used only if it names the same generator. The given options are always used.
     """
     options = dict(cfg.get('patch_generator') or {})
     if kind:

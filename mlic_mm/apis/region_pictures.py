@@ -44,10 +44,10 @@ def draw_region_pictures(
 ) -> str:
     """Draw what a detector finds in test images, into ``<out>/regions.png``.
 
-    Of a weakly supervised detector (``WSDDNHead``) the regions with the highest objectness are drawn, and the best
-    labels of the teacher and of students beside each image. Of a network with a context branch
-    (``SpatialContextHead``) the detections are drawn, in red those that only the context branch brings above the
-    threshold; how many of them are right is printed.
+    For a weakly supervised detector (``WSDDNHead``), the regions with the highest objectness are drawn. The best labels
+    of the teacher and of students are written beside each image. For a network with a context branch
+    (``SpatialContextHead``), the detections are drawn. Those that only the context branch brings above the threshold
+    are red, and it is printed how many of them are right.
 
     Args:
         config: Its head is a ``WSDDNHead`` or a ``SpatialContextHead``.

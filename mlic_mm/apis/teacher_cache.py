@@ -44,7 +44,7 @@ def cache_teacher(
     force: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """Run a teacher once over a data set and keep its outputs, so that students train without it.
+    """Run a teacher once over a data set and store its outputs, so that students train without it.
 
     The images go through the test pipeline of the config. Finished shards are kept: after a stop the same call writes
     the rest. ``mlic_mm.LoadTeacher`` reads the folder.
@@ -60,7 +60,7 @@ def cache_teacher(
         batch_size: Images at once.
         workers: Processes that load images. Defaults to at most four.
         device: Defaults to ``cuda`` if there is one, else ``cpu``.
-        force: Replace a cache that was begun otherwise.
+        force: Replace a cache that was begun with another teacher, layers or images.
         options: Settings of the config to override, by dotted keys.
 
     Returns:
@@ -75,7 +75,7 @@ def cache_teacher(
 
     Example:
         >>> print(cache_teacher('wsddn.py', 'epoch_20.pth', out='data/teachers/voc07'))  # doctest: +SKIP
-        data/teachers/voc07: 5011 images, 98.2 MiB, 20540 bytes per image
+        data/teachers/voc07: 5011 images, 198.9 MiB, 41615 bytes per image
         …
     """
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
@@ -161,7 +161,7 @@ def _leave_stops(_: int) -> None:
 
 @torch.no_grad()
 def _ask(teacher: Teacher, batch: Sequence[dict]) -> Iterator[CachedTeacher]:
-    """Yield the outputs of the teacher for each sample. Neighbours of one size go through it together."""
+    """Yield the outputs of the teacher for each sample. Consecutive images of the same size form a batch."""
     device = next(teacher.model.parameters()).device
     first = 0
     while first < len(batch):

@@ -71,7 +71,7 @@ def test(
         ValueError: An option is invalid, or the checkpoint lacks a part of the model.
 
     Example:
-        >>> figures = test('configs/deeplift_demo.py', 'work_dirs/demo/epoch_3.pth', report=False)  # doctest: +SKIP
+        >>> figures = test('configs/deeplift_demo.py', 'work_dirs/demo/epoch_18.pth', report=False)  # doctest: +SKIP
         >>> sorted(figures)[:2]  # doctest: +SKIP
         ['CF1', 'CP']
     """

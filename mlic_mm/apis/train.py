@@ -121,7 +121,7 @@ def train(
         stop = find_stop(error)
         if stop is None:
             raise
-        # Until an earlier run is moved, what lies in the work directory is not of this one.
+        # Until an earlier run is moved, the files in the work directory belong to that run.
         work_dir = None if settled is None or earlier else settled.work_dir
         raise TrainingStopped(stop, work_dir, launcher) from error
     destroy_process_group()

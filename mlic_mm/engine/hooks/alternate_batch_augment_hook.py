@@ -16,11 +16,11 @@ class AlternateBatchAugmentHook(Hook):
     """Switch the model's batch augments on in every ``period``-th epoch and off in the others.
 
     Paper: images are mixed in every other epoch (`Wang, Jia & Breckon 2018 <https://arxiv.org/abs/1811.08412>`_,
-    section 3.2), without saying in which. Here: in even epochs, counted from 1, because the first epoch is then plain.
-    Only the number of an epoch decides whether it mixes, so a resumed run continues the same alternation.
+    section 3.2). The paper does not say which. Here: in even epochs, counted from 1, so the first epoch is without
+    mixing. Only the number of an epoch decides whether it mixes, so a resumed run continues the same alternation.
 
-    A training that ends on a mixing epoch keeps the batch-normalisation statistics of mixed images. If the model has
-    such layers, choose ``start`` so that the last epoch is plain.
+    If the last epoch mixes images, batch normalisation keeps the statistics of mixed images. If the model has batch
+    normalisation, choose ``start`` so that the last epoch does not mix.
 
     Args:
         start: First epoch with batch augments, counted from 1. With 1, these are the odd epochs.
@@ -58,12 +58,12 @@ class AlternateBatchAugmentHook(Hook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Switch them on or off."""
+        """Switch the batch augments on or off."""
         epoch = runner.epoch + 1
         on = self.mixes(epoch)
         self._preprocessor.batch_augments = self._augments if on else None
         runner.logger.info(f'epoch {epoch}: batch augments {"on" if on else "off"}')
 
     def after_train(self, runner: Runner) -> None:
-        """Leave them on, as they were."""
+        """Switch the batch augments on again, as they were before training."""
         self._preprocessor.batch_augments = self._augments

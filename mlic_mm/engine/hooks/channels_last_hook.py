@@ -26,8 +26,8 @@ class ChannelsLastHook(Hook):
     - 1 × 1 convolutions with a stride and fewer than 16 input channels on a CPU: oneDNN writes beyond their memory on
       processors with AVX-512.
 
-    ``DistributedDataParallel`` keeps the strides that parameters have when they are wrapped, and would scramble the
-    gradients of the first step. The model is therefore wrapped anew.
+    ``DistributedDataParallel`` keeps the strides that the parameters have when the model is wrapped. With other strides
+    later, the gradients of the first step would be wrong. So the hook wraps the model again.
 
     Examples:
         >>> from types import SimpleNamespace

@@ -13,8 +13,8 @@ class CorruptImageHook(Hook):
     """Report the images that ``LoadImage(on_error='skip')`` left out, after training and after testing.
 
     A data set (:class:`~mlic_mm.datasets.multi_label_base.MultiLabelBase`) leaves them out when it is built, and logs
-    this at once. The hook repeats the warning at the end, where it is read. Complete data sets, and those of other
-    packages, get no report.
+    this at once. The hook repeats the warning at the end of the log, where users look. There is no report on complete
+    data sets and on data sets of other packages.
 
     Examples:
         >>> hook = HOOKS.build(dict(type='mlic_mm.CorruptImageHook'))  # for custom_hooks of a config

@@ -1,4 +1,4 @@
-"""Resumed trainings that end as unbroken ones."""
+"""Resumed trainings with the same result as uninterrupted ones."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from mlic_mm.registry import HOOKS
 class ExactResumeHook(Hook):
     """Make a resumed training end as it would have ended without the interruption.
 
-    mmengine restores weights, optimiser and schedules. This hook adds:
+    mmengine restores weights, optimiser and schedules. This hook takes care of the rest:
 
     - augmentation, dropout and everything else that is random (see :mod:`mlic_mm.engine.seeding`);
     - the order of images if no seed is configured, because the sampler is built before the checkpoint is read;
     - checkpoints inside an epoch: the rest of the epoch follows, not the whole epoch again;
     - gradients that were accumulated but not yet applied (in one process);
-    - a run that was copied or moved deletes nothing in the folder of the original run;
+    - the best checkpoint of a run that was copied or moved: nothing in the folder of the original run is deleted;
     - a validation that was interrupted or not yet saved, so that best score, early stopping and plateau schedules
       agree.
 
@@ -38,13 +38,13 @@ class ExactResumeHook(Hook):
         self._resumed: dict[str, Any] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take what this hook has stored."""
+        """Read what this hook has stored."""
         if runner._resume:
             self._resumed = checkpoint.get('exact_resume', {})
             _stay_in_work_dir(runner, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store what mmengine does not."""
+        """Store what mmengine does not store."""
         wrapper = runner.optim_wrapper
         state = dict(
             sampler_seed=getattr(runner.train_dataloader.sampler, 'seed', None),
@@ -95,8 +95,8 @@ class ExactResumeHook(Hook):
 def _stay_in_work_dir(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Let the best checkpoint be the one in this work directory.
 
-    CheckpointHook deletes the best one when it has a better one, by a path that the checkpoint carries. Of a run that
-    was copied or moved, this path leads to the other run.
+    CheckpointHook deletes the best checkpoint when there is a better one. It takes the path from the checkpoint. In a
+    run that was copied or moved, this path points to the original run.
     """
     if any(isinstance(hook, CheckpointHook) and hook.out_dir for hook in runner.hooks):
         return  # all checkpoints lie in another place

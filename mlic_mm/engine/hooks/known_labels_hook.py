@@ -13,9 +13,9 @@ from mlic_mm.registry import HOOKS
 class KnownLabelsHook(Hook):
     """Leave labels whose target is −1 (ignored) out of every loss and every batch augment of the model.
 
-    Heads and losses of this package do so by themselves. Those of mmpretrain take −1 for a number: their losses push an
-    ignored label away more strongly than an absent one, and their batch augments blend −1 and 1 to 0. The hook changes
-    both, see :func:`leave_out_unknown` and :func:`keep_ignored`. Without ignored labels nothing changes.
+    Heads and losses of this package do this themselves. mmpretrain computes with −1 as a number. Its losses have a
+    larger gradient for an ignored label than for an absent one, and its batch augments blend −1 and 1 to 0. The hook
+    changes both, see :func:`leave_out_unknown` and :func:`keep_ignored`. Without ignored labels nothing changes.
 
     Examples:
         >>> import logging

@@ -16,10 +16,11 @@ from mlic_mm.utils.checks import check_head_labels, check_same_classes
 
 @HOOKS.register_module()
 class LabelCheckHook(Hook):
-    """Refuse to run if data, head, label graph and checkpoint do not mean the same labels in the same order.
+    """Stop the run if data, head, label graph and checkpoint do not have the same labels in the same order.
 
-    A wrong number of labels fails deep inside or, worse, is loaded with a warning. A wrong order fails nowhere.
-    Training from ``load_from`` may start from other labels, as fine-tuning does. Resuming and testing may not.
+    Without this check, a wrong number of labels gives an obscure error, or only a warning when a checkpoint is loaded.
+    A wrong order gives no error at all. A training may start from a checkpoint with other labels (``load_from``,
+    fine-tuning). Resuming and testing may not.
 
     Raises:
         ValueError: At the start of a run; names the first difference, both sources and the cure.
@@ -99,7 +100,7 @@ class LabelCheckHook(Hook):
 
 
 def _name_what_starts_anew(runner: Runner, checkpoint: dict[str, Any], source: str) -> None:
-    """Keep the fitting weights of a checkpoint that a training starts from; log the names of those that start anew.
+    """Keep the weights of a start checkpoint that fit the model; log the names of those that do not.
 
     Raises:
         CheckpointError: Nothing fits.

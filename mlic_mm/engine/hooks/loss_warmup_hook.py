@@ -13,8 +13,8 @@ from mlic_mm.utils.choices import check_range
 class LossWarmupHook(Hook):
     """Let the ``loss_weight`` of one loss grow linearly to its value over the first iterations.
 
-    Iteration ``i``, counted from 1, has the share ``i / iters``. Only the number of the iteration decides, so a resumed
-    run continues where it was.
+    In iteration ``i``, counted from 1, the weight is ``i / iters`` of its value. Only the number of the iteration
+    decides, so a resumed run continues where it stopped.
 
     Args:
         module: Name of the loss in the model, such as ``'consistency'`` or ``'head.loss_module'``.

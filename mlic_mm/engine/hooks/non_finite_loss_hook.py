@@ -1,4 +1,4 @@
-"""Training stops at a loss that is not finite."""
+"""Stop a training at a loss that is not finite."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ class NonFiniteLossHook(Hook):
         self._handle.remove()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Keep the batch, whose images a message names."""
+        """Keep the batch, so that an error can name its images."""
         self._batch = data_batch
 
     def _check(self, runner: Runner, model: nn.Module, output: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from mlic_mm.utils.targets import target_rows
 
 @HOOKS.register_module()
 class PositiveRatioHook(Hook):
-    """Give every loss with ``set_positive_ratio`` the share of positives in the training set, label by label.
+    """Give every loss with ``set_positive_ratio`` the share of positives of each label in the training set.
 
     The hook counts once, when a run starts. Ignored labels (−1) count neither as positive nor as negative. A label that
     is ignored in all images has the share 0. A resumed run keeps the shares of its checkpoint. A run that starts from
@@ -43,7 +43,7 @@ class PositiveRatioHook(Hook):
         self._set(runner)
 
     def before_train(self, runner: Runner) -> None:
-        """Replace shares that came with the weights of another training."""
+        """Replace the shares that were loaded with the weights of another training."""
         if self._ratio is not None and not runner._resume:
             self._set(runner)
 

@@ -19,7 +19,8 @@ class SyncBuffersHook(Hook):
     """Give all processes the same buffers before a validation and before a checkpoint is saved.
 
     Every process has batch-normalisation statistics of its own images. Without this hook, each process validates with
-    its own statistics, and the checkpoint has those of the first process: the log does not describe the checkpoint.
+    its own statistics, and the checkpoint has those of the first process. The validation metrics in the log would then
+    not belong to the checkpoint.
 
     Running means and variances become their mean over the processes. Integers become those of the first process. The
     hook treats the averaged model of ``EMAHook`` in the same way. mmengine's hook of this name leaves out the averaged

@@ -20,7 +20,7 @@ from mlic_mm.utils.choices import check_range
 
 @HOOKS.register_module()
 class UnfreezeHook(Hook):
-    """Freeze modules, and release them at an epoch or when the loss has converged.
+    """Freeze modules, and release (unfreeze) them at an epoch or when the loss has converged.
 
     Frozen modules have no gradients and are in evaluation mode: batch normalisation keeps its statistics, dropout is
     off, and the backward pass computes nothing for them. The optimiser knows their parameters from the start. Until the
@@ -35,7 +35,7 @@ class UnfreezeHook(Hook):
         modules: Names of modules in the model, such as ``'backbone'``.
         epoch: Epoch of the release, counted from 1; with ``patience`` the latest one. With None and without
             ``patience``, the modules stay frozen.
-        patience: Release when the loss has not fallen for this number of epochs; None does not look at the loss.
+        patience: Release when the loss has not fallen for this number of epochs. With None, the loss does not matter.
         min_delta: Share of the loss, in [0, 1), that counts as a fall; None is 0.01. Needs ``patience``.
         norm_eval: Batch normalisation keeps its statistics after the release, too, like ``norm_eval`` of mmdet's
             backbones: the few images of a detector's batch would spoil them.
@@ -120,7 +120,7 @@ class UnfreezeHook(Hook):
             runner.logger.info(f'epoch {self._release}: {", ".join(self.modules)} released: {self._reason}')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Hold the mode: loops call ``model.train()`` at every epoch and after every validation."""
+        """Set evaluation mode again: loops call ``model.train()`` at every epoch and after every validation."""
         for module in self._frozen if self._is_frozen else self._norms if self.norm_eval else ():
             if module.training:
                 module.eval()

@@ -48,12 +48,12 @@ class DeepLIFTHead(MultiLabelClsHead):
         label_graph: Config of :class:`LabelGraph`, whose ``out_channels`` defaults to ``in_channels``, or a module
             whose call gives ``(C, D)``.
         projection: Use the projection, see above.
-        channel_attention: Pooled maps that the attention takes (Table IV); ``'none'`` is no attention.
+        channel_attention: How the maps are pooled for channel attention (Table IV). ``'none'`` switches it off.
         attention_channels: Width of the attention MLP's hidden layer.
         hidden_channels: Width of the classifier MLP's hidden layer; None is ``C``.
         normalize_maps: Use batch normalisation, see above.
-        residual: Pooled maps that are added to the MLP's output. A backbone that trains from scratch learns faster with
-            ``'avg'``, whose gradient reaches every place.
+        residual: Pooled maps that are added to the MLP's output. A backbone that is trained from scratch learns faster
+            with ``'avg'``, because its gradient reaches every place.
         loss: Config of the loss; None is :class:`MultiLabelBCELoss` (Eq. 8).
         thr: Labels with scores from ``thr`` on are predicted; see :class:`mmpretrain.models.heads.MultiLabelClsHead`.
         topk: The ``topk`` labels with the highest scores are predicted, see the same class.

@@ -31,7 +31,7 @@ def check_gives_maps(head: nn.Module, neck: nn.Module | None) -> None:
 def forward_with_maps(head: nn.Module, neck: nn.Module | None, feats: Feats) -> tuple[Tensor, Tensor]:
     """Return the head's logits, ``(N, C)``, and the maps of the labels, ``(N, C, h, w)``.
 
-    A head's own method ``forward_with_maps(feats)``, which returns the same pair, goes first. Maps by head:
+    If the head has its own method ``forward_with_maps(feats)``, which returns the same pair, it is used. Maps by head:
 
     - Deep-LIFT: the attended maps;
     - mmpretrain's linear head after average pooling: class activation maps (Eq. 1 of attention consistency). Their

@@ -1,4 +1,4 @@
-"""The labels of patches."""
+"""Targets of patches."""
 
 from typing import Literal, get_args
 
@@ -20,14 +20,15 @@ def patch_targets(
     num_classes: int,
     iou: float | None = None,
 ) -> Tensor:
-    """Return the labels of the objects that patches match or hold (spatial context, section 2.4).
+    """Return the labels of the objects that patches match or contain (spatial context, section 2.4).
 
     Args:
         boxes: Patches, ``(P, 4)``.
         objects: ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
         ignored: The same fields, of difficult objects and crowds.
         num_classes: C.
-        iou: Least IoU of a patch and an object that match. With None, a patch matches if it holds half of the object.
+        iou: Least IoU of a patch and an object that match. With None, a patch matches if it contains half of the
+            object.
 
     Returns:
         ``(P, C)``: 1 for labels of matching objects; −1 if only an ignored object matches, or if half of the patch lies

@@ -1,4 +1,4 @@
-"""Inputs of heads of regions, from data samples."""
+"""Read proposals and objects from data samples, for heads that look at regions."""
 
 from collections.abc import Sequence
 

@@ -54,7 +54,7 @@ class SpatialContextHead(MultiLabelClsHead):
     mmdet's Faster R-CNN, with its parts. The losses are Eq. 6,
     :math:`L = L_r + \alpha L_p + \beta L_l^O + \gamma L_l^C`:
 
-    - ``loss_bbox``, :math:`L_r`: smooth L1 (Eq. 2, 3), one box for all labels;
+    - ``loss_bbox``, :math:`L_r`: smooth L1 (Eq. 2, 3), with class-agnostic boxes;
     - ``loss_patch``, :math:`\alpha L_p`: cross-entropy (Eq. 4) of object and background. Paper: the second term has the
       wrong sign. Here: the right one;
     - ``loss_object``, ``loss_context``: binary cross-entropy summed over labels, averaged over patches (Eq. 5), with
@@ -77,8 +77,9 @@ class SpatialContextHead(MultiLabelClsHead):
         branches: Branches that predict labels: ``('object', 'context')`` or one of them.
         fusion: How the probabilities of the branches are fused.
         target: With ``'patch'``, a patch has the labels of the objects that it matches (object branch: with the IoU of
-            the assigner) or holds (context branch: at least half of the object). With ``'image'``, every patch has the
-            labels of the image, the literal reading of :math:`y^*`. Labels of difficult objects and crowds stay open.
+            the assigner) or contains (context branch: at least half of the object). With ``'image'``, every patch has
+            the labels of the image, as :math:`y^*` says literally. Labels of difficult objects and crowds are ignored
+            (−1).
         alpha: :math:`\alpha`, at least 0.
         beta: :math:`\beta`, at least 0.
         gamma: :math:`\gamma`, at least 0.

@@ -41,12 +41,12 @@ class RegionLogits(NamedTuple):
 class WSDDNHead(MultiLabelClsHead):
     r"""Weakly supervised detection, the teacher T-WDet of KD from WSD, section 3.1.
 
-    `WSDDN <https://arxiv.org/abs/1511.02853>`_ (Bilen & Vedaldi 2016) as in `KD from WSD
-    <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018). Regions of the last map of any backbone are
-    pooled to 7 × 7 and multiplied by their prior score :math:`s_R` (Eq. 2). ``region_neck`` makes each a vector. Two
-    linear layers classify the vectors: one has a softmax over labels, the other a softmax over regions. The sum over
-    regions of the product is the probability :math:`p` of a label in the image. The head belongs into a plain
-    ``ImageClassifier`` without a neck, with samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
+    `WSDDN <https://arxiv.org/abs/1511.02853>`_ (Bilen & Vedaldi 2016) as in
+    `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018). Regions of the last map of any
+    backbone are pooled to 7 × 7 and multiplied by their prior score :math:`s_R` (Eq. 2). ``region_neck`` turns each
+    region into a vector. Two linear layers classify the vectors: one has a softmax over labels, the other a softmax
+    over regions. The sum over regions of the product is the probability :math:`p` of a label in the image. Use the head
+    in a plain ``ImageClassifier`` without a neck, with samples of :class:`~mlic_mm.datasets.transforms.PackProposals`.
 
     The head's output is the logit of :math:`p`, so multi-label losses, metrics, ensembles and the inferencer treat it
     as any other logit. The loss is the binary cross-entropy of :math:`p` clamped to [ε, 1 − ε]. Its gradient is that of
@@ -57,7 +57,7 @@ class WSDDNHead(MultiLabelClsHead):
         in_channels: Width of the vectors after ``region_neck``.
         stride: Pixels of the input per cell of the map: 16 for VGG's conv5_3, 32 for the last stage of most networks.
         roi_size: Number of parts along each side of a region.
-        region_neck: Neck that makes a vector of a region's map: average pooling by default,
+        region_neck: Neck that turns a region's map into a vector: average pooling by default,
             ``dict(type='mlic_mm.VGGNeck')`` for fc6 and fc7.
         use_prior: Multiply by :math:`s_R`. Without it, only the order of the proposals matters.
         eps: ε, above 0 and below 0.5.

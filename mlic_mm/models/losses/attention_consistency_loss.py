@@ -1,4 +1,4 @@
-"""Distance between the maps of an image, moved as the image was, and the maps of its transformed image."""
+"""Distance between the transformed maps of an image and the maps of the transformed image."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -22,7 +22,7 @@ def attention_distance(moved: Tensor, seen: Tensor, weight: Tensor | None = None
     not shrink with the difference.
 
     Args:
-        moved: Maps of the image, moved as the image was, ``(N, C, H, W)``.
+        moved: Maps of the image, transformed like the image, ``(N, C, H, W)``.
         seen: Maps of the transformed image, ``(N, C, H, W)``.
         weight: How many of the ``HW`` cells each place stands for, ``(H, W)``; 1 by default.
         distance: ``'mse'`` or ``'norm'``.
@@ -86,7 +86,7 @@ class AttentionConsistencyLoss(nn.Module):
         """Return the loss of the maps of an image and of each of its views.
 
         Args:
-            pairs: For each transform the arguments of :func:`attention_distance`: moved maps, maps seen and weights.
+            pairs: For each transform the arguments ``moved``, ``seen`` and ``weight`` of :func:`attention_distance`.
         """
         distances = [attention_distance(*pair, distance=self.distance).mean() for pair in pairs]
         return self.loss_weight * torch.stack(distances).sum()

@@ -1,4 +1,4 @@
-"""Distillation of where a layer is active."""
+"""Distillation of the places where a layer is active."""
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +32,8 @@ class AttentionTransferLoss(FeatureDistillLoss):
     channels (`Zagoruyko & Komodakis 2017 <https://arxiv.org/abs/1612.03928>`_, Eq. 2, p = 2). The maps may have
     different numbers of channels.
 
-    Paper: the norm itself. Here: its square, as in the authors' code, because the gradient of the square is defined if
-    the two agree. For several layers, use several such losses.
+    Paper: the norm itself. Here: its square, as in the authors' code, because the square has a gradient even if both
+    maps are equal. For several layers, use several such losses.
 
     Args:
         student_layer: See :class:`FeatureDistillLoss`.

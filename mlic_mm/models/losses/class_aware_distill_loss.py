@@ -1,4 +1,4 @@
-"""Distillation of predictions with a temperature of each label and of each region."""
+"""Distillation of predictions with a temperature for each label and for each region."""
 
 import math
 
@@ -19,8 +19,8 @@ COLDEST = 0.01
 def softened_teacher(teacher: DistillOutputs, cls_temperature: Tensor, det_temperature: Tensor | None) -> Tensor:
     r"""Return the softened predictions :math:`p'^T` of a teacher, ``(N, C)`` (KD from WSD, Eq. 6 and 7).
 
-    A teacher without branches gives :math:`\sigma(m / t^c)` of its image logits, as students do in Eq. 8. Gradients
-    reach the temperatures, never the teacher.
+    For a teacher without branches, the result is :math:`\sigma(m / t^c)` of its image logits, as for students in Eq. 8.
+    Gradients reach the temperatures, never the teacher.
 
     Args:
         teacher: Has ``cls_logits`` and ``det_logits``, or else ``logits``.

@@ -10,11 +10,11 @@ from torch import Tensor
 class DistillOutputs:
     """Outputs of a teacher, or of a student, for a batch of N images.
 
-    A student has ``logits`` and ``maps``. A teacher fills what its kind gives and leaves the rest empty.
+    A student has ``logits`` and ``maps``. A teacher sets the fields that its type provides. The others stay empty.
 
     Attributes:
-        logits: Image logits ``(N, C)``. Their sigmoid is the probability of a label. A teacher of regions gives the
-            logit of the probability that its regions sum up to.
+        logits: Image logits ``(N, C)``. Their sigmoid is the probability of a label. For a teacher that looks at
+            regions, this probability is the sum of the probabilities of its regions.
         maps: Maps ``(N, D, h, w)`` by the name of their layer; ``''`` is the last map of the backbone.
         cls_logits: :math:`M^c`, the classification branch of a weakly supervised detector, ``(N, R, C)``.
         det_logits: :math:`M^d`, its detection branch, ``(N, R, C)``.

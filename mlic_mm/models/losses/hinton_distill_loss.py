@@ -17,9 +17,9 @@ class HintonDistillLoss(DistillLoss):
     r"""Knowledge distillation for several labels.
 
     Binary cross-entropy of :math:`\sigma(m^S / t_S)` and the teacher's predictions softened by :math:`t_T`. The sum
-    over labels is averaged over images and multiplied by :math:`t_S^2`, so that its gradients keep their size (`Hinton,
-    Vinyals & Dean 2015 <https://arxiv.org/abs/1503.02531>`_, section 2). KD from WSD, section 4.2, chooses
-    :math:`t_T = 1` or 2 and :math:`t_S = 5`.
+    over labels is averaged over images and multiplied by :math:`t_S^2`, so that the size of its gradients hardly
+    depends on :math:`t_S` (`Hinton, Vinyals & Dean 2015 <https://arxiv.org/abs/1503.02531>`_, section 2). KD from WSD,
+    section 4.2, chooses :math:`t_T = 1` or 2 and :math:`t_S = 5`.
 
     Args:
         teacher_temperature: :math:`t_T`, for both branches of a teacher of regions.

@@ -17,11 +17,11 @@ CERTAINLY_ABSENT = -1e4
 def leave_out_unknown(model: nn.Module) -> list[str]:
     """Make the losses of all heads in a model leave out ignored labels, whose targets are −1.
 
-    Losses of mmpretrain take −1 for a number and push such labels away more strongly than absent ones. After this
-    call, an ignored label adds 0 to the loss and has no gradient. The divisor of the sum stays the same. The loss of
-    targets without ignored labels, and of targets that are class indices, does not change.
+    Losses of mmpretrain compute with −1 as a number. Their gradient for such a label is larger than for an absent one.
+    After this call, an ignored label adds 0 to the loss and has no gradient. The divisor of the sum stays the same. The
+    loss of targets without ignored labels, and of targets that are class indices, does not change.
 
-    A loss that deals with −1 itself says so by an attribute ``takes_unknown = True``. It is not changed.
+    A loss with the attribute ``takes_unknown = True`` handles −1 itself. It is not changed.
 
     Args:
         model: Its heads keep their loss in ``loss_module``, as mmpretrain's do. Keys of state dicts stay the same.

@@ -1,4 +1,4 @@
-"""Distillation of features in the regions that a detector holds for objects."""
+"""Distillation of features in the regions where a detector finds objects."""
 
 from collections.abc import Sequence
 
@@ -54,8 +54,8 @@ class RoIFeatureDistillLoss(FeatureDistillLoss):
     several such losses.
 
     The paper's :math:`s'` sums to about the number of labels over hundreds of regions, so the loss is small (1e-3 and
-    less). ``loss_weight`` weighs it against other losses. Alone, in stage 1, it needs a learning rate that fits, or an
-    optimiser such as Adam.
+    less). ``loss_weight`` weighs it against other losses. If it is the only loss, as in stage 1, it needs a suitable
+    learning rate, or an optimiser such as Adam.
 
     Args:
         student_layer: See :class:`FeatureDistillLoss`.

@@ -1,4 +1,4 @@
-"""Binary cross-entropy that weights the rarer of present and absent up."""
+"""Binary cross-entropy with a larger weight for the rarer of present and absent."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +17,8 @@ class WeightedBCELoss(MultiLabelBCELoss):
 
     The weights are those of `DeepMAR <https://doi.org/10.1109/ACPR.2015.7486476>`_ (Li, Chen & Huang 2015). A label
     with the share :math:`p_j` of positives in the training set has the weight :math:`e^{1-p_j}` if it is present and
-    :math:`e^{p_j}` if it is absent. The loss is summed over labels and averaged over images. Soft labels have both
-    parts in their proportion. Negative targets are ignored.
+    :math:`e^{p_j}` if it is absent. The loss is summed over labels and averaged over images. A soft label has both
+    terms, in proportion to its value. Negative targets are ignored.
 
     :class:`~mlic_mm.engine.hooks.PositiveRatioHook` counts :math:`p_j` before training, and checkpoints hold it. The
     loss is computed in float32 for logits of any type.
@@ -57,7 +57,7 @@ class WeightedBCELoss(MultiLabelBCELoss):
         self, cls_score: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | None = None
     ) -> Tensor:
         """See :func:`multi_label_bce`."""
-        ratio = self.positive_ratio.float()  # half in a model that is
+        ratio = self.positive_ratio.float()  # half precision in a half-precision model
         if len(ratio) != cls_score.size(1):
             cure = (
                 "add custom_hooks=[dict(type='mlic_mm.PositiveRatioHook')] or set positive_ratio"
@@ -69,7 +69,7 @@ class WeightedBCELoss(MultiLabelBCELoss):
         return self.loss_weight * loss
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Built without ratios, it takes those of any checkpoint.
+        # A loss that was built without ratios takes those of any checkpoint.
         stored = state_dict.get(f'{prefix}positive_ratio')
         if stored is not None and not len(self.positive_ratio):
             self.positive_ratio = self.positive_ratio.new_zeros(len(stored))
