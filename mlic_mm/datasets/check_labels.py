@@ -1,4 +1,4 @@
-"""Refuse data sets from which nothing can be learned or measured, before the first epoch."""
+"""Check before the first epoch that a data set can be learned from or measured on."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ def check_training_labels(dataset: Any) -> None:
     The check stops at the first image after which nothing can be wrong. With real data it is one of the first hundred.
 
     Args:
-        dataset: A data set, or a wrapper of one, with ``metainfo['classes']`` and ``get_data_info``. Another is not
-            checked.
+        dataset: A data set, or a wrapper of one, with ``metainfo['classes']`` and ``get_data_info``. Other objects are
+            not checked.
 
     Raises:
         ValueError: There is no image; no image has a label; or a label is −1 (ignored) somewhere and 0 (absent)
-            nowhere. Without a known negative a model learns to answer "present" always. The last is no error if the
-            data set says ``minus_one='ignored'``.
+            nowhere. Without a known negative a model learns to answer "present" always. The last case is no error if
+            the data set has ``minus_one='ignored'``.
     """
     _check(dataset, 'training', every_label=True)
 

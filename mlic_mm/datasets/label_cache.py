@@ -1,9 +1,9 @@
 """Parsed labels in the user's cache folder.
 
-The name of an entry says the state of the files it was parsed from: path, inode, size, and the times of the last
-changes of content and status. Every write, copy or replacement changes one of them, even if size and modification time
-stay the same. An entry holds plain arrays and no pickles. It gets its name when it is complete, and a damaged entry is
-written again. Any number of processes may share it.
+The name of an entry is made from the state of its source files: path, inode, size, and the times of the last changes of
+content and status. Every write, copy or replacement changes one of them, even if size and modification time stay the
+same. An entry holds plain arrays and no pickles. It gets its name when it is complete, and a damaged entry is written
+again. Any number of processes may share it.
 """
 
 import hashlib

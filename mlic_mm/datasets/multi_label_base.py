@@ -25,9 +25,9 @@ class MultiLabelBase(MultiLabelDataset):
     with C.
 
     If :class:`~mlic_mm.datasets.transforms.LoadImage` has ``on_error='skip'``, the data set reads all images once when
-    it is built and leaves the unreadable ones out, in training and in testing. Reading first makes the result exact:
-    every process keeps the same samples, an epoch has a known length, and no metric sees a made-up image. The same pass
-    fills the cache of ``LoadImage``, before the loader forks its workers, so that they share it.
+    it is built and leaves the unreadable ones out, in training and in testing. So every process keeps the same samples,
+    an epoch has a known length, and no image is replaced by another one. The same pass fills the cache of
+    ``LoadImage``, before the loader forks its workers, so that they share it.
 
     Attributes:
         skipped: Path of every unreadable image, and why it was left out.

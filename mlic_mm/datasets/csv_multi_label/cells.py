@@ -70,7 +70,7 @@ def read_labels(cell: str, delimiter: str | None, classes: Sequence[str] = ()) -
 
     Args:
         cell: ``cat;dog``, ``['cat', 'dog']``, ``["cat", "dog"]``, ``nan`` …
-        delimiter: Text between labels. A blank stands for any white space. None means that the cell is one label.
+        delimiter: Text between labels. A space stands for any white space. None means that the cell is one label.
         classes: Names that are labels even if they look like a blank cell, such as ``None``.
 
     Raises:
@@ -140,7 +140,7 @@ def find_delimiter(cells: Sequence[str], name: str, asked: Sequence[str] | None,
 
     The function tries in this order: a delimiter with which all labels are classes of the user; ``;`` or ``|``; a
     comma; and a blank, if the name of the column is tags or targets, or if a word occurs beside different words. It
-    logs what it takes if a reader may think otherwise.
+    logs its choice if another choice is plausible.
 
     Args:
         cells: The column.

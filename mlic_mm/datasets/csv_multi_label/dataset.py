@@ -30,7 +30,7 @@ class CSVMultiLabel(MultiLabelBase):
     **Columns.** Under a header, a column of flags is a label, even if it is the only one. If a column has other cells,
     the column with a usual name holds lists, and the others are not read. The index that pandas writes is not read.
     Columns such as ``split`` and ``is_train`` are not read either, unless the classes name them. A path may lack its
-    ending (``id,labels``) if such an image exists.
+    file extension (``id,labels``) if there is an image with this name.
 
     **Classes.** They are ``metainfo=dict(classes=…)``, or else the columns of the header in their order, or else the
     labels found, in alphabetical order. Training and test files should share one explicit list. In the second layout
@@ -43,14 +43,14 @@ class CSVMultiLabel(MultiLabelBase):
         ann_file: The CSV file, relative to ``data_root``.
         data_root: Root folder.
         data_prefix: Folder that the paths are relative to, itself relative to ``data_root``.
-        header: Whether the first line is a header. Defaults to None: recognised as said above.
+        header: Whether the first line is a header. Defaults to None: recognised as described above.
         delimiter: Character between columns.
         label_delimiter: Text between labels in the first layout. Defaults to None: recognised as ``;``, ``|``, a comma
             or a blank.
         path_column: Name of the column of the paths. Defaults to None: recognised.
         label_column: Name of the column of lists. Defaults to None: recognised.
         minus_one: What −1 means: ``'ignored'``, or ``'absent'`` as in the files of CelebA and VOC, where 0 means
-            ignored. Defaults to None: ignored, but a file in which −1 hardly means that is refused.
+            ignored. Defaults to None: −1 means ignored, and a file in which this is unlikely is an error.
         **kwargs: Options of mmpretrain's ``BaseDataset``.
 
     Raises:

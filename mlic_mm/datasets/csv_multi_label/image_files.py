@@ -6,7 +6,7 @@ from .table import is_image_name
 
 
 class ImageFiles:
-    """Finds images below a folder. A table may leave out the endings of their names.
+    """Finds images below a folder. A table may leave out the file extensions.
 
     Args:
         root: The folder.
@@ -21,7 +21,7 @@ class ImageFiles:
         """Return the file of an image, None if there is none.
 
         Raises:
-            ValueError: The ending is missing, and several images have that name.
+            ValueError: The file extension is missing, and several images have that name.
         """
         file = os.path.join(self.root, path)
         if is_image_name(path):
@@ -42,6 +42,6 @@ class ImageFiles:
         return os.path.join(folder, names[0]) if names else None
 
     def path(self, path: str) -> str:
-        """Return where an image lies, or should lie."""
+        """Return the path of an image, whether or not the file exists."""
         file = os.path.join(self.root, path)
         return file if is_image_name(path) else self.find(path) or file

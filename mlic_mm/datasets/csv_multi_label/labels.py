@@ -23,7 +23,7 @@ def labels_from_lists(table: Table, column: int, delimiter: str | None, asked: t
     Args:
         table: The table.
         column: The column of the lists.
-        delimiter: What separates labels. With None it is found out.
+        delimiter: What separates labels. With None it is recognised.
         asked: The classes that the user names.
 
     Raises:
@@ -68,7 +68,7 @@ def labels_from_flags(
         asked: The classes that the user names.
 
     Raises:
-        ValueError: A cell is no flag, or −1 can hardly mean ignored; names the line or the column.
+        ValueError: A cell is no flag, or −1 is unlikely to mean ignored. The message names the line or the column.
     """
     names = table.names
     if names is None:
@@ -106,7 +106,7 @@ def _places(flags: Sequence[int], value: int) -> list[int]:
 
 
 def _check_minus_one(source: str, flags: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
-    """Refuse files where −1 can hardly mean ignored."""
+    """Raise an error if −1 is unlikely to mean ignored."""
     cure = (
         "set minus_one='absent' if -1 means absent, as in the files of CelebA and VOC, or minus_one='ignored' if it "
         'does mean ignored'

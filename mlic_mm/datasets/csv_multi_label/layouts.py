@@ -43,7 +43,7 @@ def find_list_column(table: Table, asked: Collection[str]) -> int | None:
         asked: The classes that the user names.
 
     Raises:
-        ValueError: It cannot be told, or the only column has neither flags nor labels.
+        ValueError: The layout is ambiguous, or the only column has neither flags nor labels.
     """
     names = table.names
     if len(table.labels) == 1:

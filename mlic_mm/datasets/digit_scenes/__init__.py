@@ -1,4 +1,4 @@
-"""The embedded data set: scenes of scanned digits."""
+"""The built-in data set: scenes of scanned digits."""
 
 from .dataset import DigitScenes
 from .scenes import write_digit_scenes

@@ -1,4 +1,4 @@
-"""The embedded digit scenes as a data set that writes itself."""
+"""The built-in digit scenes, a data set that is generated on first use."""
 
 from typing import Any, Literal
 

@@ -68,7 +68,8 @@ def draw_digit(
         scan: int32 ``(8, 8)``, ink 0…16.
         taken: Boxes [x, y, width, height] of the digits on the canvas. The new digit may overlap them. It takes the
             emptiest of twelve random places.
-        faint: Whether contrast and scale are small. Such a digit is hard to recognise without its company.
+        faint: Whether contrast and scale are small. Such a digit is hard to recognise without the digits that occur
+            with it.
 
     Returns:
         The new canvas and the box [x, y, width, height] of the ink.

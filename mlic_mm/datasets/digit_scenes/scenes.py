@@ -1,4 +1,4 @@
-"""Write the embedded data set: scenes of handwritten digits in COCO format, the same bytes for the same seed.
+"""Write the built-in data set: scenes of handwritten digits in COCO format, the same bytes for the same seed.
 
     python -m mlic_mm.datasets.digit_scenes --out data/digits
 
@@ -6,13 +6,14 @@ The digits are the 1,797 scans that scikit-learn ships. Only ``val`` uses the la
 scene is made in three steps:
 
 1. Draw one to three digits, each with its own weight (:data:`WEIGHTS`: zero is rare, six to nine are common).
-2. Company (:data:`RULES`): a digit i brings a digit j with the given probability. 20 in 24 of the digits that came as
-   company are faint (small and of low contrast), and 3 in 24 of the others: a digit that is hard to see can be guessed.
-3. Exclusions (:data:`EXCLUSIONS`): if two digits that never meet are there, the later one is removed. The digits of a
-   pair look alike if they are faint.
+2. Company (:data:`RULES`): a digit i adds a digit j with the given probability. 20 in 24 of the added digits are faint
+   (small and of low contrast), and 3 in 24 of the others. So a digit that is hard to see can be guessed from the digit
+   that added it.
+3. Exclusions (:data:`EXCLUSIONS`): some pairs of digits never occur together. The later digit of such a pair is
+   removed. The digits of a pair look alike if they are faint.
 
 A fifth of the digits appear twice. So P(j|i) is far from P(i|j), and four directed edges are above τ = 0.5 in the label
-graph. A model that knows the company of a faint digit has an advantage over a model that sees the digit alone.
+graph. A model that knows which digits occur together has an advantage over a model that sees a faint digit alone.
 """
 
 import functools

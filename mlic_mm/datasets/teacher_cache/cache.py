@@ -51,7 +51,7 @@ class TeacherCache:
     The folder has ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
     safetensors for every ``shard`` ids in their order. Shards are opened on first use, in each process anew, and mapped
     into memory, so that an object can be pickled and processes share what they read. The outputs for an image are
-    compared with their checksum, so that damage on the disk teaches nothing.
+    compared with their checksum, so that a student never learns from data that the disk has damaged.
 
     Half precision keeps 11 bits: a logit or a value of a map is off by at most 1/2048 of itself. Image logits and
     :math:`s'` are few and stay float32. Boxes are whole steps of 1/65535 of width and height, as in
@@ -121,7 +121,7 @@ class TeacherCache:
         return self._shard(number).read(row, self.index['layers'])
 
     def check(self) -> None:
-        """Open each shard once, so that one that was cut short is found before the training and not in its middle."""
+        """Open each shard once, so that a truncated shard is found before the training and not in the middle of it."""
         for number in self._numbers:
             Shard(self.path, number, self.key)
 

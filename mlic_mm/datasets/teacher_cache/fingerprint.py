@@ -1,4 +1,4 @@
-"""Digests of what the outputs of a teacher depend on. They tell whether a cache of the outputs is stale."""
+"""Digests of everything that the outputs of a teacher depend on. They tell whether a cache is stale."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ PARTS = ('weights', 'model', 'pipeline', 'proposals')
 
 
 def teacher_fingerprint(config: str | Path | Config, checkpoint: str | Path | None = None) -> dict[str, str]:
-    """Return digests of all that decides about a teacher's outputs, in parts, so that a difference has a name.
+    """Return one digest for each part that a teacher's outputs depend on, so that an error can name the part.
 
     The digests are of contents, not of places: a checkpoint or a proposal file may be moved or saved again. If a
     teacher is made of other models, such as an ensemble, the contents of each ``config``, ``detector`` and

@@ -1,4 +1,4 @@
-"""Write the outputs of a teacher, shard by shard, so that a stopped run goes on."""
+"""Write the outputs of a teacher, shard by shard, so that a stopped run can continue."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ class TeacherShards(ShardStore):
         Raises:
             ValueError: A value is not finite or does not fit into half precision, whose largest is 65504; the message
                 names image and layer. Clamping would hide a teacher that has diverged.
-            OSError: The disk is full, say; what was there before stays.
+            OSError: For example, the disk is full. Files that were there before are kept.
         """
         kept = list(outputs.values())
         tensors: dict[str, np.ndarray] = dict(

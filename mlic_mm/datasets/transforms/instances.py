@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 
 
 def instance_data(objects: Sequence[dict], ignored: bool) -> InstanceData:
-    """Return the ``instances`` of a data set that count, or those that are ``ignored``.
+    """Return the ``instances`` of a data set that are not ignored, or those that are ``ignored``.
 
     Returns:
         ``bboxes`` float32 ``(G, 4)`` in pixels of ``ori_shape`` and ``labels`` int64 ``(G,)``. G may be 0.

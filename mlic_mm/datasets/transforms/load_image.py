@@ -14,7 +14,7 @@ from .image_io import BadImageError, read_image
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``results['img_path']`` as upright 8-bit BGR. :func:`read_image` says what becomes of each kind of image.
+    """Read ``results['img_path']`` as upright 8-bit BGR. :func:`read_image` describes each kind of image.
 
     Added keys: ``img`` uint8 ``(H, W, 3)``, ``img_shape`` its ``(H, W)``, ``ori_shape`` the upright size of the file
     ``(H0, W0)``. Boxes in ``instances`` stay in pixels of ``ori_shape``.

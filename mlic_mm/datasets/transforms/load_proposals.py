@@ -16,16 +16,16 @@ class LoadProposals(BaseTransform):
 
     The proposals become ``gt_bboxes``. mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``
     move them with the image. :class:`~mlic_mm.datasets.transforms.PackProposals` then makes them ``proposals`` of the
-    data sample, and refuses boxes that a transform did not move. An image without proposals gets the whole image as its
-    only one. Its score is the median, over the images of the file, of their best scores, so that its features enter a
-    teacher at the same scale as others.
+    data sample, and refuses boxes that a transform did not move. If an image has no proposals, the whole image becomes
+    its only proposal. Its score is the median, over the images of the file, of their best scores, so that its features
+    enter a teacher at the same scale as others.
 
     Paper: `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), section 4.1: fewer than 500
     proposals are recycled, the best first. Here: the same.
 
     Required keys: ``img``, ``ori_shape``, ``img_id``. Added keys: ``gt_bboxes`` float32 ``(R + 1, 4)`` in pixels of
-    ``img``, and ``proposal_scores`` float32 ``(R,)``. The last row of ``gt_bboxes`` is the whole image. It tells later
-    how the image was moved.
+    ``img``, and ``proposal_scores`` float32 ``(R,)``. The last row of ``gt_bboxes`` is the whole image. It later shows
+    how the image was transformed.
 
     Args:
         file: A file of ``tools/generate_proposals.py``.

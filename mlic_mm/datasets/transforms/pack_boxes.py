@@ -29,8 +29,8 @@ class PackBoxes(PackInputs):
     * In training, after ``LoadAnnotations`` of mmcv or mmdet, the boxes are in pixels of ``inputs`` and clipped to it.
       Boxes without area are left out.
     * In testing, without ``LoadAnnotations``, the boxes are those of the data set, in pixels of ``ori_shape``, however
-      the image was transformed. mmdet's metrics read them so.
-    * An image without objects, such as one of the inferencer, is packed alone.
+      the image was transformed. mmdet's metrics need this.
+    * If the sample has no objects, as in the inferencer, only the image is packed.
 
     **Labels of the image.** Data sets of mmdet have none. For them, ``gt_label`` holds the labels of the objects that
     are packed and not ignored. With ``num_classes`` there is also ``gt_score``, float32 ``(C,)``: 1 present, 0 absent,
@@ -40,10 +40,10 @@ class PackBoxes(PackInputs):
 
     **Boxes must move with the image.** mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``,
     and all transforms of mmdet, move them. Others do not (``RandomResizedCrop``, ``ResizeEdge``, ``CropBox``,
-    ``short_side`` of ``LoadImage``), nor does ``LoadAnnotations`` after a resizing fit. The class finds this out from
-    boxes that are elsewhere than the size of the image says. It cannot find it out for an image without boxes, for an
+    ``short_side`` of ``LoadImage``). ``LoadAnnotations`` after a resizing transform is wrong too. The class detects
+    this if the boxes do not fit the change of the image's size. It cannot detect it for an image without boxes, for an
     object that is cut off on all sides, for a transform that keeps the size of the image (``Rotate``, ``Shear``,
-    ``Translate``, a crop to the same size), or beside a transform of mmdet.
+    ``Translate``, a crop to the same size), or if the pipeline also has a transform of mmdet.
 
     Args:
         num_classes: C, for data sets of mmdet. Defaults to None: ``gt_label`` only.

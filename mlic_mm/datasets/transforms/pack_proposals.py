@@ -27,18 +27,18 @@ class PackProposals(PackInputs):
 
     **Objects** of a data set with ``with_boxes=True``: the data sample gets ``gt_instances`` and ``ignored_instances``
     (difficult objects, crowds), mmengine's ``InstanceData`` with ``bboxes`` float32 ``(G, 4)`` and ``labels`` int64
-    ``(G,)``. The boxes are in pixels of ``ori_shape``, however the image was transformed. mmdet's metrics read them so.
+    ``(G,)``. The boxes are in pixels of ``ori_shape``, however the image was transformed. mmdet's metrics need this.
 
-    **Teacher** of :class:`~mlic_mm.datasets.transforms.LoadTeacher`: the data sample gets those of ``teacher_logits``
-    float32 ``(C,)``, ``teacher_cls_logits`` and ``teacher_det_logits`` float16 ``(R, C)``, and ``teacher_maps`` that
-    the cache has. Maps are float16 ``(D, h, w)`` by layer, flipped as the image was. They are in half precision because
-    workers pass them on in half the time; the model computes in single precision. Maps cannot follow a crop, which is
-    an error.
+    **Teacher** of :class:`~mlic_mm.datasets.transforms.LoadTeacher`: the data sample gets the outputs that the cache
+    has, of ``teacher_logits`` float32 ``(C,)``, ``teacher_cls_logits`` and ``teacher_det_logits`` float16 ``(R, C)``,
+    and ``teacher_maps``. Maps are float16 ``(D, h, w)`` by layer, flipped like the image. They are in half precision
+    because workers then send them in half the time; the model computes in single precision. Maps cannot be cropped, so
+    a crop is an error.
 
     **Boxes must move with the image.** A transform that does not move ``gt_bboxes``, such as ``RandomResizedCrop``,
-    ``ResizeEdge`` or ``CropBox``, is found out, because the frame of the image no longer fits the image. A transform
-    that keeps the size of the image (``Rotate``, ``Shear``, ``Translate``, a crop to the same size) is not found out,
-    so do not use one.
+    ``ResizeEdge`` or ``CropBox``, is detected, because the box of the whole image no longer fits the image. A transform
+    that keeps the size of the image (``Rotate``, ``Shear``, ``Translate``, a crop to the same size) is not detected, so
+    do not use one.
 
     Args:
         **kwargs: Options of ``PackInputs``: ``meta_keys``, ``algorithm_keys`` …
