@@ -64,7 +64,7 @@ def generate_proposals(
         FileNotFoundError: The config or the data are missing.
         FileExistsError: ``out`` exists, and ``force`` is false; or the folder of the parts has files of something else.
         FolderInUseError: Another process writes the file.
-        ValueError: An option is invalid, the run was begun otherwise, or an image cannot be read.
+        ValueError: An option is invalid, the run was begun with other settings, or an image cannot be read.
 
     Example:
         >>> print(generate_proposals('voc07_448.py', 'voc07.st', generator='EdgeBoxesGenerator'))  # doctest: +SKIP

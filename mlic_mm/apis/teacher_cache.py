@@ -70,7 +70,8 @@ def cache_teacher(
         FileNotFoundError: The config or the checkpoint is missing.
         FileExistsError: The folder has files and is no teacher cache.
         FolderInUseError: Another process writes the cache.
-        ValueError: An option is invalid, the cache was begun otherwise, labels differ, or an output is not finite.
+        ValueError: An option is invalid, the cache was begun with other settings, labels differ, or an output is not
+            finite.
         OSError: The disk is full. What is finished is kept.
 
     Example:

@@ -29,9 +29,9 @@ class ProposalFile:
     """Boxes and scores of each image, by image id.
 
     ``file[img_id]`` gives boxes in pixels of the image at its own size; :meth:`read` gives them in pixels of another
-    size. The file is opened on first use, in each process anew, so that an object can be pickled and passed to loaders.
-    Reading maps the file, so that processes share its memory. The first opening reads all of it once and compares its
-    digest with the fingerprint (a second for each GB). :meth:`verify` does so in one process, before it forks others.
+    size. Each process opens the file on first use, so that an object can be pickled and passed to data loaders. Reading
+    maps the file, so that processes share its memory. The first opening reads all of it once and compares its digest
+    with the fingerprint (a second for each GB). :meth:`verify` does so in one process, before it forks others.
 
     The file holds safetensors: ``boxes`` uint16 ``(P, 4)`` ([x1, y1, x2, y2] over the image's size, times 65535),
     ``scores`` float16 ``(P,)``, ``offsets`` int64 ``(N + 1,)``, ``sizes`` int32 ``(N, 2)`` as (H, W), ``ids`` uint8
@@ -44,7 +44,7 @@ class ProposalFile:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: On first use: it is no proposal file, was cut short, is damaged or belongs to another data set.
+        ValueError: On first use: it is no proposal file, is truncated or damaged, or belongs to another data set.
 
     Examples:
         >>> boxes, scores = ProposalFile('data/proposals/voc07.st')['000005']  # doctest: +SKIP
@@ -115,8 +115,8 @@ class ProposalFile:
 
         Args:
             img_id: The image.
-            size: Size (H, W) of the image as it is now.
-            num: Most boxes.
+            size: Size (H, W) of the image now.
+            num: Maximum number of boxes.
             ori_size: Size of the image in the data set, which is compared with that of the file.
 
         Raises:

@@ -49,9 +49,9 @@ class TeacherCache:
     """Outputs of a teacher by image id: ``cache[img_id]`` is a :class:`CachedTeacher`.
 
     The folder has ``index.json`` (``format``, ``version``, :data:`SETTINGS`, ``shard``, ``ids``) and a file of
-    safetensors for every ``shard`` ids in their order. Shards are opened on first use, in each process anew, and mapped
-    into memory, so that an object can be pickled and processes share what they read. The outputs for an image are
-    compared with their checksum, so that a student never learns from data that the disk has damaged.
+    safetensors for every ``shard`` ids in their order. Each process opens shards on first use and maps them into
+    memory. So an object can be pickled, and processes share what they read. The outputs for an image are compared with
+    their checksum, so that a student never learns from data that the disk has damaged.
 
     Half precision keeps 11 bits: a logit or a value of a map is off by at most 1/2048 of itself. Image logits and
     :math:`s'` are few and stay float32. Boxes are whole steps of 1/65535 of width and height, as in
@@ -63,8 +63,8 @@ class TeacherCache:
 
     Raises:
         FileNotFoundError: There is no such folder, or a shard is missing because the tool was stopped.
-        ValueError: The folder is no cache, or ``index.json`` was cut short. On reading: a shard was cut short or is of
-            another cache, the outputs are damaged, or the image is not in the cache.
+        ValueError: The folder is no cache, or ``index.json`` is truncated. On reading: a shard is truncated or belongs
+            to another cache, the outputs are damaged, or the image is not in the cache.
 
     Examples:
         >>> TeacherCache('data/teachers/voc07')['000005'].logits.shape  # doctest: +SKIP
@@ -197,12 +197,12 @@ def read_index(folder: str | Path) -> dict[str, Any]:
     """Read ``index.json``.
 
     Raises:
-        ValueError: It was cut short, is of something else, or of another version.
+        ValueError: It is truncated, belongs to something else, or has another version.
     """
     file = os.path.join(folder, INDEX)
     text = Path(file).read_text(encoding='utf-8', errors='replace')
     cure = f'write the cache again: {MAKE} --force'
-    # The format comes first, so that a file cut short is still known for ours.
+    # The format comes first, so that a truncated file is still recognised as ours.
     if not text.startswith(f'{{"format": "{FORMAT}"'):
         raise ValueError(f'{file}: not the index of a teacher cache; name another folder, or write one: {MAKE}')
     try:

@@ -30,7 +30,7 @@ def read_image(
 
     EXIF rotation is applied. Gray becomes three equal channels, CMYK becomes RGB, transparency becomes white, 16-bit
     samples keep their high byte, and an animation gives its first frame. OpenCV decodes plain JPEGs. Pillow decodes all
-    other files, and JPEGs without a proper end: it refuses files that are cut short, which OpenCV fills with gray.
+    other files, and JPEGs without a proper end: it refuses truncated files, which OpenCV fills with gray.
 
     Args:
         path: The file.
@@ -44,7 +44,7 @@ def read_image(
 
     Raises:
         FileNotFoundError: There is no such file.
-        BadImageError: The file is empty, cut short, no image, too large, or of a kind that is no photograph.
+        BadImageError: The file is empty, truncated, no image, too large, or of a kind that is no photograph.
     """
     try:
         with open(path, 'rb') as file:

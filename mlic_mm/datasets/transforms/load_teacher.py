@@ -42,9 +42,9 @@ class LoadTeacher(BaseTransform):
 
     Raises:
         FileNotFoundError: The cache, the config, the checkpoint or the proposal file of the teacher is missing.
-        ValueError: A part of the cache was cut short, or the cache is stale. The message names what has changed, and
-            the command that writes the cache again. In the pipeline: the cache has no such image, or the image had
-            another size.
+        ValueError: A part of the cache is truncated, or the cache is stale. The message names what has changed, and the
+            command that writes the cache again. In the pipeline: the cache has no such image, or the image had another
+            size.
 
     Examples:
         >>> import pathlib, tempfile
