@@ -3,7 +3,10 @@
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-spec = spec_from_file_location('progress_bar', Path(__file__).resolve().parents[1] / 'mlic_mm/utils/progress.py')
+REPO = Path(__file__).resolve().parents[1]
+# In an installed package, tools lie in mlic_mm/.mim.
+PACKAGE = REPO.parent if REPO.name == '.mim' else REPO / 'mlic_mm'
+spec = spec_from_file_location('progress_bar', PACKAGE / 'utils/progress.py')
 assert spec is not None
 assert spec.loader is not None
 module = module_from_spec(spec)

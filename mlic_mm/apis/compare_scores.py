@@ -51,6 +51,9 @@ def compare_scores(
     if plot:
         check_ending('plot', plot, PLOTS)
         check_can_write(plot, force)
+    a, b = ([files] if isinstance(files, str | Path) else files for files in (a, b))
+    if not a or not b:
+        raise ValueError('a and b must each name at least one score file')
     protocol = get_protocol(protocol)
     aligner = ScoreAligner(ScoreDump.load(a[0]), str(a[0]))
     first = aligner.reference

@@ -70,7 +70,7 @@ def fuse_score_files(
     Example:
         >>> fused = fuse_score_files(['a.npz', 'b.npz'], weights=[2, 1], resamples=0)  # doctest: +SKIP
     """
-    paths = [str(path) for path in dumps]
+    paths = [str(path) for path in ([dumps] if isinstance(dumps, str | Path) else dumps)]
     _check_options(paths, mode, tune, classes, plot)
     check_resamples(resamples)
     if out:
@@ -78,7 +78,7 @@ def fuse_score_files(
     for file in (out, plot):
         if file:
             check_can_write(file, force)
-    if weights:
+    if weights is not None:
         check_weights(weights, len(paths))
     protocol = get_protocol(protocol)
     figures = figures or (['mAP'] if mode == 'rank' else ['mAP', 'CF1', 'OF1'])

@@ -109,6 +109,8 @@ def build_label_graph(
         …
     """
     check_choice('difficult', difficult, ('leave-out', 'count'))
+    check_choice('on_missing', on_missing, ('error', 'random'))
+    check_choice('classes_order', classes_order, ('alphabetical', 'dataset', None))
     is_pickle = bool(from_pickle or (word_vectors and Path(word_vectors).suffix == '.pkl'))
     _check_options(config, out, from_pickle, is_pickle, classes, classes_order, center and not word_vectors)
     cfg = _load_config(config, options) if config else None

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,20 @@ NUMS = (100, 500, 1000)
 """Numbers of proposals that the recall is reported for."""
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Take one thread: many processes have one each, and a process with threads must not fork."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+@_one_thread()
 def generate_proposals(
     config: str | Path,
     out: str | Path,
@@ -73,9 +88,6 @@ def generate_proposals(
     """
     workers = os.cpu_count() or 1 if workers is None else workers
     check_range('workers', workers, at_least=1, whole=True)
-    # Many processes with one thread each, and no threads in this one when it forks.
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
     out = Path(out)
     check_can_write(out, force)
     cfg = read_config(config, options)

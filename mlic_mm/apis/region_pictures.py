@@ -12,7 +12,7 @@ from mlic_mm.config_files.config_types import type_name
 from mlic_mm.datasets.from_config import dataset_from_config
 from mlic_mm.evaluation import ScoreDump
 from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
-from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.safe_load.checkpoint import plain_data_only
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes, check_same_names
 from mlic_mm.utils.choices import check_range
@@ -26,6 +26,7 @@ from .student_scores import StudentScores
 __all__ = ['draw_region_pictures']
 
 
+@plain_data_only()
 def draw_region_pictures(
     config: str | Path,
     checkpoint: str | Path,
@@ -80,7 +81,6 @@ def draw_region_pictures(
     for name, value in (('num', num), ('regions', regions)):
         check_range(name, value, at_least=1, whole=True)
     check_range('threshold', threshold, at_least=0, at_most=1)
-    forbid_code_in_checkpoints()
     path = Path(out) / 'regions.png'
     check_can_write(path, force)
     students = [

@@ -17,7 +17,7 @@ from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
 from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints
+from mlic_mm.safe_load.checkpoint import plain_data_only
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes
 from mlic_mm.utils.choices import check_range
@@ -29,6 +29,7 @@ from .teacher_samples import TeacherSamples
 __all__ = ['cache_teacher']
 
 
+@plain_data_only()
 def cache_teacher(
     config: str | Path,
     checkpoint: str | Path | None = None,
@@ -82,7 +83,6 @@ def cache_teacher(
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
     for name, value, least in (('batch_size', batch_size, 1), ('num_regions', num_regions, 1), ('workers', workers, 0)):
         check_range(name, value, at_least=least, whole=True)
-    forbid_code_in_checkpoints()
     out = Path(out)
     check_can_write(out / 'index.json')
     # Beside the cache, which has no files but its own.

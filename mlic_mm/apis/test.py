@@ -19,7 +19,7 @@ from mlic_mm.engine.unwrap_model import unwrap_model
 from mlic_mm.evaluation import Protocol, ScoreDump, get_protocol, shared_protocol
 from mlic_mm.evaluation.scores.score_dump import check_npz_name
 from mlic_mm.models import EnsembleClassifier
-from mlic_mm.safe_load.checkpoint import forbid_code_in_checkpoints, load_checkpoint
+from mlic_mm.safe_load.checkpoint import load_checkpoint, plain_data_only
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.safe_load.pretrained import resolve_pretrained
 from mlic_mm.utils.atomic_write import atomic_write, check_can_write
@@ -30,6 +30,7 @@ from .test_time_views import AverageViewsHook, check_views, set_views
 __all__ = ['test']
 
 
+@plain_data_only()
 def test(
     config: str | Path,
     checkpoint: str | Path | None = None,
@@ -76,7 +77,6 @@ def test(
         ['CF1', 'CP']
     """
     check_views(views or ())
-    forbid_code_in_checkpoints()
     cfg = load_config(config, options, work_dir, TESTING)
     if not cfg.test_evaluator:
         raise ValueError(f'{config}: test_evaluator is empty, so nothing would be measured')

@@ -16,7 +16,7 @@ from mlic_mm.engine.run_config import load_config, scale_learning_rate, set_seed
 from mlic_mm.engine.set_aside_hook import SetAsideHook
 from mlic_mm.engine.training_config import prepare_training
 from mlic_mm.engine.training_start import choose_start, name_what_holds
-from mlic_mm.safe_load.checkpoint import find_resumable, forbid_code_in_checkpoints
+from mlic_mm.safe_load.checkpoint import find_resumable, plain_data_only
 from mlic_mm.safe_load.pretrained import resolve_pretrained
 from mlic_mm.utils.folder_lock import lock_folder
 
@@ -61,11 +61,12 @@ class TrainingStopped(KeyboardInterrupt):
         return f'\ninterrupted; {saved.name} is saved. To continue:\n  {command}'
 
 
+@plain_data_only()
 def train(
     config: str | Path,
     *,
     work_dir: str | Path | None = None,
-    resume: str | None = None,
+    resume: str | Path | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
     seed: int | None = None,
@@ -104,7 +105,6 @@ def train(
     settled: Config | None = None
     earlier: list[Path] = []
     try:
-        forbid_code_in_checkpoints()
         cfg = load_config(config, options, work_dir)
         if seed is not None:
             set_seed(cfg, seed)
@@ -114,7 +114,7 @@ def train(
             scale_learning_rate(cfg)
         prepare_training(cfg)
         with lock_folder(cfg.work_dir, '.training.lock') if is_main_process() else nullcontext():
-            earlier = choose_start(cfg, resume)
+            earlier = choose_start(cfg, None if resume is None else str(resume))
             settled = cfg
             _run(cfg, launcher, earlier)
     except BaseException as error:

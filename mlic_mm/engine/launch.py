@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -24,6 +25,10 @@ GUARDS = dict(label_check='LabelCheckHook', known_labels='KnownLabelsHook', sync
 """Hooks without which figures are wrong silently. Configs on other bases get them too; None leaves one out."""
 BUILT_IN = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 """Default hooks of mmengine."""
+
+
+_runs = 0
+"""Runners that this process has built."""
 
 
 def build_runner(cfg: Config, launcher: Launcher) -> Runner:
@@ -49,6 +54,11 @@ def build_runner(cfg: Config, launcher: Launcher) -> Runner:
     if launcher != 'none' and get_device() == 'cpu':
         _connect_cpu_processes(cfg, launcher)
     write_checkpoints_atomically()
+    global _runs
+    _runs += 1
+    if _runs > 1 and not cfg.get('experiment_name'):
+        # mmengine keeps a logger for each name, and names a run by the second of its start.
+        cfg.experiment_name = f'{Path(cfg.filename or "run").stem}_{_runs}'
     return RUNNERS.build(cfg) if 'runner_type' in cfg else ToolRunner.from_cfg(cfg)
 
 

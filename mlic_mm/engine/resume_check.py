@@ -8,7 +8,17 @@ __all__ = ['Difference', 'UnreadableSettingsError', 'compare_with_checkpoint', '
 
 START = 'to start a new training from its weights, give --cfg-options load_from=CHECKPOINT instead of --resume'
 # Of the place and of this start, not of the training.
-PLACE = ('work_dir', 'load_from', 'resume', 'launcher', 'log_level', 'visualizer', 'vis_backends', 'env_cfg')
+PLACE = (
+    'work_dir',
+    'experiment_name',
+    'load_from',
+    'resume',
+    'launcher',
+    'log_level',
+    'visualizer',
+    'vis_backends',
+    'env_cfg',
+)
 
 
 class UnreadableSettingsError(ValueError):

@@ -12,6 +12,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from mlic_mm.config_files.config_file import ConfigError, read_config, require_keys
 from mlic_mm.config_files.config_types import type_class
 from mlic_mm.utils.atomic_write import check_can_write
+from mlic_mm.utils.choices import check_range
 
 __all__ = ['TESTING', 'TRAINING', 'load_config', 'scale_learning_rate', 'set_seed', 'use_amp']
 
@@ -66,8 +67,7 @@ def set_seed(cfg: Config, seed: int) -> None:
     Raises:
         ValueError: The seed does not fit into 32 bits.
     """
-    if not 0 <= seed < SEEDS:
-        raise ValueError(f'seed={seed} must be a whole number from 0 to {SEEDS - 1}')
+    check_range('seed', seed, at_least=0, below=SEEDS, whole=True)
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
 
 

@@ -34,7 +34,8 @@ class SetAsideHook(Hook):
                 folder = _new_folder(work_dir / time.strftime('earlier_%Y%m%d_%H%M%S'))
                 config = work_dir / self.config
                 for path in [*self.files, *([config] if config.is_file() else [])]:
-                    os.replace(path, folder / path.name)
+                    if path.name != runner.timestamp:  # the log folder of this run, if both began in one second
+                        os.replace(path, folder / path.name)
                 runner.logger.info(
                     f'{work_dir} held an earlier run: moved it to {folder.name} (to continue a run, give --resume)'
                 )

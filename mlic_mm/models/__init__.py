@@ -1,5 +1,6 @@
 """Classifiers, heads, losses, layers and what stands between them."""
 
+from . import patch_generators
 from .batch_augments import MixupOR
 from .classifiers import (
     AttentionConsistencyClassifier,
@@ -65,4 +66,5 @@ __all__ = [
     'WeightedBCELoss',
     'constant_labels',
     'multi_label_bce',
+    'patch_generators',
 ]

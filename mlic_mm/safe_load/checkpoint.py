@@ -4,6 +4,8 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ __all__ = [
     'find_resumable',
     'forbid_code_in_checkpoints',
     'load_checkpoint',
+    'plain_data_only',
 ]
 
 WEIGHTS = ('model', 'model_state_dict', 'module', 'net', 'network', 'weights', 'params', 'ema', 'model_ema')
@@ -51,6 +54,26 @@ def forbid_code_in_checkpoints() -> None:
     if ALLOW_LISTS:  # for files that mmengine loads by URL
         torch.serialization.add_safe_globals([(value, name) for name, value in safe_globals().items()])
     CheckpointLoader.register_scheme(prefixes='', loader=load_checkpoint, force=True)
+
+
+@contextmanager
+def plain_data_only() -> Iterator[None]:
+    """Forbid code in checkpoints within a block, or in a function that this decorates; see above.
+
+    A job called from Python leaves the process as it was.
+    """
+    names = ('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD')
+    before, loaders = {name: os.environ.get(name) for name in names}, dict(CheckpointLoader._schemes)
+    forbid_code_in_checkpoints()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        CheckpointLoader._schemes = loaders
 
 
 def load_checkpoint(filename: str | Path, map_location: Any = 'cpu', *, mmap: bool = False) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def check_range(
     ):
         return
     limits = {'at least': at_least, 'above': above, 'at most': at_most, 'below': below}
-    text = ' and '.join(f'{words} {limit:g}' for words, limit in limits.items() if limit is not None)
+    text = ' and '.join(f'{words} {limit:.12g}' for words, limit in limits.items() if limit is not None)
     noun = 'a whole number' if whole else 'a number'
     error = ValueError if is_number else TypeError
     raise error(f'{name}={value!r} must be {noun}{" " if text else ""}{text}')

@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 
 from mlic_mm.safe_load.checkpoint import (
     CheckpointError,
@@ -23,6 +24,7 @@ from mlic_mm.safe_load.checkpoint import (
     UnsafeCheckpointError,
     find_resumable,
     load_checkpoint,
+    plain_data_only,
 )
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
 from mlic_mm.safe_load.torch_data import read_torch_data
@@ -299,3 +301,22 @@ def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
     found, damage = find_resumable(tmp_path)
     assert found is None
     assert len(damage) == 2
+
+
+def test_a_job_leaves_the_process_as_it_was(tmp_path, monkeypatch):
+    """What a user loads after a job from Python is the user's business."""
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
+    file = tmp_path / 'own.pth'
+    torch.save({'path': Path('x')}, file)
+
+    @plain_data_only()
+    def job():
+        with pytest.raises(pickle.UnpicklingError):
+            torch.load(file, weights_only=False)
+        raise KeyError
+
+    loaders = dict(CheckpointLoader._schemes)
+    with pytest.raises(KeyError):
+        job()
+    assert torch.load(file, weights_only=False) == {'path': Path('x')}
+    assert CheckpointLoader._schemes == loaders

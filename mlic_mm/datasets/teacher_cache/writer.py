@@ -64,6 +64,9 @@ class TeacherShards(ShardStore):
         for part, digest in now['fingerprint'].items():
             if before['fingerprint'].get(part) != digest:
                 return f'another teacher: {part} {before["fingerprint"].get(part)!r}, now {digest!r}'
+        layers = [[name or 'backbone' for name in index['layers']] for index in (before, now)]
+        if layers[0] != layers[1]:
+            return f'other layers: {", ".join(layers[0]) or "none"}, now {", ".join(layers[1]) or "none"}'
         for key in (*SETTINGS, 'shard'):
             if before[key] != now[key]:
                 return f'other {key}: {before[key]}, now {now[key]}'

@@ -1,5 +1,6 @@
 """Load an image of any common kind, with a policy for images that cannot be read."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -56,7 +57,8 @@ class LoadImage(BaseTransform):
         check_choice('on_error', on_error, ('raise', 'skip'))
         if short_side is not None:
             check_range('short_side', short_side, at_least=1)
-        check_range('max_pixels', max_pixels, at_least=1)
+        if max_pixels != math.inf:
+            check_range('max_pixels', max_pixels, at_least=1)
         check_range('cache_mb', cache_mb, at_least=0)
         self.on_error = on_error
         self.short_side = short_side

@@ -66,9 +66,10 @@ class FeatureDistillLoss(DistillLoss):
         self,
         student_layer: str = '',
         teacher_layer: str | None = None,
+        loss_weight: float = 1.0,
+        *,
         student_channels: int | None = None,
         teacher_channels: int | None = None,
-        loss_weight: float = 1.0,
     ) -> None:
         super().__init__(loss_weight)
         if (student_channels is None) != (teacher_channels is None):

@@ -90,7 +90,13 @@ class RoIFeatureDistillLoss(FeatureDistillLoss):
         weighted: bool = True,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__(student_layer, teacher_layer, student_channels, teacher_channels, loss_weight)
+        super().__init__(
+            student_layer,
+            teacher_layer,
+            loss_weight,
+            student_channels=student_channels,
+            teacher_channels=teacher_channels,
+        )
         check_range('roi_size', roi_size, at_least=1, whole=True)
         self.roi_size = roi_size
         self.weighted = weighted
