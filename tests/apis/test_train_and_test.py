@@ -63,7 +63,7 @@ def test_the_command_that_goes_on(
 
 def test_invalid_options(tmp_path: Path) -> None:
     config = write_config(tmp_path / 'data')
-    with pytest.raises(ValueError, match=r'seed=-1 must be a whole number from 0 to 4294967295'):
+    with pytest.raises(ValueError, match=r'seed=-1 must be a whole number at least 0 and below 4294967296'):
         train_job.train(config, work_dir=tmp_path / 'w', seed=-1)
     with pytest.raises(ValueError, match='--tta mirror: a view is flip or a size'):
         test_job.test(config, 'x.pth', work_dir=tmp_path / 'w', views=['mirror'])
