@@ -67,11 +67,13 @@ def browse_dataset(
     number = min(number, len(dataset))
     indices = list(range(number))
     before = np.random.get_state()
-    if seed is not None:
-        np.random.seed(seed)  # the pipeline's source of randomness as well
-        indices = sorted(np.random.permutation(len(dataset))[:number].tolist())
-    tiles = [_tile(dataset, index, stage) for index in indices]
-    np.random.set_state(before)
+    try:
+        if seed is not None:
+            np.random.seed(seed)  # transforms draw from NumPy's global generator
+            indices = sorted(np.random.permutation(len(dataset))[:number].tolist())
+        tiles = [_tile(dataset, index, stage) for index in indices]
+    finally:
+        np.random.set_state(before)
     save_sheet(contact_sheet(tiles, COLUMNS, GAP), out)
     return f'{out}: {number} of {len(dataset)} images of {type(dataset).__name__} ({split}, {stage})'
 

@@ -26,7 +26,6 @@ GUARDS = dict(label_check='LabelCheckHook', known_labels='KnownLabelsHook', sync
 BUILT_IN = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 """Default hooks of mmengine."""
 
-
 _runs = 0
 """Runners that this process has built."""
 
