@@ -49,6 +49,12 @@ class ComposeView(ViewTransform):
             maps, size = view.move(maps, size), view.view_size(size)
         return maps
 
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        for view in self.views:
+            boxes, size = view.boxes(boxes, size), view.view_size(size)
+        return boxes
+
     def view_size(self, size: Size) -> Size:
         """See :class:`ViewTransform`."""
         for view in self.views:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from mlic_mm.registry import TASK_UTILS
@@ -23,10 +24,11 @@ class FlipView(ViewTransform):
         ValueError: ``direction`` is unknown.
 
     Examples:
-        >>> import torch
         >>> view = TASK_UTILS.build(dict(type='mlic_mm.FlipView'))
         >>> view.image(torch.tensor([[[[1, 2, 3]]]])).flatten()
         tensor([3, 2, 1])
+        >>> view.boxes(torch.tensor([[0, 0, 1, 1]]), size=(1, 3))
+        tensor([[2, 0, 3, 1]])
     """
 
     def __init__(self, direction: Literal['horizontal', 'vertical', 'diagonal'] = 'horizontal') -> None:
@@ -41,3 +43,12 @@ class FlipView(ViewTransform):
     def move(self, maps: Tensor, size: Size) -> Tensor:
         """See :class:`ViewTransform`."""
         return maps.flip(self.dims)
+
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        (height, width), (x1, y1, x2, y2) = size, boxes.unbind(-1)
+        if -1 in self.dims:
+            x1, x2 = width - x2, width - x1
+        if -2 in self.dims:
+            y1, y2 = height - y2, height - y1
+        return torch.stack([x1, y1, x2, y2], dim=-1)

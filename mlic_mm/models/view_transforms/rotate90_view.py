@@ -40,6 +40,14 @@ class Rotate90View(ViewTransform):
         """See :class:`ViewTransform`."""
         return torch.rot90(maps, self.turns, (-2, -1))
 
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        for _ in range(self.turns):
+            x1, y1, x2, y2 = boxes.unbind(-1)
+            boxes = torch.stack([y1, size[1] - x2, y2, size[1] - x1], dim=-1)
+            size = size[::-1]
+        return boxes
+
     def view_size(self, size: Size) -> Size:
         """See :class:`ViewTransform`."""
         return size[::-1] if self.turns % 2 else size

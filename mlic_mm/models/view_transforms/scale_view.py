@@ -1,5 +1,6 @@
 """Scaled images."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,7 +20,6 @@ class ScaleView(ViewTransform):
         ValueError: ``size`` is invalid.
 
     Examples:
-        >>> import torch
         >>> view = TASK_UTILS.build(dict(type='mlic_mm.ScaleView', size=192))
         >>> view.image(torch.rand(1, 3, 224, 224)).shape
         torch.Size([1, 3, 192, 192])
@@ -39,6 +39,14 @@ class ScaleView(ViewTransform):
     def move(self, maps: Tensor, size: Size) -> Tensor:
         """See :class:`ViewTransform`."""
         return maps
+
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        (height, width), (view_height, view_width), (x1, y1, x2, y2) = size, self.size, boxes.unbind(-1)
+        # The product comes first. It is exact, so the last corner of the image is exactly that of the view.
+        x1, x2 = x1 * view_width / width, x2 * view_width / width
+        y1, y2 = y1 * view_height / height, y2 * view_height / height
+        return torch.stack([x1, y1, x2, y2], dim=-1)
 
     def view_size(self, size: Size) -> Size:
         """See :class:`ViewTransform`."""

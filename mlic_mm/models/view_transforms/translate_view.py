@@ -1,5 +1,6 @@
 """Translations by whole cells of the map."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from .view_transform import Size, ViewTransform
 class TranslateView(ViewTransform):
     """Translation by whole cells. Places that enter the image are 0, the mean colour, and are not compared.
 
+    Boxes are clipped to the image. A box that leaves the image keeps its row and has no area.
+
     Args:
         x: Pixels to the right, a multiple of the backbone's stride, which the sizes of image and map give.
         y: Pixels downwards, likewise.
@@ -20,7 +23,6 @@ class TranslateView(ViewTransform):
         ValueError: Both are 0. When used: the translation is a fraction of a cell, or moves the whole image out.
 
     Examples:
-        >>> import torch
         >>> view = TASK_UTILS.build(dict(type='mlic_mm.TranslateView', x=32))
         >>> view.move(torch.tensor([[[[1.0, 2.0, 3.0]]]]), size=(32, 96)).flatten()  # maps of stride 32
         tensor([0., 1., 2.])
@@ -45,6 +47,13 @@ class TranslateView(ViewTransform):
         """See :class:`ViewTransform`."""
         height, width = maps.shape[-2:]
         return _shift(maps, self._cells('x', self.x, width, size[1]), self._cells('y', self.y, height, size[0]))
+
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """See :class:`ViewTransform`."""
+        (height, width), (x1, y1, x2, y2) = size, boxes.unbind(-1)
+        x1, x2 = ((x + self.x).clamp(0, width) for x in (x1, x2))
+        y1, y2 = ((y + self.y).clamp(0, height) for y in (y1, y2))
+        return torch.stack([x1, y1, x2, y2], dim=-1)
 
     @staticmethod
     def _cells(axis: str, pixels: int, cells: int, length: int) -> int:

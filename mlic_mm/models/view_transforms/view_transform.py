@@ -1,12 +1,17 @@
-"""The base of the transforms of attention consistency: a view of an image, and a map that moves as the image."""
+"""The base of the transforms of attention consistency: a view of an image, and what moves as the image does."""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
 from torch import Tensor
+
+from mlic_mm.utils.boxes import has_area
 
 Size = tuple[int, int]
 """``(H, W)``."""
@@ -30,7 +35,8 @@ class MapPair(NamedTuple):
 class ViewTransform(ABC):
     """A spatial transform ``T`` of images that maps follow: ``T(g(I)) = g(T(I))`` (attention consistency, Eq. 4).
 
-    A new transform implements how images and maps move. :class:`AttentionConsistencyClassifier` need not know it.
+    A new transform implements how images and maps move, and how boxes move if its samples have boxes. No other code
+    needs to know the transform.
 
     Attributes:
         name: A short name for logs and figures.
@@ -48,9 +54,70 @@ class ViewTransform(ABC):
     def move(self, maps: Tensor, size: Size) -> Tensor:
         """Move maps ``(N, C, h, w)`` of images of ``size`` in their own grid; places outside of the images are 0."""
 
+    def boxes(self, boxes: Tensor, size: Size) -> Tensor:
+        """Move boxes ``(R, 4)``, [x1, y1, x2, y2] in pixels of images of ``size``, to pixels of the view.
+
+        The result has as many rows. A box that leaves the image has no area.
+
+        Raises:
+            NotImplementedError: The transform does not say how boxes move.
+        """
+        raise NotImplementedError(
+            f'{type(self).__name__} does not move boxes, but the samples have some: implement its method boxes()'
+        )
+
     def view_size(self, size: Size) -> Size:
         """Return the size of the view of an image of ``size``."""
         return size
+
+    def sample(self, sample: DataSample, size: Size) -> DataSample:
+        """Return the sample of the view: a copy whose boxes are in pixels of the view.
+
+        Moved are ``proposals``, and ``bboxes`` of ``gt_instances`` and ``ignored_instances``, which keep their type,
+        tensor or mmdet's ``HorizontalBoxes``. Proposals keep their number and order, since other code refers to them
+        by index. Objects that leave the image are left out, as in
+        :class:`~mlic_mm.datasets.transforms.PackBoxes`. Nothing else moves: labels hold for each view, and
+        ``ori_shape``, masks and cached maps remain those of the image.
+
+        ``pad_shape`` and ``batch_input_shape``, if present, become the size of the view. ``img_shape`` is the part of
+        the input, from its upper left corner, that is not padding. The image moves together with its padding, so the
+        geometry is that of the whole input, and ``img_shape`` becomes the smallest such part that contains the moved
+        image. :class:`ScaleView` scales it. After a flip or a turn, padding can lie left of or above the image. It then
+        counts as image. A view that leaves gaps counts as image as a whole.
+
+        Args:
+            sample: A sample with boxes in pixels of the input. It is not changed. A sample without boxes is returned
+                itself.
+            size: Size of the input, with padding.
+        """
+        fields = [field for field in ('gt_instances', 'ignored_instances') if 'bboxes' in sample.get(field, {})]
+        if not fields and 'proposals' not in sample:
+            return sample
+        moved = sample.clone()
+        for field in fields:
+            moved.set_field(self._instances(sample.get(field), size), field)
+        if 'proposals' in sample:
+            moved.set_field(self.boxes(sample.proposals, size), 'proposals')
+        shapes = dict.fromkeys(('pad_shape', 'batch_input_shape'), self.view_size(size))
+        if 'img_shape' in sample.metainfo_keys():
+            shapes['img_shape'] = self._img_shape(sample.metainfo['img_shape'], size)
+        moved.set_metainfo({name: shape for name, shape in shapes.items() if name in sample.metainfo_keys()})
+        return moved
+
+    def _instances(self, instances: InstanceData, size: Size) -> InstanceData:
+        moved, structure = instances.clone(), instances.bboxes
+        is_tensor = isinstance(structure, Tensor)
+        boxes = self.boxes(structure if is_tensor else structure.tensor, size)
+        moved.bboxes = boxes if is_tensor else type(structure)(boxes, clone=False)
+        # A box without area among the objects would give a detector targets that are not finite.
+        return moved[has_area(boxes)] if self.leaves_gaps else moved
+
+    def _img_shape(self, img_shape: Sequence[int], size: Size) -> Size:
+        if self.leaves_gaps:
+            return self.view_size(size)
+        height, width = img_shape[:2]
+        _, _, right, bottom = self.boxes(torch.tensor([[0, 0, width, height]], dtype=torch.float64), size)[0].tolist()
+        return math.ceil(bottom), math.ceil(right)
 
     def pair(self, maps: Tensor, view_maps: Tensor, size: Size) -> MapPair:
         """Bring the maps of images and of their views onto one grid.
