@@ -25,7 +25,7 @@ from mlic_mm.apis.teacher_cache import cache_teacher
 from mlic_mm.datasets import VOCMultiLabel
 from mlic_mm.datasets.proposals.proposal_file import write_proposal_file
 from mlic_mm.datasets.transforms import read_image
-from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.models.teachers.trained_classifier import build_classifier
 from mlic_mm.registry import MODELS
 
 VARIANTS = ('plain', 'stage 2 from cache', 'stage 2 with teacher')

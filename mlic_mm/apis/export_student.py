@@ -1,5 +1,6 @@
 """Write the weights of a trained model alone."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -10,8 +11,8 @@ from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 
 __all__ = ['export_student']
 
-TRAINING = 'distill.'
-"""Begin of the names of what DistillClassifier has besides a plain classifier."""
+TRAINING = re.compile(r'objectives\.[^.]+\.(?!rpn_head\.)')
+"""Begin of the names of what objectives learn. A region proposal network is needed in tests too."""
 META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version')
 """Not the config, which is that of the training and names files of this machine."""
 
@@ -41,7 +42,7 @@ def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = Fal
     loaded = load_checkpoint(checkpoint)
     weights, meta = StoredWeights.of(loaded, f'checkpoint {checkpoint}').weights, loaded.get('meta') or {}
     # Cloned, because saving a view would save all of its storage.
-    kept = {name: tensor.clone() for name, tensor in weights.items() if not name.startswith(TRAINING)}
+    kept = {name: tensor.clone() for name, tensor in weights.items() if not TRAINING.match(name)}
     with atomic_write(out) as part:
         torch.save({'meta': {key: meta[key] for key in META if key in meta}, 'state_dict': kept}, part)
     return len(kept)

@@ -18,7 +18,7 @@ from mmpretrain.structures import DataSample
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.datasets.transforms import LoadImage
 from mlic_mm.models.classifiers import EnsembleClassifier
-from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
+from mlic_mm.models.teachers.trained_classifier import build_classifier, common_labels
 from mlic_mm.utils.checks import check_head_labels
 from mlic_mm.utils.choices import check_choice, check_range
 

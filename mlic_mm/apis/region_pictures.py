@@ -11,7 +11,7 @@ from mlic_mm.config_files.config_file import read_config
 from mlic_mm.config_files.config_types import type_name
 from mlic_mm.datasets.from_config import dataset_from_config
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.models.classifiers.trained_classifier import build_classifier, common_labels
+from mlic_mm.models.teachers.trained_classifier import build_classifier, common_labels
 from mlic_mm.safe_load.checkpoint import plain_data_only
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes, check_same_names

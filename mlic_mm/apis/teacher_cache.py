@@ -15,8 +15,8 @@ from mlic_mm.config_files.config_file import read_config
 from mlic_mm.datasets import teacher_fingerprint
 from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
-from mlic_mm.models.classifiers import Teacher
 from mlic_mm.models.losses import DistillOutputs
+from mlic_mm.models.teachers import Teacher
 from mlic_mm.safe_load.checkpoint import plain_data_only
 from mlic_mm.utils.atomic_write import check_can_write
 from mlic_mm.utils.checks import check_same_classes

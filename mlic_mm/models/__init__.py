@@ -2,15 +2,7 @@
 
 from . import patch_generators
 from .batch_augments import MixupOR
-from .classifiers import (
-    AttentionConsistencyClassifier,
-    DetectorTeacher,
-    DistillClassifier,
-    EnsembleClassifier,
-    SpatialContextClassifier,
-    Teacher,
-    Teaching,
-)
+from .classifiers import EnsembleClassifier, MultiLabelClassifier
 from .data_preprocessors import MultiLabelDataPreprocessor
 from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead, constant_labels
 from .label_graphs import LabelGraph
@@ -29,10 +21,12 @@ from .losses import (
     multi_label_bce,
 )
 from .necks import VGGNeck
+from .objectives import AttentionConsistency, Distillation, Objective, RegionProposals
+from .teachers import DetectorTeacher, Teacher, Teaching
 from .view_transforms import ComposeView, FlipView, Rotate90View, ScaleView, TranslateView, ViewTransform
 
 __all__ = [
-    'AttentionConsistencyClassifier',
+    'AttentionConsistency',
     'AttentionConsistencyLoss',
     'AttentionTransferLoss',
     'ClassAwareDistillLoss',
@@ -40,9 +34,9 @@ __all__ = [
     'DeepLIFTHead',
     'DeepLIFTMaps',
     'DetectorTeacher',
-    'DistillClassifier',
     'DistillLoss',
     'DistillOutputs',
+    'Distillation',
     'EnsembleClassifier',
     'FeatureDistillLoss',
     'FitNetsLoss',
@@ -51,11 +45,13 @@ __all__ = [
     'LabelGraph',
     'MixupOR',
     'MultiLabelBCELoss',
+    'MultiLabelClassifier',
     'MultiLabelDataPreprocessor',
+    'Objective',
+    'RegionProposals',
     'RoIFeatureDistillLoss',
     'Rotate90View',
     'ScaleView',
-    'SpatialContextClassifier',
     'SpatialContextHead',
     'Teacher',
     'Teaching',

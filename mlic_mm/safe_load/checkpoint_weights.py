@@ -79,7 +79,11 @@ class StoredWeights:
         own, found = _of_parts(model, parts), self.weights
         cure = SAME_CONFIG
         # Older checkpoints lack the count of batches, which no forward pass reads.
-        missing = [key for key in own if key not in found and not key.endswith('num_batches_tracked')]
+        unread = 'num_batches_tracked'
+        training_only = getattr(model, 'training_only', ())  # what objectives learn, which a test does not need
+        missing = [
+            key for key in own if key not in found and not key.endswith(unread) and not key.startswith(training_only)
+        ]
         if missing:
             lacks = (
                 f'{self.source} lacks {len(missing)} of the {len(own)} tensors of the model, the first is {missing[0]}'

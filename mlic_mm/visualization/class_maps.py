@@ -11,7 +11,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mlic_mm.models.classifiers import SpatialContextClassifier
+from mlic_mm.models.classifiers import MultiLabelClassifier
 
 from .cam import grad_cam
 from .inputs import (
@@ -104,7 +104,7 @@ def logits_and_layers(
         feats = (*feats[:-1], last)
         feats = model.neck(feats) if model.with_neck else feats
         if len(layers_of(model)) == 1:
-            if isinstance(model, SpatialContextClassifier):
+            if isinstance(model, MultiLabelClassifier):
                 data_samples = model.propose(feats, inputs, data_samples)
             looks_at_regions = 'data_samples' in signature(model.head.forward).parameters
             return model.head(feats, data_samples) if looks_at_regions else model.head(feats), [last]

@@ -9,7 +9,7 @@ import torch
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
-from mlic_mm.models import AttentionConsistencyClassifier
+from mlic_mm.models import MultiLabelClassifier
 from mlic_mm.models.heads import check_gives_maps, forward_with_maps
 from mlic_mm.models.view_transforms import FlipView, ScaleView, ViewTransform, inconsistency
 
@@ -96,8 +96,8 @@ def views_of(model: ImageClassifier, size: tuple[int, int]) -> list[ViewTransfor
         model: Any classifier.
         size: ``(H, W)`` of the images in pixels.
     """
-    if isinstance(model, AttentionConsistencyClassifier) and model.views:
-        return list(model.views)
+    if isinstance(model, MultiLabelClassifier) and model.views:
+        return model.views
     height, width = (32 * max(1, math.ceil(0.75 * side / 32 - 0.5)) for side in size)
     scaled: list[ViewTransform] = [ScaleView((height, width))] if (height, width) != size else []
     return [FlipView(), *scaled]

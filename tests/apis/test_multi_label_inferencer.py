@@ -14,7 +14,7 @@ from PIL import Image
 
 from mlic_mm.apis import MultiLabelInferencer
 from mlic_mm.config_files.config_file import read_config
-from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.models.teachers.trained_classifier import build_classifier
 
 CLASSES = ('bird', 'cat', 'dog', 'sofa')
 CONFIG = """

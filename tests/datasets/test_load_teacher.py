@@ -19,7 +19,7 @@ from tiny_teacher import CLASSES, REGIONS, save_weights, write_proposals, write_
 from mlic_mm.datasets import CSVMultiLabel, LoadTeacher, teacher_fingerprint
 from mlic_mm.datasets.teacher_cache.cache import CachedTeacher
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
-from mlic_mm.models.classifiers import Teacher
+from mlic_mm.models.teachers import Teacher
 
 BOX = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.5, 0.2]])
 PACK = dict(type='mlic_mm.PackProposals', meta_keys=('img_id', 'img_shape', 'ori_shape'))

@@ -16,7 +16,7 @@ from tiny_teacher import CLASSES, save_weights, write_teacher
 
 from mlic_mm.datasets import TeacherCache, teacher_fingerprint
 from mlic_mm.datasets.teacher_cache.writer import TeacherShards
-from mlic_mm.models.classifiers.trained_classifier import build_classifier
+from mlic_mm.models.teachers.trained_classifier import build_classifier
 
 pytestmark = pytest.mark.integration
 

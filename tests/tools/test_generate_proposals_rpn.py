@@ -14,7 +14,7 @@ from tiny_run import run
 from tiny_spatial_context import NEEDS_MMDET, PREPROCESSOR, loader, model_config, voc
 
 from mlic_mm.datasets import ProposalFile
-from mlic_mm.models.classifiers import Teacher
+from mlic_mm.models.teachers import Teacher
 from mlic_mm.models.patch_generators import RPNGenerator
 from mlic_mm.registry import MODELS
 

@@ -87,9 +87,11 @@ class LabelCheckHook(Hook):
             reference = reference or (f'{kind} {name}', classes)
         if head is None or reference is None:
             return
-        teacher = getattr(getattr(model, 'teacher', None), 'classes', None)
-        if teacher:
-            check_same_classes(reference[1], teacher, reference[0], 'teacher of the model (model.teacher)')
+        for name, objective in getattr(model, 'objectives', {}).items():
+            taught = getattr(getattr(objective, 'teacher', None), 'classes', None)
+            if taught:
+                where = f'teacher of the model (model.objectives.{name}.teacher)'
+                check_same_classes(reference[1], taught, reference[0], where)
         graph = getattr(getattr(head, 'label_graph', None), 'classes', None)
         if graph:
             check_same_classes(reference[1], graph, reference[0], 'label graph of the model (model.head.label_graph)')

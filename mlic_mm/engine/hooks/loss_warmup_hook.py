@@ -17,7 +17,7 @@ class LossWarmupHook(Hook):
     decides, so a resumed run continues where it stopped.
 
     Args:
-        module: Name of the loss in the model, such as ``'consistency'`` or ``'head.loss_module'``.
+        module: Name of the loss in the model, such as ``'objectives.consistency.loss'`` or ``'head.loss_module'``.
         iters: Number of iterations until the loss has its full weight.
 
     Raises:

@@ -23,8 +23,9 @@ class AttentionInconsistency(BaseMetric):
       minus their means over places, divided by their mean variance. Equal maps have 0, unrelated maps 2, and a map and
       its negative 4.
 
-    The model must be an :class:`AttentionConsistencyClassifier` with ``test_cfg=dict(inconsistency=True)``. It can load
-    the weights of an ``ImageClassifier``.
+    The model must be a :class:`~mlic_mm.models.MultiLabelClassifier` with an objective
+    :class:`~mlic_mm.models.AttentionConsistency` and ``measure=True``. It can load the weights of an
+    ``ImageClassifier``.
 
     Args:
         collect_device: How processes exchange results.
@@ -56,8 +57,8 @@ class AttentionInconsistency(BaseMetric):
         for sample in data_samples:
             if 'attention_inconsistency' not in sample:
                 raise ValueError(
-                    'AttentionInconsistency: the model measures nothing; set '
-                    "model.type='mlic_mm.AttentionConsistencyClassifier' and model.test_cfg=dict(inconsistency=True)"
+                    "AttentionInconsistency: the model measures nothing: set model.type='mlic_mm.MultiLabelClassifier' "
+                    "and model.objectives.consistency=dict(type='mlic_mm.AttentionConsistency', views=…, measure=True)"
                 )
             self.results.append(sample['attention_inconsistency'])
 

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.models.losses import DistillOutputs
+from mlic_mm.models.teachers.teaching import regions_of_samples
+from mlic_mm.models.teachers.trained_classifier import Labels, build_classifier, common_labels
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.choices import check_choice, check_range, did_you_mean
-
-from .teaching import regions_of_samples
-from .trained_classifier import Labels, build_classifier, common_labels
 
 KEYS = ('config', 'model', 'checkpoint', 'sizes', 'flip', 'weight')
 SMALL_BATCH = 4  # up to this size, images and their mirror images share a forward pass

@@ -27,7 +27,7 @@ def proposals_of(
     """
     cure = (
         'load them in the pipeline with mlic_mm.LoadProposals and mlic_mm.PackProposals, or let '
-        'mlic_mm.SpatialContextClassifier generate them'
+        'an objective mlic_mm.RegionProposals generate them'
     )
     if data_samples is None:
         raise ValueError(f'{user} looks at regions, but was called without data samples: {cure}')

@@ -63,8 +63,8 @@ class SpatialContextHead(MultiLabelClsHead):
     The probability of a label in a patch is fused from both branches. Its maximum over patches is the probability
     :math:`p` of the label in the image. The head's output is the logit of :math:`p`.
 
-    In an ``ImageClassifier``, the head takes any proposals. In a
-    :class:`~mlic_mm.models.classifiers.SpatialContextClassifier`, it takes those of a region proposal network.
+    In an ``ImageClassifier``, the head takes any proposals. With the objective
+    :class:`~mlic_mm.models.RegionProposals`, it takes those of a region proposal network.
 
     Args:
         num_classes: C.

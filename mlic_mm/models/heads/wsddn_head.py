@@ -81,6 +81,8 @@ class WSDDNHead(MultiLabelClsHead):
         torch.Size([1, 3])
     """
 
+    loss_of_logits = True  # for MultiLabelClassifier: ``loss`` is the loss of what ``forward`` gives
+
     def __init__(
         self,
         num_classes: int,
@@ -166,10 +168,13 @@ class WSDDNHead(MultiLabelClsHead):
 
     def loss(self, feats: Feats, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Return ``loss``, the cross-entropy of the clamped image probabilities."""
-        logits = self(feats, data_samples)
+        return self._get_loss(self(feats, data_samples), data_samples, **kwargs)
+
+    def _get_loss(self, cls_score: Tensor, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
         bound = math.log((1 - self.eps) / self.eps)
-        logits = logits.detach().clamp(-bound, bound) + (logits - logits.detach())  # the gradient ignores the clamp
-        return self._get_loss(logits, data_samples, **kwargs)
+        # The gradient ignores the clamp.
+        clamped = cls_score.detach().clamp(-bound, bound) + (cls_score - cls_score.detach())
+        return super()._get_loss(clamped, data_samples, **kwargs)
 
     def predict(self, feats: Feats, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Predict the labels of images, and with ``test_cfg=dict(boxes=True)`` those of regions."""

@@ -13,7 +13,8 @@ from .distill_outputs import DistillOutputs
 class DistillLoss(nn.Module, ABC):
     """A loss between a teacher's outputs and a student's; parameters of its own are learnt with the student.
 
-    Subclasses register themselves in :data:`mlic_mm.registry.MODELS`, for ``DistillClassifier(distill=…)``.
+    Subclasses register themselves in :data:`mlic_mm.registry.MODELS`, for ``losses`` of
+    :class:`~mlic_mm.models.Distillation`.
 
     Args:
         loss_weight: Factor of the loss, at least 0.

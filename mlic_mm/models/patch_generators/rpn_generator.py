@@ -25,9 +25,10 @@ from .patch_generator import PatchGenerator
 class RPNGenerator(PatchGenerator):
     """The proposals of an mmdet detector: an ``RPN``, or any two-stage detector that has an ``rpn_head``.
 
-    The detector may be a :class:`~mlic_mm.models.classifiers.SpatialContextClassifier`. The image goes through the test
-    pipeline of the config, without its loading steps, and through the data preprocessor. ``test_cfg.rpn`` decides which
-    boxes are kept (``nms_pre``, ``nms``, ``max_per_img``). Scores are objectness in [0, 1].
+    The detector may be a :class:`~mlic_mm.models.MultiLabelClassifier` with
+    :class:`~mlic_mm.models.RegionProposals`. The image goes through the test pipeline of the config, without its
+    loading steps, and through the data preprocessor. ``test_cfg.rpn`` decides which boxes are kept (``nms_pre``,
+    ``nms``, ``max_per_img``). Scores are objectness in [0, 1].
 
     Paper: Table 5 of `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ has the final detections of Faster
     R-CNN, 100 an image. Here: the proposals of its region proposal network; ``num=100`` gives as many.
@@ -63,10 +64,11 @@ class RPNGenerator(PatchGenerator):
         if self._head() is None:
             raise ValueError(
                 f'{cfg.model.type} of {config} has no region proposal network: name an RPN or a '
-                'two-stage detector, such as Faster R-CNN or mlic_mm.SpatialContextClassifier'
+                'two-stage detector, such as Faster R-CNN, or mlic_mm.MultiLabelClassifier with mlic_mm.RegionProposals'
             )
         if checkpoint is not None:
-            parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else 'bbox_head')
+            ours = 'objectives' if hasattr(self._model, 'proposer') else 'bbox_head'
+            parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else ours)
             StoredWeights.read(checkpoint).load_into(self._model, parts)
 
     @property
@@ -94,7 +96,7 @@ class RPNGenerator(PatchGenerator):
 
     def _head(self) -> Any:
         """The region proposal network: ``rpn_head``, which mmdet's ``RPN`` calls ``bbox_head``."""
-        head = getattr(self._model, 'rpn_head', None)
+        head = getattr(getattr(self._model, 'proposer', self._model), 'rpn_head', None)
         return head if head is not None or type(self._model).__name__ != 'RPN' else self._model.bbox_head
 
 

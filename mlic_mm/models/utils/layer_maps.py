@@ -1,14 +1,16 @@
 """Modules of a model by their names, and the maps that they give."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from mlic_mm.utils.choices import did_you_mean
 
-__all__ = ['find_module', 'tapped']
+__all__ = ['LayerMaps', 'find_module']
+
+Output = TypeVar('Output')
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module:
@@ -30,9 +32,11 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
         raise ValueError(f'{type(model).__name__} has no module {name!r}{meant}') from None
 
 
-@contextmanager
-def tapped(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Collect the maps of some modules while the model runs; of a tuple the last one.
+class LayerMaps:
+    """Records the maps of some modules while a model runs; of a tuple, the last one.
+
+    The hooks stay on the modules, because ``torch.compile`` does not see hooks that come later. They record nothing
+    outside of :meth:`record`. A deep copy of the model and of this object belong together, as the originals do.
 
     Args:
         model: Has the modules.
@@ -40,18 +44,29 @@ def tapped(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor
 
     Raises:
         ValueError: The model has no such module.
+
+    Example:
+        >>> model = nn.Sequential(nn.ReLU(), nn.Flatten())
+        >>> output, maps = LayerMaps(model, ['0']).record(model, Tensor([[[-1.0, 1.0]]]))
+        >>> output, maps
+        (tensor([[0., 1.]]), {'0': tensor([[[0., 1.]]])})
     """
-    maps: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            maps[name] = output[-1] if isinstance(output, tuple | list) else output
+    def __init__(self, model: nn.Module, layers: Iterable[str]) -> None:
+        self.layers = tuple(dict.fromkeys(layers))
+        self._maps: dict[str, Tensor] | None = None
+        for name in self.layers:
+            find_module(model, name).register_forward_hook(partial(self._keep, name))
 
-        return hook
+    def record(self, forward: Callable[..., Output], *args: Any) -> tuple[Output, dict[str, Tensor]]:
+        """Return the result of a call that runs the model, and the maps of each layer that ran."""
+        maps: dict[str, Tensor] = {}
+        self._maps = maps
+        try:
+            return forward(*args), maps
+        finally:
+            self._maps = None
 
-    handles = [find_module(model, name).register_forward_hook(keep(name)) for name in layers]
-    try:
-        yield maps
-    finally:
-        for handle in handles:
-            handle.remove()
+    def _keep(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if self._maps is not None:
+            self._maps[name] = output[-1] if isinstance(output, tuple | list) else output

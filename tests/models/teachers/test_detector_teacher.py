@@ -15,8 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mlic_mm.models.classifiers import Teacher
-from mlic_mm.models.classifiers.detector_teacher import DetectorTeacher
+from mlic_mm.models.teachers import Teacher
+from mlic_mm.models.teachers.detector_teacher import DetectorTeacher
 
 CLASSES = ('cat', 'dog', 'cow')
 ANCHORS = dict(type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64])

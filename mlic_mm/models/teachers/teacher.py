@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mlic_mm.config_files.config_file import read_config
 from mlic_mm.models.layers import select_regions
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.models.utils.layer_maps import find_module, tapped
+from mlic_mm.models.utils.layer_maps import LayerMaps
 from mlic_mm.utils.choices import check_range
 
 from .teaching import Teaching, teaching_of
@@ -27,8 +27,7 @@ class Teacher:
 
     - a classifier with :class:`WSDDNHead`: image logits, both logit matrices, and the proposals of the samples, scored
       by :math:`s'`;
-    - :class:`SpatialContextClassifier`: image logits, and the proposals of its own region proposal network, scored by
-      their objectness;
+    - a classifier with :class:`RegionProposals`: image logits, and its own proposals, scored by their objectness;
     - any other classifier, :class:`EnsembleClassifier` and Deep-LIFT too: image logits, and the proposals of the
       samples, if they have some, with their prior scores;
     - a model with a method ``teach(raw, samples)``, see :class:`Teaching`, such as :class:`DetectorTeacher`: what this
@@ -88,11 +87,14 @@ class Teacher:
         assert isinstance(model, nn.Module)
         self.model: Any = model.eval().requires_grad_(False)
         self._teaching = teaching_of(self.model)
-        self.layers = tuple(dict.fromkeys(layers))
         self.iou_threshold = iou_threshold
         self.num_regions = num_regions
-        for layer in self.layers:
-            find_module(self.model, layer)
+        self._layers = LayerMaps(self.model, layers)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the modules whose maps are wanted."""
+        return self._layers.layers
 
     @torch.no_grad()
     def __call__(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
@@ -102,8 +104,7 @@ class Teacher:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR. The teacher normalises as it was trained.
             samples: With ``proposals`` in pixels of ``raw`` if the teacher looks at regions.
         """
-        with tapped(self.model, self.layers) as maps:
-            outputs = self._teaching.teach(raw, samples)
+        outputs, maps = self._layers.record(self._teaching.teach, raw, samples)
         outputs.maps = {**outputs.maps, **maps}
         regions = list(zip(outputs.boxes, outputs.box_scores, strict=True))
         kept = [select_regions(box, score, self.iou_threshold, self.num_regions) for box, score in regions]

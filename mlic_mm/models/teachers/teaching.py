@@ -12,8 +12,6 @@ from mlic_mm.models.layers import fuse_branches
 from mlic_mm.models.losses import DistillOutputs
 from mlic_mm.utils.boxes import image_frame
 
-from .spatial_context_classifier import SpatialContextClassifier
-
 __all__ = ['Teaching', 'regions_of_samples', 'teaching_of']
 
 Feats = tuple[Tensor, ...]
@@ -47,8 +45,8 @@ def teaching_of(model: nn.Module) -> Teaching:
     """Return a model as a teacher: itself if it has a method ``teach``, or else an adapter of its kind."""
     if isinstance(model, Teaching):
         return model
-    if isinstance(model, SpatialContextClassifier):
-        return _SpatialContextTeaching(model)
+    if getattr(model, 'proposes', False):
+        return _ProposerTeaching(model)
     if isinstance(getattr(model, 'head', None), WSDDNHead):
         return _WSDDNTeaching(model)
     return _ClassifierTeaching(model)
@@ -106,8 +104,8 @@ class _WSDDNTeaching(_ClassifierTeaching):
         )
 
 
-class _SpatialContextTeaching(_WSDDNTeaching):
-    """A :class:`SpatialContextClassifier`: image logits. It proposes its own regions and ignores those of samples."""
+class _ProposerTeaching(_WSDDNTeaching):
+    """A classifier with :class:`RegionProposals`: image logits. It ignores the proposals of samples."""
 
     def teach(self, raw: Tensor, samples: list[DataSample]) -> DistillOutputs:
         inputs = self.normalised(raw)

@@ -1,6 +1,7 @@
 """A supervised detector as teacher."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from mlic_mm.config_files.config_types import type_class
 from mlic_mm.models.losses import DistillOutputs
-from mlic_mm.models.utils.layer_maps import tapped
+from mlic_mm.models.utils.layer_maps import LayerMaps
 from mlic_mm.models.utils.mmdet_detector import build_detector, dataset_of
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
@@ -55,7 +56,7 @@ class DetectorTeacher(nn.Module):
             detector has no classes, as an ``RPN``.
 
     Examples:
-        >>> teacher = dict(  # of a DistillClassifier
+        >>> teacher = dict(  # of mlic_mm.Distillation
         ...     model=dict(
         ...         type='mlic_mm.DetectorTeacher',
         ...         detector='faster-rcnn_r50_fpn_1x_voc0712.py',
@@ -81,6 +82,7 @@ class DetectorTeacher(nn.Module):
         register_mmdet('DetectorTeacher')
         model, cfg = build_detector(detector)
         self.detector: Any = model
+        self._maps = LayerMaps(self, ('',))
         source = str(cfg.filename or 'the config')
         names = {'the argument classes': tuple(classes) if classes else None}
         if checkpoint is not None:
@@ -120,9 +122,10 @@ class DetectorTeacher(nn.Module):
             raw = F.interpolate(raw.float(), shape, mode='bilinear')
         meta = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0))
         batch = dict(inputs=list(raw), data_samples=[DetDataSample(metainfo=meta) for _ in raw])
-        with tapped(self, ('',)) as maps, DefaultScope.overwrite_default_scope('mmdet'):
+        with DefaultScope.overwrite_default_scope('mmdet'):
             batch = detector.data_preprocessor(batch, False)
-            found = detector.predict(batch['inputs'], batch['data_samples'], rescale=False)
+            detect = partial(detector.predict, rescale=False)
+            found, maps = self._maps.record(detect, batch['inputs'], batch['data_samples'])
         best = raw.new_zeros(len(raw), self.num_classes, dtype=torch.float32)
         frame = best.new_tensor(image_frame(shape[1], shape[0]))
         boxes, scores = [], []

@@ -1,0 +1,318 @@
+"""One classifier, whose training takes any number of objectives."""
+
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.model import ModuleDict, Sequential
+from mmpretrain.models import ImageClassifier
+from mmpretrain.models.heads import MultiLabelClsHead
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from mlic_mm.models.heads import head_with_maps, map_channels, split_neck
+from mlic_mm.models.layers import channels_first
+from mlic_mm.models.losses import leave_out_unknown
+from mlic_mm.models.objectives import Objective, Step, ViewOutputs
+from mlic_mm.models.objectives.region_proposals import describe
+from mlic_mm.models.utils.layer_maps import LayerMaps
+from mlic_mm.models.view_transforms import ScaleView, ViewTransform
+from mlic_mm.registry import MODELS
+
+Feats = tuple[Tensor, ...]
+Losses = dict[str, Tensor]
+
+
+@MODELS.register_module()
+class MultiLabelClassifier(ImageClassifier):
+    """``ImageClassifier`` whose training takes any number of objectives, each a part of its config.
+
+    An objective adds losses to the loss of the labels: :class:`~mlic_mm.models.AttentionConsistency`,
+    :class:`~mlic_mm.models.Distillation`, :class:`~mlic_mm.models.RegionProposals`, or one of your own. They share the
+    work. There is one forward pass for each size of image. A layer that several losses compare is recorded once.
+
+    In tests, this is the plain classifier: the forward pass and the keys of checkpoints are the same, and
+    ``ImageClassifier`` loads its checkpoints. They have besides them ``objectives.<name>.…`` of what objectives learn,
+    and never a teacher. Only a region proposal network runs in tests too, if the head looks at proposals.
+
+    Args:
+        backbone: As for ``ImageClassifier``.
+        neck: As for ``ImageClassifier``, or a list of necks that run in this order.
+        head: Any multi-label head.
+        objectives: Configs of objectives by name. The names are those of the losses in logs. A config that inherits
+            changes an objective by its name, and drops it with None.
+        **kwargs: As for ``ImageClassifier``: ``pretrained, train_cfg, data_preprocessor, init_cfg``.
+
+    Raises:
+        ValueError: An objective has no meaning with the other parts of the model. ``docs/combining.md`` has the list.
+        TypeError: An objective is no :class:`~mlic_mm.models.Objective`.
+
+    Examples:
+        >>> model = MODELS.build(
+        ...     dict(
+        ...         type='mlic_mm.MultiLabelClassifier',
+        ...         backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8),
+        ...         neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        ...         head=dict(type='mmpretrain.MultiLabelLinearClsHead', num_classes=3, in_channels=64),
+        ...         objectives=dict(
+        ...             consistency=dict(type='mlic_mm.AttentionConsistency', views=[dict(type='mlic_mm.FlipView')])
+        ...         ),
+        ...     )
+        ... )
+        >>> sample = DataSample().set_gt_score(torch.tensor([1.0, 0.0, 1.0]))
+        >>> sorted(model.loss(torch.rand(2, 3, 64, 64), [sample, sample]))
+        ['loss', 'loss_consistency']
+        >>> model.eval()(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        neck: dict | nn.Module | Sequence[dict | nn.Module] | None = None,
+        head: dict | nn.Module | None = None,
+        objectives: Mapping[str, dict | Objective | None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(neck, list | tuple):
+            neck = Sequential(*(MODELS.build(each) if isinstance(each, dict) else each for each in neck))
+        super().__init__(backbone, neck=neck, head=head, **kwargs)
+        leave_out_unknown(self)
+        self.objectives = ModuleDict()
+        for name, objective in (objectives or {}).items():
+            if objective is None:
+                continue
+            built = MODELS.build(objective) if isinstance(objective, dict) else objective
+            if not isinstance(built, Objective):
+                raise TypeError(f'objectives[{name!r}]={type(built).__name__} must be a subclass of mlic_mm.Objective')
+            self.objectives[name] = built
+        self._proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
+        # A head with a loss of its own, such as one of patches, computes it once more for the views.
+        own = self.with_head and type(self.head).loss is not MultiLabelClsHead.loss
+        self._own_loss = own and not getattr(self.head, 'loss_of_logits', False)
+        self._takes_samples = self.with_head and 'data_samples' in signature(self.head.forward).parameters
+        self._check()
+        self._layers = LayerMaps(self, [layer for each in self._objectives for layer in each.layers])
+
+    @property
+    def _objectives(self) -> list[Any]:
+        return list(self.objectives.values())
+
+    @property
+    def views(self) -> list[ViewTransform]:
+        """The different views of all objectives."""
+        return _different_views(self._objectives)
+
+    def _check(self) -> None:
+        """Refuse what has no meaning."""
+        if self._objectives and not self.with_head:
+            raise ValueError('head=None must be a head where objectives are used')
+        sizes = {name: each.student_size for name, each in self.objectives.items() if each.student_size}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f'student_size of objectives must be one size, because the model sees one image: {sizes}')
+        proposers = [name for name, each in self.objectives.items() if each.proposes]
+        if len(proposers) > 1:
+            raise ValueError(f'objectives {" and ".join(proposers)} both propose regions: use one')
+        if self._takes_samples and getattr(self.data_preprocessor, 'batch_augments', None):
+            raise ValueError(
+                f'batch augments mix images, but cannot mix the proposals that {type(self.head).__name__} looks at: '
+                'remove model.train_cfg.augments'
+            )
+        for objective in self._objectives:
+            objective.check(self)
+
+    @property
+    def proposes(self) -> bool:
+        """Whether the head looks at proposals of the model itself."""
+        return self._takes_samples and self.proposer is not None
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """What names of weights begin with that tests do not need."""
+        needed = self._proposer_name if self._takes_samples else ''
+        return tuple(f'objectives.{name}.' for name in self.objectives if name != needed)
+
+    @property
+    def proposer(self) -> Any:
+        """The objective that proposes regions, None if there is none."""
+        return self.objectives[self._proposer_name] if self._proposer_name else None
+
+    def init_weights(self) -> None:
+        """Initialise the model. Training begins with this, so a missing teacher is noticed early."""
+        super().init_weights()
+        self._start()
+
+    def _start(self) -> None:
+        for objective in self._objectives:
+            objective.start(next(self.parameters()).device)
+
+    def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
+        """Run as ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)``."""
+        if mode == 'tensor' and self._takes_samples:
+            feats = self.extract_feat(inputs)
+            return self.head(feats, self.propose(feats, inputs, data_samples))
+        return super().forward(inputs, data_samples, mode)
+
+    def propose(
+        self, feats: Feats, inputs: Tensor, data_samples: list[DataSample] | None = None
+    ) -> list[DataSample] | None:
+        """Return the samples for the head: with the proposals of the model, if an objective proposes some.
+
+        Args:
+            feats: Maps of the neck.
+            inputs: ``(N, 3, H, W)``; the samples get their size.
+            data_samples: Samples of mmpretrain, or of mmdet's ``PackDetInputs``. By default, new ones.
+        """
+        if self.proposer is None or not self._takes_samples:
+            return data_samples
+        return self.proposer.propose(feats, describe(inputs, data_samples))[0]
+
+    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> Losses:
+        """Return ``loss`` of the labels, and ``loss_<objective>…`` of every objective.
+
+        Args:
+            inputs: ``(N, 3, H, W)``.
+            data_samples: ``N`` samples with ``gt_score`` or ``gt_label``, and what the objectives need.
+
+        Raises:
+            ValueError: Two losses have one name.
+        """
+        if not self.objectives:
+            return super().loss(inputs, data_samples)
+        self._start()
+        alone = {name: each for name, each in self.objectives.items() if each.alone}
+        active = alone or dict(self.objectives.items())
+        wanted = _Wanted(
+            losses=not alone,
+            logits=not alone and any(each.needs_logits for each in active.values()),
+            maps=any(each.needs_maps for each in active.values()),
+        )
+        side = next((each.student_size for each in self._objectives if each.student_size), None)
+        step, losses = self._look(inputs, data_samples, list(active.values()), wanted, side)
+        for objective, each in active.items():
+            _add(losses, objective, each.compute_losses(step))
+        return losses
+
+    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
+        """Predict as ``ImageClassifier``; samples also get what objectives measure."""
+        measuring = [each for each in self._objectives if each.measures]
+        if not measuring:
+            feats = self.extract_feat(inputs)
+            return self.head.predict(feats, self.propose(feats, inputs, data_samples), **kwargs)
+        given = data_samples if data_samples is not None else [DataSample() for _ in inputs]
+        step, _ = self._look(inputs, given, measuring, _Wanted(losses=False, logits=True, maps=True))
+        samples = self.head._get_predictions(step.image.logits, given)
+        for objective in measuring:
+            for field, values in objective.measure(step).items():
+                for sample, value in zip(samples, values, strict=True):
+                    sample.set_field(value, field)
+        return samples
+
+    def _look(
+        self,
+        inputs: Tensor,
+        data_samples: list[DataSample],
+        objectives: list[Any],
+        wanted: '_Wanted',
+        side: int | None = None,
+    ) -> tuple[Step, Losses]:
+        """Look at the images and at their views, once for each size; return what objectives see, and losses.
+
+        Args:
+            inputs: Images as they were loaded.
+            data_samples: Their samples.
+            objectives: Those that are active.
+            wanted: What the forward pass must give.
+            side: ``student_size``.
+        """
+        samples = data_samples if self.proposer is None else describe(inputs, data_samples)
+        loaded = inputs.size(-2), inputs.size(-1)
+        resized = side is not None and loaded != (side, side)
+        images, seen = self._move(ScaleView(side), inputs, samples) if resized and side else (inputs, samples)
+        size = images.size(-2), images.size(-1)
+        views = _different_views(objectives)
+        shown = [(images, seen), *(self._move(view, images, seen) for view in views)]
+        outputs: dict[int, ViewOutputs] = {}
+        layers: dict[str, Tensor] = {}
+        losses: Losses = {}
+        for shape in dict.fromkeys((image.size(-2), image.size(-1)) for image, _ in shown):
+            same = [i for i, (image, _) in enumerate(shown) if (image.size(-2), image.size(-1)) == shape]
+            batch = torch.cat([shown[i][0] for i in same]), [sample for i in same for sample in shown[i][1]]
+            if same[0] == 0:
+                (found, its), layers = self._layers.record(self._see, *batch, wanted)
+                layers = {name: maps[: len(inputs)] for name, maps in layers.items()}
+            else:
+                found, its = self._see(*batch, wanted)
+            for name, value in its.items():  # means over the images, so of all views
+                losses[name] = losses.get(name, 0) + value * (len(same) / len(shown))
+            outputs |= dict(zip(same, found.chunk(len(same)), strict=True))
+        if wanted.losses and not self._own_loss:
+            logits: list[Any] = [outputs[i].logits for i in range(len(shown))]
+            losses |= self.head._get_loss(torch.cat(logits), list(samples) * len(shown))
+        if resized and self.proposer is not None:
+            seen = self._move(ScaleView(loaded), images, seen)[1]  # the teacher sees the images as they were loaded
+        others = {view.name: outputs[i] for i, view in enumerate(views, start=1)}
+        samples = samples if self.proposer is None else seen
+        return Step(inputs, samples, size, self.data_preprocessor, outputs[0], others, layers), losses
+
+    def _move(self, view: ViewTransform, images: Tensor, samples: list[DataSample]) -> tuple[Tensor, list[DataSample]]:
+        """Return a view of the images, and the samples with boxes that have moved if the model looks at boxes."""
+        if self._takes_samples or self.proposer is not None:
+            size = images.size(-2), images.size(-1)
+            samples = [view.sample(sample, size) for sample in samples]
+        return view.image(images), samples
+
+    def _see(self, images: Tensor, samples: list[DataSample], wanted: '_Wanted') -> tuple[ViewOutputs, Losses]:
+        """Run the model on images of one size; return also the losses that are not of logits."""
+        feats = self.backbone(images)
+        if not wanted.head:
+            if self.with_neck and any(layer.startswith('neck') for layer in self._layers.layers):
+                self.neck(feats)
+            return ViewOutputs(feats[-1]), {}
+        before, pooling = split_neck(self.neck if self.with_neck else None)
+        maps = before(feats) if before is not None else feats
+        feature = channels_first(feats[-1] if feats[-1].dim() == 4 else maps[-1], map_channels(self.head))
+        losses: Losses = {}
+        if self.proposer is not None and (wanted.losses or self._takes_samples):
+            samples, found = self.proposer.propose(maps, samples, learn=wanted.losses)
+            _add(losses, self._proposer_name, found)
+        pooled = pooling(maps) if pooling is not None else maps
+        if wanted.losses and self._own_loss:
+            losses |= self.head.loss(pooled, samples)
+        logits, label_maps = None, None
+        if wanted.maps:
+            logits, label_maps = head_with_maps(self.head, pooling, maps)
+        elif wanted.logits or not self._own_loss:
+            logits = self.head(pooled, samples) if self._takes_samples else self.head(pooled)
+        return ViewOutputs(feature, logits, label_maps), losses
+
+
+class _Wanted(NamedTuple):
+    """What a forward pass must give: losses, logits, maps of the labels; without any of them the head does not run."""
+
+    losses: bool
+    logits: bool
+    maps: bool
+
+    @property
+    def head(self) -> bool:
+        return self.losses or self.logits or self.maps
+
+
+def _different_views(objectives: Sequence[Any]) -> list[ViewTransform]:
+    """Return the views of objectives, those with the same name once."""
+    return list({view.name: view for each in objectives for view in each.views}.values())
+
+
+def _add(losses: Losses, objective: str, found: Losses) -> None:
+    """Add the losses of an objective under their names in logs.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+    for name, value in found.items():
+        key = f'loss_{objective}_{name}' if name else f'loss_{objective}'
+        if key in losses:
+            raise ValueError(f'{key} is the name of two losses: give the objective {objective!r} another name')
+        losses[key] = value
