@@ -76,14 +76,15 @@ class ViewTransform(ABC):
         Moved are ``proposals``, and ``bboxes`` of ``gt_instances`` and ``ignored_instances``, which keep their type,
         tensor or mmdet's ``HorizontalBoxes``. Proposals keep their number and order, since other code refers to them
         by index. Objects that leave the image are left out, as in
-        :class:`~mlic_mm.datasets.transforms.PackBoxes`. Nothing else moves: labels hold for each view, and
-        ``ori_shape``, masks and cached maps remain those of the image.
+        :class:`~mlic_mm.datasets.transforms.PackBoxes`. Nothing else moves. Labels hold for each view. ``ori_shape``,
+        masks and cached maps remain those of the image.
 
         ``pad_shape`` and ``batch_input_shape``, if present, become the size of the view. ``img_shape`` is the part of
-        the input, from its upper left corner, that is not padding. The image moves together with its padding, so the
-        geometry is that of the whole input, and ``img_shape`` becomes the smallest such part that contains the moved
-        image. :class:`ScaleView` scales it. After a flip or a turn, padding can lie left of or above the image. It then
-        counts as image. A view that leaves gaps counts as image as a whole.
+        the input, from its upper left corner, that is not padding. An image moves together with its padding, so the
+        geometry is that of the whole input. ``img_shape`` becomes the smallest part from the upper left corner that
+        contains the moved image, in whole pixels. So :class:`ScaleView` scales it. After a flip or a turn, padding can
+        be on the left of the image or above it, and then counts as image. A view that leaves gaps counts as image as a
+        whole.
 
         Args:
             sample: A sample with boxes in pixels of the input. It is not changed. A sample without boxes is returned
@@ -117,7 +118,7 @@ class ViewTransform(ABC):
             return self.view_size(size)
         height, width = img_shape[:2]
         _, _, right, bottom = self.boxes(torch.tensor([[0, 0, width, height]], dtype=torch.float64), size)[0].tolist()
-        return math.ceil(bottom), math.ceil(right)
+        return round(bottom), round(right)
 
     def pair(self, maps: Tensor, view_maps: Tensor, size: Size) -> MapPair:
         """Bring the maps of images and of their views onto one grid.
