@@ -17,7 +17,7 @@ model = dict(
         ),
     ),
     head=dict(num_classes=80),
-    views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
+    objectives=dict(consistency=dict(views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])])),
 )
 
 # Squished, with no other augmentation than the views; images without labels are kept (82,783 and 40,504).

@@ -13,8 +13,14 @@ _base_ = [
 teacher = 'work_dirs/wsddn_vgg16_1xb32-20e_nuswide-672px'
 model = dict(
     head=dict(num_classes=81),
-    distill=dict(prediction=dict(num_classes=81)),
-    teacher=dict(config=f'{teacher}/wsddn_vgg16_1xb32-20e_nuswide-672px.py', checkpoint=f'{teacher}/epoch_20.pth'),
+    objectives=dict(
+        teacher=dict(
+            losses=dict(prediction=dict(num_classes=81)),
+            teacher=dict(
+                config=f'{teacher}/wsddn_vgg16_1xb32-20e_nuswide-672px.py', checkpoint=f'{teacher}/epoch_20.pth'
+            ),
+        ),
+    ),
 )
 
 default_hooks = dict(distill_stage=dict(type='mlic_mm.DistillStageHook', epoch=101))

@@ -9,7 +9,7 @@ _base_ = [
 
 # Difficult objects are no background. On COCO they would be crowds, in which many objects lie that would not be learnt.
 ignore = dict(assigner=dict(ignore_iof_thr=0.5))
-model = dict(head=dict(num_classes=20), train_cfg=dict(rpn=ignore, rcnn=ignore))
+model = dict(head=dict(num_classes=20, train_cfg=ignore), objectives=dict(rpn=dict(train_cfg=dict(rpn=ignore))))
 
 pack = dict(type='mlic_mm.PackBoxes')
 train_pipeline = [

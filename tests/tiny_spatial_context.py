@@ -20,7 +20,7 @@ def model_config(num_classes: int, width: int = 8, **head: Any) -> ConfigDict:
     roi_layer = dict(type='RoIAlign', output_size=4, sampling_ratio=1)
     proposals = dict(nms_pre=200, max_per_img=100, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
     return ConfigDict(
-        type='mlic_mm.SpatialContextClassifier',
+        type='mlic_mm.MultiLabelClassifier',
         data_preprocessor=dict(PREPROCESSOR, num_classes=num_classes),
         backbone=dict(
             type='ResNet',
@@ -31,15 +31,6 @@ def model_config(num_classes: int, width: int = 8, **head: Any) -> ConfigDict:
             norm_cfg=dict(type='GN', num_groups=4),
         ),
         neck=dict(type='mmdet.FPN', in_channels=[width * 2**i for i in range(4)], out_channels=2 * width, num_outs=4),
-        rpn_head=dict(
-            type='RPNHead',
-            in_channels=2 * width,
-            feat_channels=2 * width,
-            anchor_generator=dict(type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0, 2.0], strides=STRIDES),
-            bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
-            loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-            loss_bbox=dict(type='L1Loss', loss_weight=1.0),
-        ),
         head=dict(
             dict(
                 type='mlic_mm.SpatialContextHead',
@@ -48,23 +39,40 @@ def model_config(num_classes: int, width: int = 8, **head: Any) -> ConfigDict:
                 roi_extractor=dict(roi_layer=roi_layer),
             ),
             num_classes=num_classes,
-        )
-        | head,
-        train_cfg=dict(
-            rpn=dict(
-                assigner=dict(
-                    type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=0.5
-                ),
-                sampler=dict(type='RandomSampler', num=64, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
-                allowed_border=-1,
-                pos_weight=-1,
-            ),
-            rpn_proposal=proposals,
-            rcnn=dict(
+            train_cfg=dict(
                 sampler=dict(type='RandomSampler', num=32, pos_fraction=0.5, add_gt_as_proposals=True),
             ),
+            test_cfg=dict(score_thr=0.01),
+        )
+        | head,
+        objectives=dict(
+            rpn=dict(
+                type='mlic_mm.RegionProposals',
+                rpn_head=dict(
+                    type='RPNHead',
+                    in_channels=2 * width,
+                    feat_channels=2 * width,
+                    anchor_generator=dict(type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0, 2.0], strides=STRIDES),
+                    bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
+                    loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
+                    loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+                ),
+                train_cfg=dict(
+                    rpn=dict(
+                        assigner=dict(
+                            type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=0.5
+                        ),
+                        sampler=dict(
+                            type='RandomSampler', num=64, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False
+                        ),
+                        allowed_border=-1,
+                        pos_weight=-1,
+                    ),
+                    rpn_proposal=proposals,
+                ),
+                test_cfg=dict(rpn=proposals),
+            ),
         ),
-        test_cfg=dict(rpn=proposals, rcnn=dict(score_thr=0.01)),
     )
 
 

@@ -112,12 +112,15 @@ def views(transforms: str, scaled: int) -> list[dict]:
 def recipe(config: str, variant: str, scaled: int, preset: str, **options: object) -> Recipe:
     """A config with the transforms after the ``+`` of a row; the test measures inconsistency besides."""
     transforms = variant.removeprefix('AC')
-    changes: dict[str, object] = {'model.views': views(transforms, scaled)}
-    if not variant.startswith('AC'):
-        changes['model.consistency'] = False
+    changes: dict[str, object] = {'model.objectives.consistency': None}
+    if transforms:
+        changes = {'model.objectives.consistency.views': views(transforms, scaled)}
+        if not variant.startswith('AC'):
+            changes['model.objectives.consistency.loss'] = False
     measured = {
-        'model.views': views('fs', scaled),
-        'model.test_cfg': dict(inconsistency=True),
+        'model.objectives.consistency': dict(
+            _delete_=True, type='mlic_mm.AttentionConsistency', views=views('fs', scaled), loss=False, measure=True
+        ),
         'test_evaluator': [dict(type='mlic_mm.MLICMetric', preset=preset), dict(type='mlic_mm.AttentionInconsistency')],
     }
     return Recipe(config, changes | options, measured)
@@ -136,7 +139,7 @@ def wider(name: str, figures: dict[str, float]) -> Row:
 
 def level(name: str, figures: dict[str, float]) -> Row:
     """A row of Table 3, R50+ACf with another level."""
-    options = {'model.consistency.level': name}
+    options = {'model.objectives.consistency.loss.level': name}
     return Row(
         name=name,
         published=figures,
@@ -154,7 +157,11 @@ def small(name: str, figures: dict[str, float], config: str, data: str, scaled: 
         published=figures,
         recipe=recipe(config, variant, scaled, preset),
         mini=recipe(
-            MINI.format(data), variant, 96, preset, **{'model.consistency.loss_weight': weight} if weight else {}
+            MINI.format(data),
+            variant,
+            96,
+            preset,
+            **{'model.objectives.consistency.loss.loss_weight': weight} if weight else {},
         ),
     )
 

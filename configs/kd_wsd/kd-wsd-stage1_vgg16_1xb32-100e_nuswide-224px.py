@@ -2,7 +2,7 @@
 
 _base_ = ['../kd_wsd_nuswide.py']
 
-model = dict(stage=1)
+model = dict(objectives=dict(teacher=dict(stage=1)))
 optim_wrapper = dict(optimizer=dict(lr=1e-5))
 param_scheduler = []
 train_cfg = dict(max_epochs=100)  # not validated, for which the base config waits longer

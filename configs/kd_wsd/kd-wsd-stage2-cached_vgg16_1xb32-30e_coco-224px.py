@@ -7,15 +7,15 @@ $T/epoch_20.pth --out $T/cache --split train`. It has not seen the flipped image
 _base_ = ['../kd_wsd_coco.py']
 
 load_from = 'work_dirs/kd-wsd-stage1_vgg16_1xb32-100e_coco-224px/epoch_100.pth'
-model = dict(stage=2, teacher=None, student_size=None)
+model = dict(objectives=dict(teacher=dict(stage=2, teacher=None, student_size=None)))
 
 train_pipeline = [
     dict(type='mlic_mm.LoadImage'),
     dict(
         type='mlic_mm.LoadTeacher',
         cache=f'{_base_.teacher}/cache',
-        config=_base_.model.teacher.config,
-        checkpoint=_base_.model.teacher.checkpoint,
+        config=_base_.model.objectives.teacher.teacher.config,
+        checkpoint=_base_.model.objectives.teacher.teacher.checkpoint,
     ),
     dict(type='Resize', scale=(224, 224)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),

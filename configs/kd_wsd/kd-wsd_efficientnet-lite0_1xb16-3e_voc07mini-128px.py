@@ -12,14 +12,21 @@ _base_ = [
 ]
 
 model = dict(
-    type='mlic_mm.DistillClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='MultiLabelLinearClsHead', num_classes=20, in_channels=1280, loss=dict(type='mlic_mm.MultiLabelBCELoss')
     ),
-    distill=dict(
-        roi=dict(type='mlic_mm.RoIFeatureDistillLoss', student_layer='backbone.timm_model.blocks.5', roi_size=3),
-        prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=100),
+    objectives=dict(
+        teacher=dict(
+            type='mlic_mm.Distillation',
+            losses=dict(
+                roi=dict(
+                    type='mlic_mm.RoIFeatureDistillLoss', student_layer='backbone.timm_model.blocks.5', roi_size=3
+                ),
+                prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=20, num_proposals=100),
+            ),
+        ),
     ),
 )
 teacher = 'work_dirs/wsddn_efficientnet-lite0_1xb8-2e_voc07mini-256px'

@@ -117,7 +117,7 @@ def attention(layers: dict[str, float]) -> dict[str, dict]:
 
 def losses(method: str, config: str, layers: dict[str, float], data: str) -> tuple[dict[str, dict], bool]:
     """Losses of a method by name, and whether those of features have a stage of their own."""
-    own = read(config).model.distill.to_dict()
+    own = read(config).model.objectives.teacher.losses.to_dict()
     hint = dict(type='mlic_mm.FitNetsLoss', student_layer=next(iter(layers)))
     return {
         'Distillation': (dict(prediction=hinton(data)), False),
@@ -135,7 +135,7 @@ def full(method: str, data: str) -> Recipe:
         return Recipe(f'kd_wsd/student_vgg16_1xb32-30e_{data}-224px.py')
     config = f'kd_wsd_{data}.py'
     distill, two_stages = losses(method, config, LAYERS, data)
-    options = {'model.distill': dict(_delete_=True, **distill)} | ({} if two_stages else ONE_STAGE)
+    options = {'model.objectives.teacher.losses': dict(_delete_=True, **distill)} | ({} if two_stages else ONE_STAGE)
     return Recipe(config, options, requires={f'work_dirs/{TEACHERS[data]}': f'3/{DATA[data]}/T-WDet'})
 
 
@@ -149,7 +149,7 @@ def mini(method: str, data: str) -> Recipe | str:
     schedule = {} if two_stages else MINI_ONE_STAGE
     if method == 'FitNets':
         schedule = MINI_FITNETS
-    options = {'model.distill': dict(_delete_=True, **distill)} | schedule
+    options = {'model.objectives.teacher.losses': dict(_delete_=True, **distill)} | schedule
     folder = f'work_dirs/{MINI_TEACHER}'
     layers = ' '.join(layer or 'backbone' for layer in MINI_LAYERS)
     cache = f'{folder}/{MINI_TEACHER}.py {folder}/epoch_2.pth --out {folder}/cache --num-regions 30 --layers {layers}'
@@ -193,7 +193,7 @@ def detected(name: str, figure: float) -> Row:
         config = 'kd_wsd_coco.py'
         options = {
             'train_dataloader.dataset.pipeline': pipeline(config, 'train_dataloader'),
-            'model.distill.prediction.num_proposals': DETECTED['num'],
+            'model.objectives.teacher.losses.prediction.num_proposals': DETECTED['num'],
         }
         recipe = Recipe(config, options, requires={f'work_dirs/{TEACHERS["coco"]}': '5/T-WDet (Faster R-CNN)'})
     return Row(name=name, published={'mAP': figure}, recipe=recipe, mini='there is no trained detector for small data')

@@ -14,7 +14,7 @@ _base_ = [
 width = 96
 nms = dict(type='nms', iou_threshold=0.7)
 model = dict(
-    type='mlic_mm.SpatialContextClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     backbone=dict(features_only=True, out_indices=(1, 2, 3, 4)),
     neck=dict(
         type='mmdet.FPN',
@@ -23,15 +23,6 @@ model = dict(
         start_level=1,
         num_outs=4,
         norm_cfg=dict(type='BN'),
-    ),
-    rpn_head=dict(
-        type='RPNHead',
-        in_channels=width,
-        feat_channels=width,
-        anchor_generator=dict(type='AnchorGenerator', scales=[3, 5], ratios=[0.5, 1.0, 2.0], strides=[8, 16, 32, 64]),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),
-        loss_bbox=dict(type='SmoothL1Loss', beta=1 / 9),
     ),
     head=dict(
         type='mlic_mm.SpatialContextHead',
@@ -45,24 +36,42 @@ model = dict(
         ),
         context=dict(type='mlic_mm.ContextExpand', ratio=1.5),
         branches=('object', 'context'),
-    ),
-    train_cfg=dict(
-        rpn=dict(
-            assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=0.5),
-            sampler=dict(type='RandomSampler', num=128, pos_fraction=0.5, add_gt_as_proposals=False),
-            allowed_border=-1,
-            pos_weight=-1,
-        ),
-        rpn_proposal=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
-        rcnn=dict(
+        train_cfg=dict(
             assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, ignore_iof_thr=0.5)
             | dict(match_low_quality=False),
             sampler=dict(type='RandomSampler', num=48, pos_fraction=0.5, add_gt_as_proposals=True),
         ),
+        test_cfg=dict(score_thr=0.01),
     ),
-    test_cfg=dict(
-        rpn=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
-        rcnn=dict(score_thr=0.01),
+    objectives=dict(
+        rpn=dict(
+            type='mlic_mm.RegionProposals',
+            rpn_head=dict(
+                type='RPNHead',
+                in_channels=width,
+                feat_channels=width,
+                anchor_generator=dict(
+                    type='AnchorGenerator', scales=[3, 5], ratios=[0.5, 1.0, 2.0], strides=[8, 16, 32, 64]
+                ),
+                bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
+                loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),
+                loss_bbox=dict(type='SmoothL1Loss', beta=1 / 9),
+            ),
+            train_cfg=dict(
+                rpn=dict(
+                    assigner=dict(
+                        type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=0.5
+                    ),
+                    sampler=dict(type='RandomSampler', num=128, pos_fraction=0.5, add_gt_as_proposals=False),
+                    allowed_border=-1,
+                    pos_weight=-1,
+                ),
+                rpn_proposal=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
+            ),
+            test_cfg=dict(
+                rpn=dict(nms_pre=300, max_per_img=100, nms=nms, min_bbox_size=0),
+            ),
+        ),
     ),
 )
 

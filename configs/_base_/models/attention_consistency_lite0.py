@@ -3,7 +3,7 @@
 flip = dict(type='mlic_mm.FlipView')
 scale = dict(type='mlic_mm.ScaleView', size=96)
 model = dict(
-    type='mlic_mm.AttentionConsistencyClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     backbone=dict(
         type='TIMMBackbone',
         model_name='tf_efficientnet_lite0',
@@ -11,6 +11,11 @@ model = dict(
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='MultiLabelLinearClsHead', in_channels=1280, loss=dict(type='mlic_mm.WeightedBCELoss')),
-    views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
-    consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=1.0),
+    objectives=dict(
+        consistency=dict(
+            type='mlic_mm.AttentionConsistency',
+            views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
+            loss=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=1.0),
+        ),
+    ),
 )

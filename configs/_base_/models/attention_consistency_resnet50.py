@@ -2,7 +2,7 @@
 flip = dict(type='mlic_mm.FlipView')
 scale = dict(type='mlic_mm.ScaleView', size=192)
 model = dict(
-    type='mlic_mm.AttentionConsistencyClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     backbone=dict(
         type='ResNet',
         depth=50,
@@ -18,6 +18,11 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     # Eq. 2: the sum over labels, averaged over images. λ = 1 belongs to this reduction.
     head=dict(type='MultiLabelLinearClsHead', in_channels=2048, loss=dict(type='mlic_mm.WeightedBCELoss')),
-    views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
-    consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=1.0),
+    objectives=dict(
+        consistency=dict(
+            type='mlic_mm.AttentionConsistency',
+            views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
+            loss=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=1.0),
+        ),
+    ),
 )

@@ -1,7 +1,7 @@
 # Zhang et al. 2021, section 2: ResNeXt-101, FPN, one set of proposals, labels of objects and of what surrounds them.
 # The paper does not say which ResNeXt-101. What it does not say either has the values of mmdet's Faster R-CNN.
 model = dict(
-    type='mlic_mm.SpatialContextClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     backbone=dict(
         type='ResNeXt',
         depth=101,
@@ -19,15 +19,6 @@ model = dict(
     ),
     # Four levels, as in the paper. mmdet's fifth has cells of 64 pixels and anchors of 512, larger than the image.
     neck=dict(type='mmdet.FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4),
-    rpn_head=dict(
-        type='RPNHead',
-        in_channels=256,
-        feat_channels=256,
-        anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32]),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
-    ),
     # Without num_classes, which belongs to the data set.
     head=dict(
         type='mlic_mm.SpatialContextHead',
@@ -41,23 +32,7 @@ model = dict(
         beta=1.0,
         gamma=1.0,
         sigma=0.5,
-    ),
-    train_cfg=dict(
-        rpn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.7,
-                neg_iou_thr=0.3,
-                min_pos_iou=0.3,
-                match_low_quality=True,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(type='RandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
-            allowed_border=-1,
-            pos_weight=-1,
-        ),
-        rpn_proposal=dict(nms_pre=2000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-        rcnn=dict(
+        train_cfg=dict(
             assigner=dict(
                 type='MaxIoUAssigner',
                 pos_iou_thr=0.5,
@@ -69,9 +44,45 @@ model = dict(
             sampler=dict(type='RandomSampler', num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
             pos_weight=-1,
         ),
+        test_cfg=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
     ),
-    test_cfg=dict(
-        rpn=dict(nms_pre=1000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-        rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+    objectives=dict(
+        rpn=dict(
+            type='mlic_mm.RegionProposals',
+            rpn_head=dict(
+                type='RPNHead',
+                in_channels=256,
+                feat_channels=256,
+                anchor_generator=dict(
+                    type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32]
+                ),
+                bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4),
+                loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
+                loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+            ),
+            train_cfg=dict(
+                rpn=dict(
+                    assigner=dict(
+                        type='MaxIoUAssigner',
+                        pos_iou_thr=0.7,
+                        neg_iou_thr=0.3,
+                        min_pos_iou=0.3,
+                        match_low_quality=True,
+                        ignore_iof_thr=-1,
+                    ),
+                    sampler=dict(
+                        type='RandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False
+                    ),
+                    allowed_border=-1,
+                    pos_weight=-1,
+                ),
+                rpn_proposal=dict(
+                    nms_pre=2000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+                ),
+            ),
+            test_cfg=dict(
+                rpn=dict(nms_pre=1000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
+            ),
+        ),
     ),
 )
