@@ -14,6 +14,7 @@ from mlic_mm.evaluation.scores.image_names import distinct_ids
 from mlic_mm.models.data_preprocessors import denormalize
 from mlic_mm.models.heads import map_channels
 from mlic_mm.models.layers import channels_first
+from mlic_mm.models.necks import TokensToMap
 
 from .pictures import to_uint8
 
@@ -121,11 +122,17 @@ def preprocess(model: ImageClassifier, sample: dict) -> tuple[Tensor, list[DataS
 def backbone_maps(model: ImageClassifier, inputs: Tensor) -> tuple[Tensor, ...]:
     """Return the outputs of the backbone. The last is a map ``(N, K, h, w)``, even if the backbone puts channels last.
 
+    Tokens become maps by the model's :class:`TokensToMap`, which leaves these maps as they are when the neck runs.
+
     Raises:
         NoFeatureMapError: The last output is no map.
     """
     feats = model.extract_feat(inputs, stage='backbone')
     feats = tuple(feats) if isinstance(feats, (tuple, list)) else (feats,)
+    neck = model.neck if model.with_neck else None
+    first = neck[0] if isinstance(neck, nn.Sequential) and len(neck) else neck
+    if isinstance(first, TokensToMap):
+        feats = first(feats)
     if not isinstance(feats[-1], Tensor) or feats[-1].dim() != 4:
         raise NoFeatureMapError(
             f'class maps need a backbone whose last output is a map (N, K, H, W); {type(model.backbone).__name__} '

@@ -33,6 +33,6 @@ def feature_map(feats: Sequence[Tensor], channels: int | None, user: str) -> Ten
         what = 'a list of tokens (N, L, D)' if feat.dim() == 3 else 'no map, as after a neck that pools'
         cure = (
             f"this is {what}; mmpretrain's transformers give maps with out_type='featmap', mmpretrain.TIMMBackbone "
-            'with features_only=True'
+            'with features_only=True, and neck=mlic_mm.TokensToMap turns all tokens into one'
         )
     raise ValueError(f'{user} needs a feature map (N, {channels or "D"}, H, W), got {tuple(feat.shape)}: {cure}')

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mlic_mm.models.layers import channels_first
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.choices import check_range
 
-MOST_PREFIX_TOKENS = 16
-"""How many prefix tokens the message about a wrong number tries."""
+MOST_PREFIX_TOKENS = 9
+"""The largest number of prefix tokens that the message about a wrong number suggests: a class token, 8 registers."""
 
 
 @MODELS.register_module()
@@ -30,12 +31,13 @@ class TokensToMap(BaseModule):
         num_prefix_tokens: Number of tokens before the patch tokens: 1 for a class token, 0 without one, 2 for a
             distilled DeiT, 5 for a class token and 4 registers.
         aspect_ratio: Height / width of the grid of patches.
-        channels_last: Whether the maps of the backbone are ``(N, h, w, D)``, as those of timm's Swin.
+        in_channels: D of all stages, or a list with that of each stage. It is needed only for maps ``(N, h, w, D)``, as
+            those of timm's Swin, which become ``(N, D, h, w)``.
 
     Raises:
         TypeError: ``num_prefix_tokens`` is no whole number.
-        ValueError: An option is out of range. In the first batch: the tokens do not fill a grid, or a stage has neither
-            tokens nor a map.
+        ValueError: An option is out of range. In the first batch: the tokens do not fill a grid, a stage has neither
+            tokens nor a map, or ``in_channels`` lists another number of stages.
 
     Examples:
         >>> import torch
@@ -45,20 +47,31 @@ class TokensToMap(BaseModule):
         [[[[0.0, 1.0], [2.0, 3.0]]]]
     """
 
-    def __init__(self, num_prefix_tokens: int = 1, aspect_ratio: float = 1.0, channels_last: bool = False) -> None:
+    def __init__(
+        self,
+        num_prefix_tokens: int = 1,
+        aspect_ratio: float = 1.0,
+        in_channels: int | Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         check_range('num_prefix_tokens', num_prefix_tokens, at_least=0, whole=True)
         check_range('aspect_ratio', aspect_ratio, above=0)
         self.num_prefix_tokens, self.aspect_ratio = num_prefix_tokens, aspect_ratio
-        self.channels_last = channels_last
+        self.in_channels = in_channels
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the stages as maps ``(N, D, h, w)``."""
-        return tuple(self._to_map(feat) for feat in feats)
+        channels = self.in_channels if isinstance(self.in_channels, Sequence) else [self.in_channels] * len(feats)
+        if len(channels) != len(feats):
+            raise ValueError(
+                f'TokensToMap: in_channels={self.in_channels} must have a number for each of the {len(feats)} stages '
+                'of the backbone'
+            )
+        return tuple(self._to_map(*each) for each in zip(feats, channels, strict=True))
 
-    def _to_map(self, feat: Tensor) -> Tensor:
+    def _to_map(self, feat: Tensor, channels: int | None) -> Tensor:
         if isinstance(feat, Tensor) and feat.dim() == 4:
-            return feat.permute(0, 3, 1, 2) if self.channels_last else feat
+            return channels_first(feat, channels)
         if not isinstance(feat, Tensor) or feat.dim() != 3:
             found = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
             raise ValueError(
@@ -81,7 +94,7 @@ class TokensToMap(BaseModule):
         return (height, width) if height * width == patches else None
 
     def _no_grid(self, total: int) -> str:
-        fits = ((count, self._grid(total - count)) for count in range(MOST_PREFIX_TOKENS))
+        fits = ((count, self._grid(total - count)) for count in range(MOST_PREFIX_TOKENS + 1))
         fit = next((f' (with {count} the grid is {grid[0]} × {grid[1]})' for count, grid in fits if grid), '')
         return (
             f'TokensToMap: {total} tokens without num_prefix_tokens={self.num_prefix_tokens} do not fill a grid of '

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mlic_mm.models.layers import feature_map
 from mlic_mm.models.necks import TokensToMap
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
@@ -98,7 +99,18 @@ def test_all_stages_become_maps_and_maps_stay() -> None:
     assert first.shape == (2, 4, 2, 2)
     assert second is feat
     assert third.shape == (2, 8, 3, 3)
-    assert torch.equal(TokensToMap(channels_last=True)([feat])[0], feat.permute(0, 3, 1, 2))
+
+
+def test_maps_with_the_channels_last_are_permuted_once() -> None:
+    first, last = torch.randn(2, 6, 5, 4), torch.randn(2, 3, 3, 8)
+    neck = TokensToMap(in_channels=[4, 8])
+    maps = neck((first, last))
+    assert torch.equal(maps[0], first.permute(0, 3, 1, 2))
+    assert torch.equal(maps[1], last.permute(0, 3, 1, 2))
+    assert all(a is b for a, b in zip(neck(maps), maps, strict=True))
+    assert torch.equal(TokensToMap(in_channels=8)((first, last))[1], maps[1])
+    with pytest.raises(ValueError, match=r'in_channels=\[4, 8\] must have a number for each of the 1 stages'):
+        neck((last,))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,7 @@ def test_options_out_of_range(options: dict, error: type[Exception], message: st
             r'1374 tokens without num_prefix_tokens=1 .* aspect_ratio=1: .*\(with 5 .* 37 × 37\)',
         ),
         ({}, 196, r'196 tokens .*\(with 0 the grid is 14 × 14\), or aspect_ratio to height / width'),
-        ({}, 7 * 11 + 1, r'78 tokens .* class and register tokens \(with 14 the grid is 8 × 8\), or'),
+        ({}, 7 * 11 + 1, r'78 tokens .* class and register tokens, or aspect_ratio'),
         (dict(aspect_ratio=2 / 3), 6, r'6 tokens .*aspect_ratio=0\.666667: .*\(with 0 the grid is 2 × 3\)'),
         (dict(num_prefix_tokens=5), 5, r'5 tokens without num_prefix_tokens=5'),
         # 14 × 15 and 15 × 14 fit a ratio of 1 equally well.
@@ -134,6 +146,11 @@ def test_options_out_of_range(options: dict, error: type[Exception], message: st
 def test_tokens_that_fill_no_grid(options: dict, tokens: int, message: str) -> None:
     with pytest.raises(ValueError, match=rf'TokensToMap: {message}'):
         TokensToMap(**options)((torch.zeros(1, tokens, 4),))
+
+
+def test_heads_that_get_tokens_name_the_neck() -> None:
+    with pytest.raises(ValueError, match=r'CSRAClsHead needs .* neck=mlic_mm\.TokensToMap turns all tokens'):
+        feature_map((torch.zeros(2, 5, 16),), 16, 'CSRAClsHead')
 
 
 @pytest.mark.parametrize(('stage', 'found'), [(torch.zeros(2, 16), r'\(2, 16\)'), ((torch.zeros(2, 16),) * 2, 'tuple')])
@@ -181,7 +198,7 @@ def test_swin_gives_maps_already() -> None:
     swin = build_backbone(
         dict(type='mmpretrain.TIMMBackbone', model_name='swin_tiny_patch4_window7_224', out_indices=(0, 1), **options)
     )
-    maps = TokensToMap(channels_last=True)(swin(images))
+    maps = TokensToMap(in_channels=[8, 16])(swin(images))
     assert [tuple(each.shape) for each in maps] == [(2, 8, 8, 8), (2, 16, 4, 4)]
 
 
@@ -260,3 +277,15 @@ def test_compiled_for_several_sizes(backbone: Any, head: str) -> None:
         for factor in (1, 2, 3):
             images = torch.rand(2, 3, factor * config['img_size'], factor * config['img_size'])
             torch.testing.assert_close(compiled(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('head', ['deep_lift', 'csra', 'linear'])
+def test_class_maps_of_the_report_lie_on_the_patches(head: str) -> None:
+    from mlic_mm.visualization.class_maps import logits_and_layers
+
+    model: Any = classifier(VIT | dict(out_type='raw'), 1, head)
+    images = torch.rand(1, 3, 48, 48)
+    logits, layers = logits_and_layers(model, images)
+    torch.testing.assert_close(logits, model(images))
+    assert {tuple(layer.shape[-2:]) for layer in layers} == {(6, 6)}
+    assert torch.autograd.grad(logits[0, 0], layers[0])[0].abs().sum() > 0
