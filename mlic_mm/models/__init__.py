@@ -20,7 +20,7 @@ from .losses import (
     WeightedBCELoss,
     multi_label_bce,
 )
-from .necks import VGGNeck
+from .necks import TokensToMap, VGGNeck
 from .objectives import AttentionConsistency, Distillation, Objective, RegionProposals
 from .teachers import DetectorTeacher, Teacher, Teaching
 from .view_transforms import ComposeView, FlipView, Rotate90View, ScaleView, TranslateView, ViewTransform
@@ -55,6 +55,7 @@ __all__ = [
     'SpatialContextHead',
     'Teacher',
     'Teaching',
+    'TokensToMap',
     'TranslateView',
     'VGGNeck',
     'ViewTransform',
