@@ -221,6 +221,28 @@ def test_heads_train_on_such_maps(config: dict, prefix: int, head: str) -> None:
         assert any(not torch.equal(a, b) for a, b in zip(before, model.head.parameters(), strict=True))
 
 
+@pytest.mark.parametrize('level', ['attention', 'feature', 'label'])
+@pytest.mark.parametrize('head', HEADS)
+def test_consistency_of_tokens_under_views_of_other_sizes(head: str, level: str) -> None:
+    neck: Any = dict(type='mlic_mm.TokensToMap')
+    loss = dict(type='mlic_mm.AttentionConsistencyLoss', level=level)
+    views = [dict(type='mlic_mm.FlipView'), dict(type='mlic_mm.ScaleView', size=48)]
+    model: Any = MODELS.build(
+        dict(
+            type='mlic_mm.MultiLabelClassifier',
+            backbone=VIT | dict(out_type='raw'),
+            neck=[neck, POOL] if head == 'linear' else neck,
+            head=HEADS[head](),
+            objectives=dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=views, loss=loss)),
+        )
+    )
+    samples = [DataSample().set_gt_score(torch.tensor([1.0, 0, 0, 1, 0])) for _ in range(2)]
+    losses = model.loss(torch.rand(2, 3, 32, 32), samples)
+    assert losses['loss_consistency'] > 0
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.head.parameters())
+
+
 def test_a_list_of_necks_in_a_config_is_a_chain() -> None:
     neck = Config(dict(neck=[dict(type='mlic_mm.TokensToMap', num_prefix_tokens=0), POOL])).neck
     tokens = torch.rand(2, 9, 4)
