@@ -65,8 +65,9 @@ def _complete_loaders(cfg: Config) -> None:
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             loader = cfg[name]
-            # mmpretrain's preprocessor wants stacked batches; mmengine's default leaves lists.
-            loader.setdefault('collate_fn', dict(type='default_collate'))
+            # mmpretrain's preprocessor wants stacked batches, mmdet's wants lists, which is mmengine's default.
+            if cfg.get('default_scope') != 'mmdet':
+                loader.setdefault('collate_fn', dict(type='default_collate'))
             loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
             loader.setdefault('pin_memory', torch.cuda.is_available())
 

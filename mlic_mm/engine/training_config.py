@@ -61,7 +61,7 @@ def _check_length(cfg: Config) -> bool:
             )
         known = [name for name in inspect.signature(loop).parameters if name not in ('runner', 'dataloader')]
         for key in cfg.train_cfg:
-            if key not in (*known, 'type', 'by_epoch'):
+            if key not in (*known, 'type', 'by_epoch', '_scope_'):
                 meant = did_you_mean(key, known, 1)
                 raise ConfigError(f'{cfg.filename}: {loop.__name__} (train_cfg) has no argument {key!r}{meant}')
     return by_iteration

@@ -4,6 +4,7 @@ from . import patch_generators
 from .batch_augments import MixupOR
 from .classifiers import EnsembleClassifier, MultiLabelClassifier
 from .data_preprocessors import MultiLabelDataPreprocessor
+from .detectors import labelled_detector
 from .heads import DeepLIFTHead, DeepLIFTMaps, SpatialContextHead, WSDDNHead, constant_labels
 from .label_graphs import LabelGraph
 from .losses import (
@@ -62,6 +63,7 @@ __all__ = [
     'WSDDNHead',
     'WeightedBCELoss',
     'constant_labels',
+    'labelled_detector',
     'multi_label_bce',
     'patch_generators',
 ]

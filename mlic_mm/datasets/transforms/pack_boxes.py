@@ -11,6 +11,7 @@ from mmpretrain.datasets.transforms import PackInputs
 from mlic_mm.registry import TRANSFORMS
 from mlic_mm.utils.boxes import has_area, image_frame
 from mlic_mm.utils.choices import check_range
+from mlic_mm.utils.object_labels import labels_of_objects
 
 from .box_motion import TOLERANCE, moved_with_image, projected
 from .instances import instance_data
@@ -90,16 +91,9 @@ class PackBoxes(PackInputs):
         """Return labels of the image from those of its objects."""
         labels: dict[str, Any] = dict(gt_label=present.unique().numpy())
         if self.num_classes is not None:
-            both = torch.cat([present, ignored])
-            if len(both) and not 0 <= int(both.min()) <= int(both.max()) < self.num_classes:
-                raise ValueError(
-                    f'PackBoxes: the sample {name!r} has labels {sorted(set(both.tolist()))}, but num_classes='
-                    f'{self.num_classes}; set it to the number of classes of the data set'
-                )
-            score = torch.zeros(self.num_classes)
-            score[ignored] = -1
-            score[present] = 1
-            labels['gt_score'] = score
+            labels['gt_score'] = labels_of_objects(
+                present, ignored, self.num_classes, f'PackBoxes: the sample {name!r}'
+            )
         return labels
 
     def __repr__(self) -> str:

@@ -69,7 +69,7 @@ class LabelCheckHook(Hook):
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
         model = unwrap_model(runner)
-        head = getattr(model, 'head', None)
+        head = getattr(model, 'label_head', getattr(model, 'head', None))  # the first is that of a LabelledDetector
         reference: tuple[str, tuple[str, ...]] | None = None
         for kind, loader in loaders.items():
             name, classes = _classes_of(loader)
