@@ -253,8 +253,8 @@ class MultiLabelClassifier(ImageClassifier):
         if resized and self.proposer is not None:
             seen = self._move(ScaleView(loaded), images, seen)[1]  # the teacher sees the images as they were loaded
         others = {view.name: outputs[i] for i, view in enumerate(views, start=1)}
-        samples = samples if self.proposer is None else seen
-        return Step(inputs, samples, size, self.data_preprocessor, outputs[0], others, layers), losses
+        proposed = samples if self.proposer is None else seen
+        return Step(inputs, data_samples, proposed, size, self.data_preprocessor, outputs[0], others, layers), losses
 
     def _move(self, view: ViewTransform, images: Tensor, samples: list[DataSample]) -> tuple[Tensor, list[DataSample]]:
         """Return a view of the images, and the samples with boxes that have moved if the model looks at boxes."""

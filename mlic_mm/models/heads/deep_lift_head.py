@@ -13,6 +13,7 @@ from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.choices import check_choice
 
+Feats = tuple[Tensor, ...] | Tensor
 Pooled = Pooling | Literal['none']
 POOLED = ('none', *get_args(Pooling))
 
@@ -167,12 +168,12 @@ class DeepLIFTHead(MultiLabelClsHead):
         self._cache = None
         return super().train(mode)
 
-    def maps(self, feats: tuple[Tensor, ...]) -> DeepLIFTMaps:
+    def maps(self, feats: Feats) -> DeepLIFTMaps:
         """Return the label-specific maps of the last feature map.
 
         Args:
-            feats: Stages of the backbone. The last one is ``(N, D, H, W)``, or ``(N, H, W, D)`` as timm's Swin gives
-                it.
+            feats: Stages of the backbone, or the last one alone: ``(N, D, H, W)``, or ``(N, H, W, D)`` as timm's Swin
+                gives it.
 
         Raises:
             ValueError: The last stage is no map of ``in_channels`` channels.
@@ -196,15 +197,15 @@ class DeepLIFTHead(MultiLabelClsHead):
             score = score + peak
         return score
 
-    def forward_with_maps(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def forward_with_maps(self, feats: Feats) -> tuple[Tensor, Tensor]:
         """Return the logits ``(N, C)`` and the attended maps ``(N, C, H, W)`` that they come from."""
         attended = self.pre_logits(feats)
         return self.logits(attended), attended
 
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def pre_logits(self, feats: Feats) -> Tensor:
         """Return the attended maps ``(N, C, H, W)``."""
         return self.maps(feats).attended
 
-    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, feats: Feats) -> Tensor:
         """Return the logits ``(N, C)`` of the backbone's stages."""
         return self.forward_with_maps(feats)[0]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from mlic_mm.models.layers import ContextExpand, Fusion, fuse_logits
+from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS, TASK_UTILS
 from mlic_mm.utils.choices import check_choice, check_range
@@ -84,6 +85,7 @@ class SpatialContextHead(MultiLabelClsHead):
         beta: :math:`\beta`, at least 0.
         gamma: :math:`\gamma`, at least 0.
         sigma: σ, at least 0.
+        loss: Config of the loss of the labels of patches (Eq. 5); None is :class:`MultiLabelBCELoss`.
         train_cfg: ``assigner`` and ``sampler``, as ``rcnn`` in mmdet's ``train_cfg``.
         test_cfg: ``score_thr``, ``nms`` and ``max_per_img`` of the boxes, as ``rcnn`` in mmdet's ``test_cfg``.
         **kwargs: Options of ``MultiLabelClsHead``: ``thr, topk, init_cfg``.
@@ -121,11 +123,13 @@ class SpatialContextHead(MultiLabelClsHead):
         beta: float = 1.0,
         gamma: float = 1.0,
         sigma: float = 0.5,
+        loss: Mapping[str, Any] | None = None,
         train_cfg: Mapping[str, Any] | None = None,
         test_cfg: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(loss=dict(type='mlic_mm.MultiLabelBCELoss', loss_weight=sigma), **kwargs)
+        super().__init__(loss=dict(loss or dict(type='mlic_mm.MultiLabelBCELoss')), **kwargs)
+        leave_out_unknown(self)
         if not branches or isinstance(branches, str) or set(branches) - set(BRANCHES):
             raise ValueError(f'branches={branches!r} must be a list of {" and ".join(BRANCHES)}')
         check_choice('fusion', fusion, get_args(Fusion))
@@ -137,7 +141,7 @@ class SpatialContextHead(MultiLabelClsHead):
         self.branches = tuple(name for name in BRANCHES if name in branches)
         self.fusion = fusion
         self.target = target
-        self.weights = dict(object=beta, context=gamma)
+        self.weights = dict(object=beta * sigma, context=gamma * sigma)
         context = context or dict(type='mlic_mm.ContextExpand')
         self.context: Any = TASK_UTILS.build(context) if isinstance(context, dict) else context
         self.train_cfg = ConfigDict(TRAIN_CFG | dict(train_cfg or {}))

@@ -155,7 +155,7 @@ class Distillation(Objective):
                     'Distillation has no teacher: set teacher=dict(config=…, checkpoint=…) of the objective, or load a '
                     'cached one in the pipeline with mlic_mm.LoadTeacher and mlic_mm.PackProposals'
                 )
-            return self.teacher(denormalize(step.inputs, step.data_preprocessor), step.samples)
+            return self.teacher(denormalize(step.inputs, step.data_preprocessor), step.proposed)
         if getattr(step.data_preprocessor, 'batch_augments', None):
             raise ValueError(
                 'Distillation: the cached teacher has not seen the images that batch augments make: remove '

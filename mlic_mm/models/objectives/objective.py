@@ -44,7 +44,8 @@ class Step:
 
     Attributes:
         inputs: The images as they were loaded and normalised, after batch augments, ``(N, 3, H, W)``.
-        samples: Their samples, with boxes in pixels of ``inputs``.
+        samples: Their samples as they were loaded, with boxes in pixels of ``inputs``.
+        proposed: The same, with the proposals of the model itself in place of loaded ones if it proposes regions.
         size: ``(H, W)`` of the images that the model saw, which is smaller with a ``student_size``.
         data_preprocessor: Knows how ``inputs`` were normalised.
         image: Outputs for the images.
@@ -54,6 +55,7 @@ class Step:
 
     inputs: Tensor
     samples: list[DataSample]
+    proposed: list[DataSample]
     size: tuple[int, int]
     data_preprocessor: torch.nn.Module
     image: ViewOutputs

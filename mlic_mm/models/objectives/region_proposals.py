@@ -122,7 +122,7 @@ class RegionProposals(Objective):
 
 
 def describe(inputs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> list[DataSample]:
-    """Return samples of mmpretrain with the sizes that mmdet's parts need.
+    """Return new samples of mmpretrain with the sizes that mmdet's parts need.
 
     Args:
         inputs: ``(N, 3, H, W)``; the samples get their size.
@@ -132,15 +132,15 @@ def describe(inputs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> 
     height, width = inputs.shape[-2:]
     if data_samples is None:
         data_samples = [DataSample(metainfo=dict(ori_shape=(height, width))) for _ in inputs]
-    samples = [sample if isinstance(sample, DataSample) else _converted(sample) for sample in data_samples]
+    samples = [_copied(sample) for sample in data_samples]
     for sample in samples:
         shape = sample.metainfo.get('img_shape', (height, width))
         sample.set_metainfo(dict(img_shape=shape, pad_shape=(height, width), batch_input_shape=(height, width)))
     return samples
 
 
-def _converted(sample: BaseDataElement) -> DataSample:
-    """Return mmdet's sample as one of mmpretrain, which takes any field."""
+def _copied(sample: BaseDataElement) -> DataSample:
+    """Return a sample, possibly of mmdet, as one of mmpretrain, which takes any field."""
     made = DataSample(metainfo=sample.metainfo)
     for name, value in sample.items():
         made.set_field(value, name)
