@@ -38,7 +38,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for _ in range(4):
     model.train()
     for batch, target in DataLoader(train, batch_size=16, shuffle=True):
-        logits = head((backbone(batch),))  # a head takes the stages of a backbone: here one
+        logits = head(backbone(batch))
         loss = loss_function(logits, target)
         optimizer.zero_grad()
         loss.backward()
@@ -46,6 +46,6 @@ for _ in range(4):
 
 model.eval()
 with torch.no_grad():
-    scores = torch.cat([head((backbone(batch),)).sigmoid() for batch, _ in DataLoader(test, batch_size=16)])
+    scores = torch.cat([head(backbone(batch)).sigmoid() for batch, _ in DataLoader(test, batch_size=16)])
 figures = evaluate_scores(scores, test.tensors[1], classes=classes)
 print(f'loss {loss:.2f}, mAP {figures["mAP"]:.1f}, OF1 {figures["OF1"]:.1f}')

@@ -13,18 +13,18 @@ def channels_first(feat: Tensor, channels: int | None) -> Tensor:
     return feat.permute(0, 3, 1, 2) if last else feat
 
 
-def feature_map(feats: Sequence[Tensor], channels: int | None, user: str) -> Tensor:
+def feature_map(feats: Sequence[Tensor] | Tensor, channels: int | None, user: str) -> Tensor:
     """Return the last stage as ``(N, D, H, W)``.
 
     Args:
-        feats: Stages of the backbone.
+        feats: Stages of the backbone, or the last one alone, as a backbone of plain PyTorch gives it.
         channels: ``D``; with None, any map counts as one with the channels first.
         user: Name of the class that needs the map, for the message.
 
     Raises:
         ValueError: The last stage is no map, or has other channels.
     """
-    feat = channels_first(feats[-1], channels)
+    feat = channels_first(feats if isinstance(feats, Tensor) else feats[-1], channels)
     if feat.dim() == 4 and channels in (None, feat.size(1)):
         return feat
     if feat.dim() == 4:

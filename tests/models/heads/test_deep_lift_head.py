@@ -45,6 +45,7 @@ def test_literal_equations_by_hand():
     pooled = torch.tensor([[1.0, 1.5, 1.5, 2.5]])  # averages of both labels, then their maxima
     torch.testing.assert_close(head.logits(attended), head.mlp(pooled))
     torch.testing.assert_close(head((feature,)), head.mlp(pooled))
+    assert torch.equal(head(feature), head((feature,)))  # one map, as plain PyTorch gives it
 
 
 def test_stated_number_of_parameters():
