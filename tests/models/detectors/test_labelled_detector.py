@@ -156,8 +156,22 @@ def test_ignored_labels_have_no_gradient_with_a_loss_of_mmpretrain() -> None:
     with pytest.raises(ValueError, match=r'labels \[5, 20\], but num_classes=20'):
         model(torch.rand(1, 3, 128, 128), [sample], mode='loss')
     del sample.ignored_instances  # data sets without any
-    sample.gt_instances.labels[0] = 19
-    assert model(torch.rand(1, 3, 128, 128), [sample], mode='loss')['loss_labels'] > 0
+    for objects in (
+        InstanceData(bboxes=boxes, labels=torch.tensor([19])),
+        InstanceData(bboxes=boxes[:0], labels=boxes[:0, 0].long()),
+    ):
+        sample.gt_instances = objects
+        assert model(torch.rand(1, 3, 128, 128), [sample], mode='loss')['loss_labels'] > 0
+
+
+def test_the_data_preprocessor_of_the_whole_config() -> None:
+    detector = faster_rcnn()
+    own = detector.data_preprocessor
+    other = dict(own, mean=[0.0, 0.0, 0.0])
+    config = dict(type='mlic_mm.LabelledDetector', detector=detector, head=head(), data_preprocessor=other)
+    assert build(config).data_preprocessor.mean.flatten().tolist() == pytest.approx(own.mean)
+    del detector.data_preprocessor
+    assert build(config).data_preprocessor.mean.flatten().tolist() == [0, 0, 0]
 
 
 def test_a_run_of_mmdet_with_averaged_weights(data_root: Path, tmp_path: Path) -> None:
