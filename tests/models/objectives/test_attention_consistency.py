@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.models import AttentionConsistencyClassifier, ViewTransform, multi_label_bce
+from mlic_mm.models import ViewTransform, multi_label_bce
 from mlic_mm.registry import MODELS, TASK_UTILS
 
 FLIP = dict(type='mlic_mm.FlipView')
@@ -18,7 +18,8 @@ BOTH = dict(type='mlic_mm.ComposeView', views=[FLIP, SCALE])
 def build(views: list | None = None, head: dict | None = None, **options: Any) -> nn.Module:
     """A small net with maps of 3 × 3 for 96 pixels; without ``views`` mmpretrain's own classifier."""
     torch.manual_seed(0)
-    method = {} if views is None else dict(type='mlic_mm.AttentionConsistencyClassifier', views=views, **options)
+    objective = dict(type='mlic_mm.AttentionConsistency', views=views, **options)
+    method = {} if views is None else dict(type='mlic_mm.MultiLabelClassifier', objectives=dict(consistency=objective))
     linear = dict(type='MultiLabelLinearClsHead', num_classes=4, in_channels=32, init_cfg=None)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(
@@ -82,7 +83,7 @@ class TestLoss:
         assert seen == [(6, 3, 96, 96), (6, 3, 64, 64)]
 
     def test_by_the_equations(self, images: Tensor, samples: list[DataSample]) -> None:
-        model = build([FLIP, SCALE, BOTH], consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=0.5))
+        model = build([FLIP, SCALE, BOTH], loss=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=0.5))
         views = [images, images.flip(-1)]
         views += [F.interpolate(view, size=(64, 64), mode='bilinear', antialias=True) for view in views]
         targets = torch.stack([sample.gt_score for sample in samples])
@@ -104,7 +105,7 @@ class TestLoss:
 
     def test_levels(self, images: Tensor, samples: list[DataSample]) -> None:
         def loss(level: str) -> tuple[nn.Module, Tensor]:
-            model = build([FLIP], consistency=dict(type='mlic_mm.AttentionConsistencyLoss', level=level))
+            model = build([FLIP], loss=dict(type='mlic_mm.AttentionConsistencyLoss', level=level))
             return model, model(images, samples, mode='loss')['loss_consistency']
 
         model, feature = loss('feature')
@@ -114,18 +115,14 @@ class TestLoss:
         torch.testing.assert_close(label, F.mse_loss(model(images), model(images.flip(-1))))
 
     def test_without_consistency_the_views_are_augmentation(self, images: Tensor, samples: list[DataSample]) -> None:
-        model = build([FLIP], consistency=False)
+        model = build([FLIP], loss=False)
         losses = model(images, samples, mode='loss')
         assert list(losses) == ['loss']
         both = build()(torch.cat([images, images.flip(-1)]), samples * 2, mode='loss')['loss']
         torch.testing.assert_close(losses['loss'], both)
 
-    def test_without_views_it_is_plain_training(self, images: Tensor, samples: list[DataSample]) -> None:
-        losses = build([], consistency=False)(images, samples, mode='loss')
-        torch.testing.assert_close(losses, build()(images, samples, mode='loss'))
-
     def test_both_branches_have_gradients(self, images: Tensor, samples: list[DataSample]) -> None:
-        model = build([FLIP], consistency=dict(type='mlic_mm.AttentionConsistencyLoss'))
+        model = build([FLIP], loss=dict(type='mlic_mm.AttentionConsistencyLoss'))
         model(images, samples, mode='loss')['loss_consistency'].backward()
         assert model.backbone.conv1.weight.grad.abs().sum() > 0
         assert model.head.fc.weight.grad.abs().sum() > 0
@@ -205,7 +202,7 @@ def test_a_transform_of_ones_own(images: Tensor, samples: list[DataSample]) -> N
 
 class TestMeasuring:
     def test_by_the_equation(self, images: Tensor) -> None:
-        model = build([FLIP, SCALE], test_cfg=dict(inconsistency=True))
+        model = build([FLIP, SCALE], measure=True)
         predicted = model(images, mode='predict')
         first, flipped = cam(model, images), cam(model, images.flip(-1))
         distance = (first.flip(-1) - flipped).square().mean((1, 2, 3))
@@ -221,21 +218,11 @@ class TestMeasuring:
         for a, b in zip(predicted, plain, strict=True):
             torch.testing.assert_close(a.pred_score, b.pred_score)
 
-    def test_unknown_option(self) -> None:
-        with pytest.raises(ValueError, match=r"'inconsistent'.*'inconsistency'"):
-            build([FLIP], test_cfg=dict(inconsistent=True))
-
-
-def test_refuses_what_cannot_be() -> None:
-    with pytest.raises(ValueError, match=r"views=\['flip', 'flip'\] must differ"):
-        build([FLIP, FLIP])
-    with pytest.raises(ValueError, match=r'views=\[\] must have a view to be consistent with'):
-        build([])
-    with pytest.raises(ValueError, match='no map per label'):
-        build([FLIP], head=dict(type='MultiLabelClsHead'))
-
-
-def test_other_projects_build_it_without_our_scope() -> None:
-    model = build([FLIP])
-    assert isinstance(model, AttentionConsistencyClassifier)
-    assert type(model).__mro__[1].__name__ == 'ImageClassifier'
+    @pytest.mark.parametrize('level', ['feature', 'label'])
+    def test_whatever_the_loss_compares(self, images: Tensor, level: str) -> None:
+        """Tests measure maps of the labels, also of a model that has learnt at another level, or with views alone."""
+        loss = dict(type='mlic_mm.AttentionConsistencyLoss', level=level)
+        expected = build([FLIP], measure=True)(images, mode='predict')
+        for options in (dict(loss=loss), dict(loss=False)):
+            found = build([FLIP], measure=True, **options)(images, mode='predict')
+            assert [s.attention_inconsistency for s in found] == [s.attention_inconsistency for s in expected]

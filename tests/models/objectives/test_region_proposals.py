@@ -13,8 +13,9 @@ from mmpretrain.structures import DataSample
 from tiny_spatial_context import model_config
 from torch import Tensor
 
-from mlic_mm.models import SpatialContextClassifier, Teacher
+from mlic_mm.models import MultiLabelClassifier, Teacher
 from mlic_mm.models.layers import image_logits, select_regions
+from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
 
@@ -37,12 +38,10 @@ TRAIN_CFG = dict(
         pos_weight=-1,
     ),
     rpn_proposal=dict(nms_pre=100, max_per_img=40, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-    rcnn=dict(sampler=dict(type='RandomSampler', num=32, pos_fraction=0.25, add_gt_as_proposals=True)),
 )
-TEST_CFG = dict(
-    rpn=dict(nms_pre=100, max_per_img=30, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-    rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20),
-)
+TEST_CFG = dict(rpn=dict(nms_pre=100, max_per_img=30, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0))
+RCNN_TRAIN = dict(sampler=dict(type='RandomSampler', num=32, pos_fraction=0.25, add_gt_as_proposals=True))
+RCNN_TEST = dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=20)
 NECK = dict(type='mmdet.FPN', in_channels=[8, 16, 32, 64], out_channels=WIDTH, num_outs=5)
 
 
@@ -50,18 +49,18 @@ def backbone(scope: str) -> dict:
     return dict(type=f'{scope}.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(0, 1, 2, 3))
 
 
-def classifier(plain: bool = False, **head: Any) -> SpatialContextClassifier:
+def classifier(plain: bool = False) -> MultiLabelClassifier:
     """A tiny one; ``plain`` gives plain dicts in place of a config's."""
     torch.manual_seed(0)
+    head = dict(type='mlic_mm.SpatialContextHead', num_classes=5, in_channels=WIDTH, fc_channels=16)
+    proposals = dict(type='mlic_mm.RegionProposals', rpn_head=RPN, train_cfg=TRAIN_CFG, test_cfg=TEST_CFG)
     config = dict(
-        type='mlic_mm.SpatialContextClassifier',
+        type='mlic_mm.MultiLabelClassifier',
         data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3, to_rgb=True),
         backbone=backbone('mmpretrain'),
         neck=NECK,
-        rpn_head=RPN,
-        head=dict(type='mlic_mm.SpatialContextHead', num_classes=5, in_channels=WIDTH, fc_channels=16) | head,
-        train_cfg=TRAIN_CFG,
-        test_cfg=TEST_CFG,
+        head=head | dict(train_cfg=RCNN_TRAIN, test_cfg=RCNN_TEST),
+        objectives=dict(rpn=proposals),
     )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         built: Any = MODELS.build(copy.deepcopy(config) if plain else ConfigDict(copy.deepcopy(config)))
@@ -114,7 +113,7 @@ class TestAgainstMMDet:
                 ),
             ),
             train_cfg=TRAIN_CFG | dict(rcnn=rcnn),
-            test_cfg=TEST_CFG,
+            test_cfg=TEST_CFG | dict(rcnn=RCNN_TEST),
         )
         with DefaultScope.overwrite_default_scope('mmdet'):
             built: Any = MMDET.build(ConfigDict(copy.deepcopy(config)))
@@ -122,6 +121,7 @@ class TestAgainstMMDet:
             'head.trunks.object.fc6': 'roi_head.bbox_head.shared_fcs.0',
             'head.trunks.object.fc7': 'roi_head.bbox_head.shared_fcs.1',
             'head.box_head': 'roi_head.bbox_head',
+            'objectives.rpn.rpn_head': 'rpn_head',
         }
         state = {}
         for name, value in weights.items():
@@ -139,7 +139,7 @@ class TestAgainstMMDet:
         inputs, samples = batch()
         torch.manual_seed(3)  # of the samplers
         found = ours.loss(inputs, samples)
-        detections = [DataSample(metainfo=s.metainfo) for s in samples]
+        detections = [DataSample(metainfo=s.metainfo) for s in describe(inputs, samples)]
         for detection, s in zip(detections, samples, strict=True):
             detection.set_field(
                 InstanceData(bboxes=s.gt_instances.bboxes, labels=torch.zeros_like(s.gt_instances.labels)),
@@ -148,7 +148,7 @@ class TestAgainstMMDet:
         torch.manual_seed(3)
         expected = theirs.loss(inputs, detections)
         for name in ('loss_rpn_cls', 'loss_rpn_bbox'):
-            torch.testing.assert_close(found[name], expected[name])
+            torch.testing.assert_close(found[name], sum(expected[name]))  # mmdet has one for each level
         torch.testing.assert_close(found['loss_bbox'], expected['loss_bbox'])
         torch.testing.assert_close(found['loss_patch'], expected['loss_cls'])
         with torch.no_grad():
@@ -162,8 +162,8 @@ class TestAgainstMMDet:
         """Both branches share them, and the maps: backbone, neck and network run once an image."""
         built = classifier().eval()
         calls: list[str] = []
-        for name in ('backbone', 'neck', 'rpn_head'):
-            getattr(built, name).register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name in ('backbone', 'neck', 'objectives.rpn.rpn_head'):
+            built.get_submodule(name).register_forward_hook(lambda *_, name=name: calls.append(name.split('.')[-1]))
         inputs, samples = batch()
         with torch.no_grad():
             built.predict(inputs, samples)
@@ -174,7 +174,7 @@ class TestAgainstMMDet:
 def rcnn_train_cfg() -> dict:
     from mlic_mm.models.heads.spatial_context_head import TRAIN_CFG as RCNN
 
-    return RCNN | TRAIN_CFG['rcnn']
+    return RCNN | RCNN_TRAIN
 
 
 @needs_mmdet
@@ -215,8 +215,8 @@ class TestModes:
 
     def test_nothing_proposed_is_the_whole_image(self) -> None:
         built = classifier().eval()
-        built.rpn_head.test_cfg['min_bbox_size'] = 10**6
-        built.proposal_cfg['min_bbox_size'] = 10**6
+        built.proposer.rpn_head.test_cfg['min_bbox_size'] = 10**6
+        built.proposer.proposal_cfg['min_bbox_size'] = 10**6
         inputs, samples = batch()
         predicted = built.predict(inputs, samples)
         assert [s.proposals.tolist() for s in predicted] == [[[0, 0, 128, 96]]] * 2
@@ -234,23 +234,13 @@ class TestModes:
         assert torch.isfinite(losses)
         assert all(torch.isfinite(p.grad).all() for p in built.parameters() if p.grad is not None)
 
-    def test_samples_without_boxes_are_refused(self) -> None:
-        inputs, samples = batch()
-        del samples[1].gt_instances
-        with pytest.raises(ValueError, match='with_boxes=True of the data set'):
-            classifier().loss(inputs, samples)
-
-    def test_head_takes_rcnn_of_the_model(self) -> None:
-        """As in mmdet; what the head states itself goes first."""
-        assert classifier().head.test_cfg.max_per_img == 20
-        assert classifier().head.train_cfg.sampler.num == 32
-        assert classifier(test_cfg=dict(max_per_img=3)).head.test_cfg.max_per_img == 3
-
 
 @pytest.mark.skipif(HAS_MMDET, reason='mmdet is here')
 def test_without_mmdet_the_message_has_the_command() -> None:
     with pytest.raises(ImportError, match=r"pip install -e '\.\[detection\]'"):
         classifier()
+    with pytest.raises(ImportError, match='RegionProposals needs mmdet'):
+        register_mmdet('RegionProposals')
     with pytest.raises(ImportError, match='SpatialContextHead needs mmdet'):
         register_mmdet('SpatialContextHead')
 
@@ -292,7 +282,6 @@ class TestAsATeacher:
         head = dict(type='mlic_mm.WSDDNHead', num_classes=3, in_channels=16, stride=32, roi_size=2)
         cfg = model_config(3)
         cfg.head = head
-        del cfg.train_cfg['rcnn'], cfg.test_cfg['rcnn']  # for SpatialContextHead
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             built = MODELS.build(cfg).eval()
         outputs = Teacher(model=built, num_regions=7)(raw, [DataSample() for _ in raw])

@@ -55,19 +55,29 @@ def detector(seed: int = 1, dropout: bool = False) -> Any:
     return model
 
 
-def student(teacher: Any = None, distill: dict | None = None, **options: Any) -> Any:
-    distill = dict(roi=ROI, prediction=CLASS_AWARE) if distill is None else distill
+def student(teacher: Any = None, losses: dict | None = None, **options: Any) -> Any:
+    """A student with its teacher; ``options`` are those of the objective or of the model."""
+    objective = dict(
+        type='mlic_mm.Distillation',
+        losses=dict(roi=ROI, prediction=CLASS_AWARE) if losses is None else losses,
+        teacher=None if teacher is None else dict(model=teacher, num_regions=3),
+    )
+    objective |= {name: options.pop(name) for name in ('stage', 'student_size') if name in options}
     return build(
         dict(
-            type='mlic_mm.DistillClassifier',
+            type='mlic_mm.MultiLabelClassifier',
             backbone=BACKBONE,
             neck=dict(type='GlobalAveragePooling'),
-            head=LINEAR,
-            distill=distill,
-            teacher=None if teacher is None else dict(model=teacher, num_regions=3),
+            head=options.pop('head', LINEAR),
+            objectives=dict(teacher=objective),
             **options,
         )
     )
+
+
+def teach(model: Any, images: Tensor, samples: list[DataSample]) -> DistillOutputs:
+    """What the teacher of a student gives for a batch."""
+    return model.objectives.teacher.teacher(denormalize(images, model.data_preprocessor), samples)
 
 
 @pytest.fixture
@@ -91,7 +101,8 @@ def samples() -> list[DataSample]:
 class TestStudent:
     def test_is_the_plain_classifier_at_test(self, images: Tensor) -> None:
         ours, other = student(detector()).eval(), plain().eval()
-        weights = {key: value for key, value in ours.state_dict().items() if not key.startswith('distill.')}
+        learnt = 'objectives.teacher.losses.'
+        weights = {key: value for key, value in ours.state_dict().items() if not key.startswith(learnt)}
         assert list(weights) == list(other.state_dict())
         other.load_state_dict(weights)
         assert torch.equal(ours(images), other(images))
@@ -103,8 +114,13 @@ class TestStudent:
         missing = dict(config=str(tmp_path / 'gone.py'), checkpoint=str(tmp_path / 'gone.pth'))
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(
-                dict(type='mlic_mm.DistillClassifier', backbone=BACKBONE, distill=dict(roi=ROI), teacher=missing)
-                | dict(neck=dict(type='GlobalAveragePooling'), head=LINEAR)
+                dict(
+                    type='mlic_mm.MultiLabelClassifier',
+                    backbone=BACKBONE,
+                    neck=dict(type='GlobalAveragePooling'),
+                    head=LINEAR,
+                    objectives=dict(teacher=dict(type='mlic_mm.Distillation', losses=dict(roi=ROI), teacher=missing)),
+                )
             )
         assert model.eval()(images).shape == (2, 4)
         with pytest.raises(FileNotFoundError, match=r'gone\.py'):  # noticed when training begins
@@ -114,7 +130,7 @@ class TestStudent:
         teacher = detector().eval()
         model = student(teacher).eval()
         losses = model.loss(images, samples)
-        assert list(losses) == ['loss', 'loss_roi', 'loss_prediction']
+        assert list(losses) == ['loss', 'loss_teacher_roi', 'loss_teacher_prediction']
         targets = torch.stack([sample.gt_score for sample in samples])
         feats = model.backbone(images)
         logits = model.head(model.neck(feats))
@@ -133,20 +149,21 @@ class TestStudent:
             kept = select_regions(sample.proposals, score, 0.4, 3)
             boxes.append(sample.proposals[kept] / torch.tensor([96, 64, 96, 64]))
             weights.append(score[kept])
-        torch.testing.assert_close(losses['loss_roi'], roi_feature_distance(feats[-1], seen[-1], boxes, weights, 2))
+        distance = roi_feature_distance(feats[-1], seen[-1], boxes, weights, 2)
+        torch.testing.assert_close(losses['loss_teacher_roi'], distance)
         prediction = (fused.sum(1) - logits.sigmoid()).square().sum() / 4
-        torch.testing.assert_close(losses['loss_prediction'], prediction)
+        torch.testing.assert_close(losses['loss_teacher_prediction'], prediction)
 
     def test_stages(self, images: Tensor, samples: list[DataSample]) -> None:
         model = student(detector())
-        for stage, names in ((1, ['loss_roi']), (2, ['loss', 'loss_prediction'])):
-            model.stage = stage
+        for stage, names in ((1, ['loss_teacher_roi']), (2, ['loss', 'loss_teacher_prediction'])):
+            model.objectives.teacher.stage = stage
             model.zero_grad()
             losses = model.loss(images, samples)
             assert list(losses) == names
             sum(losses.values()).backward()
             moved = {name.split('.')[0] for name, p in model.named_parameters() if p.grad is not None}
-            assert moved == ({'backbone'} if stage == 1 else {'backbone', 'head', 'distill'})
+            assert moved == ({'backbone'} if stage == 1 else {'backbone', 'head', 'objectives'})
 
     def test_learns_all_its_parts_and_not_the_teacher(self, images: Tensor, samples: list[DataSample]) -> None:
         teacher = detector(dropout=True)
@@ -158,7 +175,7 @@ class TestStudent:
         sum(model.loss(images, samples).values()).backward()
         optimizer.step()
         moved = {name for name, p in model.named_parameters() if not torch.equal(p, own[name])}
-        temperatures = {f'distill.prediction.{name}_theta' for name in ('cls', 'det', 'student')}
+        temperatures = {f'objectives.teacher.losses.prediction.{name}_theta' for name in ('cls', 'det', 'student')}
         assert {'backbone.conv1.weight', 'head.fc.weight'} | temperatures <= moved
         after = teacher.state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)  # statistics of its BatchNorm included
@@ -166,10 +183,10 @@ class TestStudent:
     def test_smaller_than_the_teacher(self, images: Tensor, samples: list[DataSample]) -> None:
         sizes = []
         model = student(detector(), student_size=32)
-        model.backbone.register_forward_pre_hook(lambda _, args: sizes.append(tuple(args[0].shape[-2:])))
-        model.teacher.model.backbone.register_forward_pre_hook(lambda _, args: sizes.append(tuple(args[0].shape[-2:])))
+        for looking in (model, model.objectives.teacher.teacher.model):
+            looking.backbone.register_forward_pre_hook(lambda _, args: sizes.append(tuple(args[0].shape[-2:])))
         model.loss(images, samples)
-        assert sizes == [(64, 96), (32, 32)]
+        assert sizes == [(32, 32), (64, 96)]
         model.eval()(images)
         assert sizes[-1] == (64, 96)  # tests take images as they are
 
@@ -183,18 +200,18 @@ class TestStudent:
 
         model, teacher = student(plain(), dict(same=Same(2.0))).eval(), plain().eval()
         model.load_state_dict(teacher.state_dict(), strict=False)
-        assert model.loss(images, samples)['loss_same'].item() == pytest.approx(0, abs=1e-5)
+        assert model.loss(images, samples)['loss_teacher_same'].item() == pytest.approx(0, abs=1e-5)
 
 
 class TestTeacherIsFrozen:
     def test_in_every_sense(self, images: Tensor, samples: list[DataSample]) -> None:
         model = student(detector(dropout=True))
-        teacher = model.teacher.model
-        first = model._teach(images, samples)
+        teacher = model.objectives.teacher.teacher.model
+        first = teach(model, images, samples)
         model.train()
         assert not any(module.training for module in teacher.modules())
         assert not any(p.requires_grad for p in teacher.parameters())
-        second = model._teach(images, samples)  # dropout or batch statistics would differ
+        second = teach(model, images, samples)  # dropout or batch statistics would differ
         assert torch.equal(first.cls_logits, second.cls_logits)
         assert not second.cls_logits.requires_grad
 
@@ -203,17 +220,19 @@ class TestTeacherIsFrozen:
         model = student(teacher)
         inside = {id(p) for p in model.parameters()}
         assert not inside & {id(p) for p in teacher.parameters()}
-        assert not any('teacher' in key for key in model.state_dict())
+        assert not any(key.startswith('objectives.teacher.teacher') for key in model.state_dict())
+        assert len(model.state_dict()) == len(plain().state_dict()) + 3  # three temperatures
         average = ExponentialMovingAverage(model)  # what EMAHook makes
-        assert average.module.teacher is model.teacher
+        assert average.module.objectives.teacher.teacher is model.objectives.teacher.teacher
         assert not any(module is teacher for module in model.modules())
 
     def test_goes_where_the_student_goes(self) -> None:
         model = student(detector())
         model.to(torch.float64)
-        assert next(model.teacher.model.parameters()).dtype == torch.float64
+        weight = model.objectives.teacher.teacher.model.backbone.conv1.weight
+        assert weight.dtype == torch.float64
         model.to(memory_format=torch.channels_last)
-        assert model.teacher.model.backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+        assert weight.is_contiguous(memory_format=torch.channels_last)
 
     def test_normalises_as_it_was_trained(self, images: Tensor, samples: list[DataSample]) -> None:
         """Images that its student normalises otherwise reach it as raw pixels."""
@@ -222,31 +241,30 @@ class TestTeacherIsFrozen:
         raw = denormalize(images, teacher.data_preprocessor)
         other = dict(num_classes=4, mean=[0.0] * 3, std=[255.0] * 3, to_rgb=False)
         model = student(teacher, dict(hinton=dict(type='mlic_mm.HintonDistillLoss')), data_preprocessor=other)
-        outputs = model._teach(raw / 255, samples)
+        outputs = teach(model, raw / 255, samples)
         torch.testing.assert_close(outputs.logits, expected, rtol=1e-4, atol=1e-4)
 
 
 class TestKindsOfTeachers:
     def test_a_plain_classifier_takes_regions_from_the_samples(self, images: Tensor, samples: list[DataSample]) -> None:
         teacher = plain().eval()
-        distill = dict(roi=ROI, prediction=CLASS_AWARE | dict(num_proposals=None))
-        model = student(teacher, distill)
-        outputs = model._teach(images, samples)
+        model = student(teacher, dict(roi=ROI, prediction=CLASS_AWARE | dict(num_proposals=None)))
+        outputs = teach(model, images, samples)
         torch.testing.assert_close(outputs.logits, teacher(images), rtol=1e-4, atol=1e-4)
         best = select_regions(samples[0].proposals, samples[0].proposal_scores, 0.4, 3)
         torch.testing.assert_close(outputs.box_scores[0], samples[0].proposal_scores[best])
-        assert set(model.loss(images, samples)) == {'loss', 'loss_roi', 'loss_prediction'}
+        assert set(model.loss(images, samples)) == {'loss', 'loss_teacher_roi', 'loss_teacher_prediction'}
 
     def test_an_ensemble(self, images: Tensor, samples: list[DataSample]) -> None:
         members = [dict(model=plain().eval()), dict(model=detector().eval())]
         with pytest.raises(ValueError, match='WSDDNHead looks at regions'):  # an ensemble passes none on
-            student(build(dict(type='mlic_mm.EnsembleClassifier', members=members)), HINTON)._teach(images, samples)
+            teach(student(build(dict(type='mlic_mm.EnsembleClassifier', members=members)), HINTON), images, samples)
         ensemble = build(dict(type='mlic_mm.EnsembleClassifier', members=members[:1] * 2))
         model = student(ensemble, HINTON)
         torch.testing.assert_close(
-            model._teach(images, samples).logits, members[0]['model'](images), rtol=1e-4, atol=1e-4
+            teach(model, images, samples).logits, members[0]['model'](images), rtol=1e-4, atol=1e-4
         )
-        assert 'loss_hinton' in model.loss(images, samples)
+        assert 'loss_teacher_hinton' in model.loss(images, samples)
 
     def test_from_config_and_checkpoint(self, images: Tensor, samples: list[DataSample], tmp_path: Path) -> None:
         teacher = detector().eval()
@@ -270,8 +288,8 @@ class TestCachedTeacher:
     def test_equals_the_living(self, images: Tensor, samples: list[DataSample]) -> None:
         model = student(detector()).eval()
         expected = model.loss(images, samples)
-        outputs = model._teach(images, samples)
-        model.teacher = model._teacher_cfg = None
+        outputs = teach(model, images, samples)
+        model.objectives.teacher.teacher = model.objectives.teacher._teacher_cfg = None
         for i, sample in enumerate(samples):
             sample.set_field(outputs.logits[i], 'teacher_logits')
             sample.set_field(outputs.cls_logits[i].half(), 'teacher_cls_logits')
@@ -285,60 +303,22 @@ class TestCachedTeacher:
 
     def test_different_numbers_of_regions(self, images: Tensor, samples: list[DataSample]) -> None:
         """As of a teacher whose images keep as many as they have: each counts as it would alone."""
-        distill = dict(hinton=dict(type='mlic_mm.HintonDistillLoss', teacher_temperature=2.0))
-        model = student(None, distill).eval()
+        losses = dict(hinton=dict(type='mlic_mm.HintonDistillLoss', teacher_temperature=2.0))
+        model = student(None, losses).eval()
         for sample, regions in zip(samples, (5, 3), strict=True):
             sample.set_field(torch.zeros(4), 'teacher_logits')
             sample.set_field(torch.randn(regions, 4), 'teacher_cls_logits')
             sample.set_field(torch.randn(regions, 4), 'teacher_det_logits')
             del sample.proposals, sample.proposal_scores
-        alone = [model.loss(images[i : i + 1], samples[i : i + 1])['loss_hinton'] for i in (0, 1)]
-        torch.testing.assert_close(model.loss(images, samples)['loss_hinton'], sum(alone) / 2)
-
-    def test_refuses_batch_augments(self, images: Tensor, samples: list[DataSample]) -> None:
-        model = student(train_cfg=dict(augments=dict(type='mlic_mm.MixupOR')))
-        for sample in samples:
-            sample.set_field(torch.zeros(4), 'teacher_logits')
-        with pytest.raises(ValueError, match='has not seen the images that batch augments make'):
-            model.loss(images, samples)
+        alone = [model.loss(images[i : i + 1], samples[i : i + 1])['loss_teacher_hinton'] for i in (0, 1)]
+        torch.testing.assert_close(model.loss(images, samples)['loss_teacher_hinton'], sum(alone) / 2)
 
 
 class TestErrors:
-    @pytest.mark.parametrize(
-        ('options', 'error', 'message'),
-        [
-            (dict(distill={}), ValueError, 'distill={} must have a loss'),
-            (
-                dict(distill=dict(x=dict(type='mlic_mm.MultiLabelBCELoss'))),
-                TypeError,
-                'must be a subclass of Dist',
-            ),
-            (dict(stage=3), ValueError, 'stage=3 must be one of 1, 2, None'),
-            (
-                dict(stage=1, distill=dict(prediction=CLASS_AWARE)),
-                ValueError,
-                'stage=1 needs a feature-level loss',
-            ),
-            (dict(student_size=0), ValueError, 'student_size=0 must be a whole number at least 1'),
-            (
-                dict(distill=dict(roi=ROI | dict(student_layer='backbone.layer9'))),
-                ValueError,
-                "DistillClassifier has no module 'backbone.layer9'; did you mean 'backbone.layer",
-            ),
-        ],
-    )
-    def test_options(self, options: dict, error: type[Exception], message: str) -> None:
-        with pytest.raises(error, match=message):
-            student(**options)
-
-    def test_no_teacher_at_all(self, images: Tensor, samples: list[DataSample]) -> None:
-        with pytest.raises(ValueError, match=r'set model\.teacher=dict.* or load a cached one .* mlic_mm\.LoadTeacher'):
-            student().loss(images, samples)
-
     def test_teacher_without_such_a_layer(self) -> None:
-        distill = dict(roi=ROI | dict(teacher_layer='backbone.nowhere'))
+        losses = dict(roi=ROI | dict(teacher_layer='backbone.nowhere'))
         with pytest.raises(ValueError, match=r"ImageClassifier has no module 'backbone\.nowhere'"):
-            student(detector(), distill)
+            student(detector(), losses)
 
     @pytest.mark.parametrize(
         ('options', 'message'),
@@ -356,9 +336,6 @@ class TestErrors:
 
 def test_loss_of_labels_ignores_unknown_ones(images: Tensor, samples: list[DataSample]) -> None:
     head = LINEAR | dict(loss=dict(type='mlic_mm.MultiLabelBCELoss'))
-    model = build(
-        dict(type='mlic_mm.DistillClassifier', backbone=BACKBONE, neck=dict(type='GlobalAveragePooling'), head=head)
-        | dict(distill=dict(prediction=CLASS_AWARE), teacher=dict(model=detector()))
-    ).eval()
+    model = student(detector(), dict(prediction=CLASS_AWARE), head=head).eval()
     targets = torch.stack([sample.gt_score for sample in samples])
     torch.testing.assert_close(model.loss(images, samples)['loss'], multi_label_bce(model(images), targets))

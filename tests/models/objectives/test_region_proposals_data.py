@@ -90,8 +90,8 @@ def test_testing_without_objects(picture: str, branches: tuple[str, ...]) -> Non
 def test_nothing_proposed(picture: str) -> None:
     """The whole image is then the one patch, in training beside the objects."""
     model = build()
-    model.proposal_cfg = model.proposal_cfg | dict(min_bbox_size=1000)
-    model.rpn_head.test_cfg.min_bbox_size = 1000
+    model.proposer.proposal_cfg = model.proposer.proposal_cfg | dict(min_bbox_size=1000)
+    model.proposer.rpn_head.test_cfg.min_bbox_size = 1000
     train_step(model, batch(picture, 'objects', 'none'))
     with torch.no_grad():
         samples = model.eval().test_step(batch(picture, 'objects', 'none', train=False))
@@ -137,8 +137,6 @@ def test_regions_for_other_heads(picture: str) -> None:
         roi_size=2,
         test_cfg=dict(boxes=True, score_thr=0.0),
     )
-    config.train_cfg.pop('rcnn')
-    config.test_cfg.pop('rcnn')
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model: Any = MODELS.build(config)
