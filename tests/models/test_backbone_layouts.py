@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models.necks import VGGNeck
+from mlic_mm.models.objectives import Objective, Step
 
 timm = pytest.importorskip('timm', reason='timm is in the extra optional: pip install -e .[optional]')
 IMAGES = torch.rand(2, 3, 32, 32)
@@ -57,7 +58,8 @@ def samples() -> list[DataSample]:
 def build(backbone: dict, head: str) -> ImageClassifier:
     torch.manual_seed(0)
     with_maps = head in ('linear', 'csra')  # of mmpretrain's heads, the class that looks at maps
-    kind = dict(type='mlic_mm.AttentionConsistencyClassifier', views=[dict(type='mlic_mm.FlipView')])
+    consistency = dict(type='mlic_mm.AttentionConsistency', views=[dict(type='mlic_mm.FlipView')])
+    kind = dict(type='mlic_mm.MultiLabelClassifier', objectives=dict(consistency=consistency))
     return MODELS.build(
         (kind if with_maps else dict(type='mmpretrain.ImageClassifier'))
         | dict(backbone=dict(dict(type='mmpretrain.TIMMBackbone'), **backbone))
@@ -93,10 +95,17 @@ def test_channels_last_score_as_channels_first() -> None:
 
 
 def test_consistent_features_are_maps_of_channels_first() -> None:
+    class Look(Objective):
+        needs_maps = True
+
+        def compute_losses(self, step: Step) -> dict[str, torch.Tensor]:
+            assert step.image.feature.shape == (2, 16, 4, 4)
+            assert step.image.maps.shape == (2, 5, 4, 4)
+            return {'': step.image.feature.sum()}
+
     model = build(TIMM_SWIN, 'linear')
-    feature, attention, _ = model._look(IMAGES)[0]
-    assert feature.shape == (2, 16, 4, 4)
-    assert attention.shape == (2, 5, 4, 4)
+    model.objectives['look'] = Look()
+    assert 'loss_look' in model.loss(IMAGES, samples())
 
 
 @pytest.mark.parametrize('head', HEADS)

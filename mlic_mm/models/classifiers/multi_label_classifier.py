@@ -277,13 +277,15 @@ class MultiLabelClassifier(ImageClassifier):
         if self.proposer is not None and (wanted.losses or self._takes_samples):
             samples, found = self.proposer.propose(maps, samples, learn=wanted.losses)
             _add(losses, self._proposer_name, found)
-        pooled = pooling(maps) if pooling is not None else maps
-        if wanted.losses and self._own_loss:
-            losses |= self.head.loss(pooled, samples)
         logits, label_maps = None, None
         if wanted.maps:
             logits, label_maps = head_with_maps(self.head, pooling, maps)
-        elif wanted.logits or not self._own_loss:
+            if not self._own_loss:
+                return ViewOutputs(feature, logits, label_maps), losses
+        pooled = pooling(maps) if pooling is not None else maps
+        if wanted.losses and self._own_loss:
+            losses |= self.head.loss(pooled, samples)
+        if logits is None and (wanted.logits or not self._own_loss):
             logits = self.head(pooled, samples) if self._takes_samples else self.head(pooled)
         return ViewOutputs(feature, logits, label_maps), losses
 
