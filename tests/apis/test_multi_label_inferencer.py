@@ -312,20 +312,25 @@ def test_boxes_of_a_model_that_detects(photos: list[Path], tmp_path: Path) -> No
     proposals = dict(nms_pre=50, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
     cfg = Config.fromstring(CONFIG, '.py')
     cfg.model = dict(
-        type='mlic_mm.SpatialContextClassifier',
+        type='mlic_mm.MultiLabelClassifier',
         backbone=dict(type='ResNet', depth=18, out_indices=(0, 1), num_stages=2, strides=(1, 2), dilations=(1, 1))
         | dict(stem_channels=4, base_channels=4),
         neck=dict(type='mmdet.FPN', in_channels=[4, 8], out_channels=width, num_outs=2),
-        rpn_head=dict(
-            type='RPNHead',
-            in_channels=width,
-            feat_channels=width,
-            anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], **stride),
-        ),
         head=dict(type='mlic_mm.SpatialContextHead', num_classes=4, in_channels=width, fc_channels=8)
-        | dict(roi_extractor=dict(featmap_strides=[4, 8])),
-        train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
-        test_cfg=dict(rpn=proposals, rcnn=dict(score_thr=0.0)),
+        | dict(roi_extractor=dict(featmap_strides=[4, 8]), test_cfg=dict(score_thr=0.0)),
+        objectives=dict(
+            rpn=dict(
+                type='mlic_mm.RegionProposals',
+                rpn_head=dict(
+                    type='RPNHead',
+                    in_channels=width,
+                    feat_channels=width,
+                    anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], **stride),
+                ),
+                train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
+                test_cfg=dict(rpn=proposals),
+            ),
+        ),
     )
     cfg.test_dataloader.dataset.pipeline[-1] = dict(type='mlic_mm.PackBoxes')
     built, _ = build_classifier(cfg, None)

@@ -114,32 +114,73 @@ def test_maps_lie_as_the_image_does(tmp_path: Path, steps: list[dict]) -> None:
     assert np.corrcoef(cells.ravel(), kept.ravel())[0, 1] > 0.9
 
 
+LOGITS: dict = dict(maps={}, cls_logits=None, det_logits=None, boxes=None, scores=None)
+
+
 @pytest.mark.parametrize('size', [(58, 46), (30, 24), (59, 48), (60, 5)])
 @pytest.mark.parametrize('flip', [[], [FLIPS['horizontal']]])
-def test_a_crop_and_maps_do_not_fit(tmp_path: Path, size: tuple[int, int], flip: list[dict]) -> None:
-    by_hand(tmp_path)
+@pytest.mark.parametrize('kept', [{}, dict(maps={}), LOGITS], ids=['all', 'no maps', 'logits'])
+def test_the_teacher_has_not_seen_crops(tmp_path: Path, size: tuple[int, int], flip: list[dict], kept: dict) -> None:
+    by_hand(tmp_path, **kept)
     crop = dict(type='CenterCrop', crop_size=size)
-    with pytest.raises(ValueError, match=r"whole image '000.png', of which a crop is left.*cache without --layers"):
+    with pytest.raises(ValueError, match=r"the sample '000.png' is a crop, but the teacher saw the whole image"):
         run(tmp_path, crop, *flip)
-    with pytest.raises(ValueError, match='moves the image without its gt_bboxes'):
+    with pytest.raises(ValueError, match=r'moves the image without its gt_bboxes\. The teacher saw the whole image'):
         run(tmp_path, dict(type='RandomResizedCrop', scale=40))
 
 
-def test_without_maps_a_crop_moves_the_regions(tmp_path: Path) -> None:
-    by_hand(tmp_path, maps={})
-    sample = run(tmp_path, dict(type='CenterCrop', crop_size=(30, 24)))['data_samples']  # x 15-45, y 12-36
-    expected = torch.tensor([[0.0, 12, 30, 24]] * 2)  # nothing of the second is left
-    torch.testing.assert_close(sample.proposals, expected, atol=1e-2, rtol=0)
-    assert 'teacher_maps' not in sample
-    assert sample.teacher_logits.tolist() == [0, 1, 2]
+CROP = dict(type='RandomResizedCrop', scale=40)
+CROP_BOX = dict(type='mlic_mm.CropBox')
 
 
-def test_image_logits_alone_go_with_any_transform(tmp_path: Path) -> None:
-    by_hand(tmp_path, maps={}, cls_logits=None, det_logits=None, boxes=None, scores=None)
-    sample = run(tmp_path, dict(type='RandomResizedCrop', scale=40))['data_samples']
+@pytest.mark.parametrize(
+    ('before', 'after', 'named'),
+    [
+        ([], [dict(type='Resize', scale=(40, 40)), CROP], 'RandomResizedCrop'),
+        ([], [dict(type='CenterCrop', crop_size=40)], 'CenterCrop'),
+        ([], [dict(type='RandomCrop', crop_size=40), FLIPS['vertical']], 'RandomCrop'),
+        ([], [dict(type='torchvision/CenterCrop', size=40)], 'TorchVisionCenterCrop'),
+        ([], [dict(type='RandomApply', prob=0.5, transforms=[CROP])], 'RandomResizedCrop'),
+        ([], [dict(type='RandomChoice', transforms=[[FLIPS['vertical']], [CROP]])], 'RandomResizedCrop'),
+        ([], [CROP_BOX], 'CropBox'),
+        ([CROP], [], 'RandomResizedCrop'),
+        ([CROP_BOX], [], ''),
+        ([], [FLIPS['vertical'], dict(type='Resize', scale=(40, 40))], ''),
+    ],
+)
+def test_a_data_set_refuses_crops(tmp_path: Path, before: list[dict], after: list[dict], named: str) -> None:
+    """Before the first sample is loaded. A crop to the size of the image could not be noticed later."""
+    by_hand(tmp_path)
+    pipeline = [dict(type='mlic_mm.LoadImage'), *before, step(tmp_path), *after, PACK]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        if not named:
+            CSVMultiLabel(ann_file='labels.csv', data_root=str(tmp_path), pipeline=pipeline)
+            return
+        with pytest.raises(ValueError, match=f'the pipeline has {named} and LoadTeacher, but .* has not seen crops'):
+            CSVMultiLabel(ann_file='labels.csv', data_root=str(tmp_path), pipeline=pipeline)
+
+
+def test_image_logits_alone(tmp_path: Path) -> None:
+    by_hand(tmp_path, **LOGITS)
+    sample = run(tmp_path, dict(type='Resize', scale=(40, 40)), FLIPS['vertical'])['data_samples']
     assert sample.teacher_logits.tolist() == [0, 1, 2]
     for key in ('proposals', 'proposal_scores', 'teacher_cls_logits', 'teacher_det_logits', 'teacher_maps'):
         assert key not in sample
+
+
+@pytest.mark.parametrize('first', ['teacher', 'proposals'])
+def test_image_logits_beside_proposals(tmp_path: Path, first: str) -> None:
+    """A student that looks at proposals may have a teacher that does not."""
+    by_hand(tmp_path, **LOGITS)
+    load = dict(type='mlic_mm.LoadProposals', file=str(tmp_path / 'proposals.st'), num=3)
+    steps = [dict(type='mlic_mm.LoadImage'), step(tmp_path), load]
+    if first == 'proposals':
+        steps[1:] = steps[:0:-1]
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose([*steps, dict(type='Resize', scale=(40, 40)), PACK])
+    sample = pipeline(dict(img_path=str(tmp_path / '000.png'), img_id='000.png'))['data_samples']
+    assert sample.proposals.shape == (3, 4)
+    assert sample.teacher_logits.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize('boxes', [None, np.zeros((0, 4))])
@@ -147,7 +188,7 @@ def test_maps_without_regions_are_flipped_too(tmp_path: Path, boxes: np.ndarray 
     one = by_hand(tmp_path, boxes=boxes, scores=None if boxes is None else np.zeros(0))
     sample = run(tmp_path, FLIPS['vertical'])['data_samples']
     np.testing.assert_array_equal(sample.teacher_maps[''], one.maps[''][:, ::-1].astype(np.float16))
-    assert sample.proposals.shape == (0, 4)
+    assert ('proposals' in sample) == (boxes is not None)
 
 
 def test_an_image_in_which_nothing_was_found_has_regions_none_the_less(tmp_path: Path) -> None:
@@ -171,8 +212,8 @@ def test_bad_samples(tmp_path: Path) -> None:
         load(good | dict(ori_shape=(60, 48)))
     with pytest.raises(ValueError, match="LoadTeacher: the sample  has no 'img_id'"):
         load(dict(img=image, ori_shape=(48, 60)))
-    with pytest.raises(ValueError, match='gt_bboxes already; load only one'):
-        load(good | dict(gt_bboxes=np.zeros((1, 4))))
+    with pytest.raises(ValueError, match=r'LoadTeacher: .* has proposals already; load only one kind'):
+        load(load(dict(good)))
 
 
 def test_a_stale_cache_names_what_changed_and_the_command(written: Path, tmp_path: Path) -> None:
@@ -238,13 +279,14 @@ def test_the_cache_teaches_what_the_teacher_does(written: Path, collate: object)
             cfg = Config.fromfile(written / 'teacher.py')
             student = MODELS.build(
                 dict(
-                    type='mlic_mm.DistillClassifier',
+                    type='mlic_mm.MultiLabelClassifier',
                     backbone=cfg.model.backbone,
                     neck=dict(type='GlobalAveragePooling'),
                     head=dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=32),
                     data_preprocessor=dict(cfg.data_preprocessor),
-                    distill=distill,
-                    teacher=options,
+                    objectives=dict(
+                        teacher=dict(type='mlic_mm.Distillation', losses=distill, teacher=options),
+                    ),
                 )
             ).eval()
         rows = []

@@ -22,9 +22,10 @@ from mlic_mm.registry import MODELS
 CONSISTENCY = """
 flip = dict(type='mlic_mm.FlipView')
 scale = dict(type='mlic_mm.ScaleView', size=32)
+views = [flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])]
 model.update(
-    type='mlic_mm.AttentionConsistencyClassifier',
-    views=[flip, scale, dict(type='mlic_mm.ComposeView', views=[flip, scale])],
+    type='mlic_mm.MultiLabelClassifier',
+    objectives=dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=views)),
 )
 model['head']['loss'] = dict(type='mlic_mm.WeightedBCELoss')
 custom_hooks = [dict(type='mlic_mm.PositiveRatioHook')]
@@ -113,9 +114,11 @@ def test_amp(runner: Callable[..., Runner]) -> None:
 def test_translation_and_rotation_with_warm_up_at_feature_level(runner: Callable[..., Runner]) -> None:
     def change(cfg: Config) -> None:
         turned = dict(type='mlic_mm.Rotate90View')
-        cfg.model.views = [dict(type='mlic_mm.TranslateView', x=32), turned]
-        cfg.model.consistency = dict(type='mlic_mm.AttentionConsistencyLoss', level='feature')
-        cfg.custom_hooks.append(dict(type='mlic_mm.LossWarmupHook', module='consistency', iters=4))
+        objective = cfg.model.objectives.consistency
+        objective.views = [dict(type='mlic_mm.TranslateView', x=32), turned]
+        objective.loss = dict(type='mlic_mm.AttentionConsistencyLoss', level='feature')
+        hook = dict(type='mlic_mm.LossWarmupHook', module='objectives.consistency.loss', iters=4)
+        cfg.custom_hooks.append(hook)
 
     check(runner(change))
 
@@ -131,7 +134,7 @@ def test_its_inconsistency_is_measured_and_the_plain_classifier_takes_its_weight
         cfg.load_from = str(Path(trained.work_dir) / 'epoch_2.pth')
         cfg.work_dir = str(tmp_path / 'measured')
         cfg.experiment_name = 'measured'
-        cfg.model.test_cfg = dict(inconsistency=True)
+        cfg.model.objectives.consistency.measure = True
         cfg.test_evaluator = [dict(type='mlic_mm.MLICMetric'), dict(type='mlic_mm.AttentionInconsistency')]
         pipeline = cfg.test_dataloader.dataset.pipeline
         pipeline.insert(1, dict(type='Resize', scale=64))
@@ -141,8 +144,7 @@ def test_its_inconsistency_is_measured_and_the_plain_classifier_takes_its_weight
         cfg.work_dir = str(tmp_path / 'plain')
         cfg.experiment_name = 'plain'
         cfg.model.type = 'ImageClassifier'
-        for key in ('views', 'test_cfg'):
-            cfg.model.pop(key)
+        cfg.model.pop('objectives')
         cfg.test_evaluator = cfg.test_evaluator[:1]
 
     figures, others = runner(measure).test(), runner(plain).test()

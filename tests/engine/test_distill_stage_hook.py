@@ -18,6 +18,7 @@ from mlic_mm.registry import MODELS
 
 BuildRunner = Callable[..., Runner]
 Change = Callable[[Config], None]
+LABELS = 'objectives.teacher.losses.labels'
 
 
 class Recorder(StateRecorder):
@@ -28,7 +29,7 @@ class Recorder(StateRecorder):
         self.stages: list[int] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        self.stages.append(runner.model.stage)
+        self.stages.append(runner.model.objectives.teacher.stage)
 
 
 @pytest.fixture(scope='module')
@@ -41,12 +42,13 @@ def two_stages(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> C
     torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=CLASSES))), checkpoint)
 
     def change(cfg: Config) -> None:
-        cfg.model.type = 'mlic_mm.DistillClassifier'
-        cfg.model.teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
-        cfg.model.distill = dict(
+        cfg.model.type = 'mlic_mm.MultiLabelClassifier'
+        losses = dict(
             maps=dict(type='mlic_mm.FitNetsLoss', student_channels=32, teacher_channels=32),
             labels=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=4),
         )
+        teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
+        cfg.model.objectives = dict(teacher=dict(type='mlic_mm.Distillation', teacher=teacher, losses=losses))
 
     return change
 
@@ -63,7 +65,7 @@ def test_stage_2_begins_at_its_epoch(runner: BuildRunner, two_stages: Change) ->
     start, _, first, _, second = found.states
     backbone = {name for name in start if name.startswith('backbone.')}
     assert moved(start, first) == backbone
-    temperatures = {'distill.labels.cls_theta', 'distill.labels.student_theta'}
+    temperatures = {f'{LABELS}.cls_theta', f'{LABELS}.student_theta'}
     assert moved(first, second) == backbone | temperatures | {'head.fc.weight', 'head.fc.bias'} == set(start)
 
 
@@ -94,8 +96,12 @@ def test_stage_2_after_the_end(runner: BuildRunner, two_stages: Change) -> None:
 
 @pytest.mark.integration
 def test_a_model_without_stages(runner: BuildRunner) -> None:
-    with pytest.raises(ValueError, match=r"ImageClassifier has no stages: use type='mlic_mm\.DistillClassifier'"):
+    with pytest.raises(ValueError, match=r'ImageClassifier has no objective with stages: add .* mlic_mm\.Distillation'):
         runner(**options(2, 3)).train()
+    objectives = dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=[dict(type='mlic_mm.FlipView')]))
+    model = dict(model__type='mlic_mm.MultiLabelClassifier', model__objectives=objectives)
+    with pytest.raises(ValueError, match='MultiLabelClassifier has no objective with stages'):
+        runner(**options(2, 3), **model).train()
 
 
 @pytest.mark.integration
@@ -132,8 +138,8 @@ def test_two_processes(tiny_config: Path, two_stages: Change, tmp_path: Path) ->
     first, second = (
         torch.load(tmp_path / f'two/epoch_{epoch}.pth', weights_only=False)['state_dict'] for epoch in (1, 2)
     )
-    assert not first['distill.labels.cls_theta'].any()
-    assert second['distill.labels.cls_theta'].any()
+    assert not first[f'{LABELS}.cls_theta'].any()
+    assert second[f'{LABELS}.cls_theta'].any()
     ranks = train_by_two('find_unused_parameters=False')
     assert all(rank.wait() for rank in ranks)
     assert 'set find_unused_parameters=True in the config' in ranks[0].output

@@ -76,11 +76,13 @@ def test_teacher_of_another_order(runner: BuildRunner, tiny_config: Path, tmp_pa
     torch.save(dict(state_dict=weights, meta=meta), checkpoint)
 
     def distil(cfg: Config) -> None:
-        cfg.model.type = 'mlic_mm.DistillClassifier'
-        cfg.model.distill = dict(prediction=dict(type='mlic_mm.HintonDistillLoss'))
-        cfg.model.teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
+        cfg.model.type = 'mlic_mm.MultiLabelClassifier'
+        losses = dict(soft=dict(type='mlic_mm.HintonDistillLoss'))
+        teacher = dict(config=str(tiny_config), checkpoint=str(checkpoint))
+        cfg.model.objectives = dict(second=dict(type='mlic_mm.Distillation', teacher=teacher, losses=losses))
 
-    with pytest.raises(ValueError, match=r"index 2: teacher of the model .* 'bright' where training .* 'blue'"):
+    where = r'teacher of the model \(model\.objectives\.second\.teacher\)'
+    with pytest.raises(ValueError, match=rf"index 2: {where} .* 'bright' where training .* 'blue'"):
         runner(distil).train()
 
 

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 BuildRunner = Callable[..., Runner]
 FLIP: dict[str, Any] = dict(type='mlic_mm.FlipView')
+LOSS = 'objectives.consistency.loss'
 
 
 class Recorder(Hook):
@@ -26,7 +27,7 @@ class Recorder(Hook):
         self.losses: list[float] = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        self.weights.append(runner.model.consistency.loss_weight)
+        self.weights.append(runner.model.objectives.consistency.loss.loss_weight)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.losses.append(outputs['loss_consistency'].item())
@@ -34,11 +35,11 @@ class Recorder(Hook):
 
 def options(iters: int, weight: float = 8.0) -> dict[str, Any]:
     """11 images in batches of 4: three iterations an epoch, two epochs."""
+    loss = dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=weight)
     return dict(
-        model__type='mlic_mm.AttentionConsistencyClassifier',
-        model__views=[FLIP],
-        model__consistency=dict(type='mlic_mm.AttentionConsistencyLoss', loss_weight=weight),
-        custom_hooks=[dict(type='mlic_mm.LossWarmupHook', module='consistency', iters=iters)],
+        model__type='mlic_mm.MultiLabelClassifier',
+        model__objectives=dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=[FLIP], loss=loss)),
+        custom_hooks=[dict(type='mlic_mm.LossWarmupHook', module=LOSS, iters=iters)],
         default_hooks__checkpoint__save_best=None,
     )
 
@@ -55,13 +56,13 @@ def test_ramp_by_hand(runner: BuildRunner) -> None:
     found = record(built)
     assert found.weights == [2, 4, 6, 8, 8, 8]
     assert all(loss > 0 for loss in found.losses)
-    assert built.model.consistency.loss_weight == 8
+    assert built.model.objectives.consistency.loss.loss_weight == 8
 
 
 def test_a_ramp_that_the_training_does_not_reach_the_end_of(runner: BuildRunner) -> None:
     built = runner(**options(16))
     assert record(built).weights == [0.5, 1, 1.5, 2, 2.5, 3]
-    assert built.model.consistency.loss_weight == 8
+    assert built.model.objectives.consistency.loss.loss_weight == 8
 
 
 def test_one_iteration_is_no_ramp(runner: BuildRunner) -> None:
@@ -105,8 +106,8 @@ def test_what_is_no_loss(runner: BuildRunner, module: str, message: str) -> None
 
 
 def test_a_loss_that_is_left_out(runner: BuildRunner) -> None:
-    with pytest.raises(ValueError, match="no module 'consistency'"):
-        runner(**{**options(3), 'model__consistency': False}).train()
+    with pytest.raises(ValueError, match=f"no module '{LOSS}'"):
+        runner(**{**options(3), 'model__objectives__consistency__loss': False}).train()
 
 
 @pytest.mark.parametrize('iters', [0, -3])

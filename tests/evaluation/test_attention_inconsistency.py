@@ -69,7 +69,5 @@ def test_padding_of_the_last_batch_is_left_out() -> None:
 
 
 def test_a_model_that_measures_nothing() -> None:
-    with pytest.raises(
-        ValueError, match=r"set model\.type='mlic_mm\.AttentionConsistencyClassifier' and .*inconsistency"
-    ):
+    with pytest.raises(ValueError, match=r"set model\.type='mlic_mm\.MultiLabelClassifier' and .*measure=True"):
         evaluate([DataSample()])

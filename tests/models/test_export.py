@@ -127,14 +127,15 @@ def test_onnx(model: Callable[[], nn.Module], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'options',
+    'objective',
     [
-        dict(kind='mlic_mm.AttentionConsistencyClassifier', views=[dict(type='mlic_mm.FlipView')]),
-        dict(kind='mlic_mm.DistillClassifier', distill=dict(soft=dict(type='mlic_mm.HintonDistillLoss'))),
+        dict(type='mlic_mm.AttentionConsistency', views=[dict(type='mlic_mm.FlipView')]),
+        dict(type='mlic_mm.Distillation', losses=dict(soft=dict(type='mlic_mm.HintonDistillLoss'))),
     ],
 )
-def test_classifiers_with_more_in_training_are_plain_ones(options: dict, tmp_path: Path) -> None:
-    check(deep_lift(**options), exported, tmp_path)
+def test_classifiers_with_more_in_training_are_plain_ones(objective: dict, tmp_path: Path) -> None:
+    model = deep_lift(kind='mlic_mm.MultiLabelClassifier', objectives=dict(more=objective))
+    check(model, exported, tmp_path)
 
 
 @pytest.mark.parametrize('grad', [True, False])
@@ -216,7 +217,7 @@ def test_spatial_context(tmp_path: Path) -> None:
     with torch.no_grad():
         assert model(EXAMPLE).shape == (2, 6)
         for export in (exported, traced, onnx_script):
-            with pytest.raises(Exception, match=r'SpatialContextClassifier cannot be exported.*docs/export\.md'):
+            with pytest.raises(Exception, match=r'RegionProposals cannot be exported.*docs/export\.md'):
                 export(model, tmp_path)
         maps = Maps(model)
         torch.testing.assert_close(exported(maps, tmp_path)(IMAGES), maps(IMAGES), rtol=1e-4, atol=1e-4)

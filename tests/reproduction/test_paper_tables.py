@@ -49,7 +49,7 @@ def test_every_row_builds(paper, row, data, graphs, proposals):
     if 'label_graph' in cfg.model.head:
         cfg.model.head.label_graph.graph = graphs[cfg.model.head.num_classes]
     with torch.device('meta'):  # VGG16's fully connected layers take half a gigabyte
-        if cfg.model.type in ('mlic_mm.DistillClassifier', 'mlic_mm.SpatialContextClassifier'):
+        if cfg.model.type == 'mlic_mm.MultiLabelClassifier':
             MODELS.build({**cfg.model, 'backbone': backbone})
         elif 'neck' in cfg.model:
             MODELS.build(cfg.model.neck)
@@ -126,14 +126,17 @@ def test_attention_consistency_rows_are_what_they_say(row, names, weight):
     paper = PAPERS['attention_consistency']
     recipe = paper.find(row)[1].recipe
     cfg = paper.build(recipe)
-    assert [TASK_UTILS.build(view).name for view in cfg.model.views] == names
-    assert (cfg.model.consistency.loss_weight if cfg.model.consistency else None) == weight
+    objective = cfg.model.objectives.consistency or dict(views=[], loss=False)  # without views, there is no objective
+    assert [TASK_UTILS.build(view).name for view in objective['views']] == names
+    assert (objective['loss']['loss_weight'] if objective['loss'] else None) == weight
     depth = 101 if 'R101' in row else 50
     assert cfg.model.backbone.depth == depth
     assert f'resnet{depth}_' in cfg.model.backbone.init_cfg.checkpoint
     # All are measured alike, and by the protocol of the table.
     cfg.merge_from_dict(dict(recipe.test_options))
-    assert [TASK_UTILS.build(view).name.split('_')[0] for view in cfg.model.views] == ['flip', 'scale', 'flip+scale']
+    objective = cfg.model.objectives.consistency
+    assert [TASK_UTILS.build(view).name.split('_')[0] for view in objective.views] == ['flip', 'scale', 'flip+scale']
+    assert objective.measure
     assert cfg.test_evaluator[0].preset == paper.table(row[0]).preset
 
 
@@ -321,10 +324,10 @@ def test_kd_rows_are_what_they_say(row, stages, losses):
         yield from (f'{loss[key]:g}' for key in ('teacher_temperature', 'student_temperature') if key in loss)
         yield from ('plain' for _ in range(not loss.get('weighted', True)))
 
-    assert [' '.join(words(loss)) for loss in cfg.model.distill.values()] == losses
+    assert [' '.join(words(loss)) for loss in cfg.model.objectives.teacher.losses.values()] == losses
     hook = cfg.default_hooks.distill_stage
     assert (hook.epoch if hook else None, cfg.train_cfg.max_epochs) == ((101, 130) if stages == 2 else (None, 30))
-    assert cfg.model.stage is None if 'stage' in cfg.model else True
+    assert cfg.model.objectives.teacher.get('stage') is None
 
 
 def test_kd_layers_are_the_last_convolutions_of_their_stages():
@@ -342,7 +345,7 @@ def test_detected_proposals_are_those_of_teacher_and_student():
             step = cfg[f'{loader}_dataloader'].dataset.pipeline[1]
             assert (step.file, step.num) == ('data/proposals/coco2014_faster-rcnn.st', 100)
     assert list(recipe.requires.values()) == ['5/T-WDet (Faster R-CNN)']
-    assert cfg.model.distill.prediction.num_proposals == 100
+    assert cfg.model.objectives.teacher.losses.prediction.num_proposals == 100
 
 
 def test_rates_of_both_stages():

@@ -127,19 +127,24 @@ CONTEXT_CONFIG = """
 default_scope = 'mmpretrain'
 nms = dict(type='nms', iou_threshold=0.7)
 model = dict(
-    type='mlic_mm.SpatialContextClassifier',
+    type='mlic_mm.MultiLabelClassifier',
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3, to_rgb=True),
     backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4, out_indices=(0, 1, 2, 3)),
     neck=dict(type='mmdet.FPN', in_channels=[4, 8, 16, 32], out_channels=8, num_outs=4),
-    rpn_head=dict(
-        type='RPNHead',
-        in_channels=8,
-        feat_channels=8,
-        anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], strides=[4, 8, 16, 32]),
-    ),
     head=dict(type='mlic_mm.SpatialContextHead', num_classes=20, in_channels=8, fc_channels=16),
-    train_cfg=dict(rpn=None),
-    test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=20, nms=nms, min_bbox_size=0)),
+    objectives=dict(
+        rpn=dict(
+            type='mlic_mm.RegionProposals',
+            rpn_head=dict(
+                type='RPNHead',
+                in_channels=8,
+                feat_channels=8,
+                anchor_generator=dict(type='AnchorGenerator', scales=[8], ratios=[1.0], strides=[4, 8, 16, 32]),
+            ),
+            train_cfg=dict(rpn=None),
+            test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=20, nms=nms, min_bbox_size=0)),
+        ),
+    ),
 )
 meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'instances')
 test_dataloader = dict(

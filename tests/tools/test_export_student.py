@@ -43,12 +43,17 @@ proposals = dict(type='mlic_mm.LoadProposals', file={proposals!r}, num=5)
 pipeline = [_base_.load, proposals, _base_.squish, dict(type='mlic_mm.PackProposals')]
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
 model = dict(
-    type='mlic_mm.DistillClassifier',
-    distill=dict(
-        roi=dict(type='mlic_mm.RoIFeatureDistillLoss', student_channels=16, teacher_channels=32, roi_size=2),
-        prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=3, num_proposals=5),
+    type='mlic_mm.MultiLabelClassifier',
+    objectives=dict(
+        teacher=dict(
+            type='mlic_mm.Distillation',
+            losses=dict(
+                roi=dict(type='mlic_mm.RoIFeatureDistillLoss', student_channels=16, teacher_channels=32, roi_size=2),
+                prediction=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=3, num_proposals=5),
+            ),
+            teacher=dict(config={config!r}, checkpoint={checkpoint!r}),
+        ),
     ),
-    teacher=dict(config={config!r}, checkpoint={checkpoint!r}),
 )
 """
 
@@ -83,7 +88,7 @@ def test_keys_are_those_of_a_plain_classifier(folder: Path) -> None:
     assert list(exported['state_dict']) == list(plain.state_dict())
     plain.load_state_dict(exported['state_dict'], strict=True)
     dropped = {key for key in trained['state_dict'] if key not in exported['state_dict']}
-    assert {key.split('.')[0] for key in dropped} == {'distill'}
+    assert {key.split('.')[0] for key in dropped} == {'objectives'}
     assert len(dropped) == 5  # Ψ with its bias, three vectors of temperatures
     assert exported.keys() == {'meta', 'state_dict'}
     assert tuple(exported['meta']['dataset_meta']['classes']) == CLASSES

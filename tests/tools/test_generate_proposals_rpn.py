@@ -14,8 +14,8 @@ from tiny_run import run
 from tiny_spatial_context import NEEDS_MMDET, PREPROCESSOR, loader, model_config, voc
 
 from mlic_mm.datasets import ProposalFile
-from mlic_mm.models.teachers import Teacher
 from mlic_mm.models.patch_generators import RPNGenerator
+from mlic_mm.models.teachers import Teacher
 from mlic_mm.registry import MODELS
 
 pytestmark = [NEEDS_MMDET, pytest.mark.process]
@@ -47,7 +47,7 @@ def written(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model: Any = MODELS.build(config.model)
     # Scores that differ, as of a trained network.
-    torch.nn.init.normal_(model.rpn_head.rpn_cls.weight, std=0.3)
+    torch.nn.init.normal_(model.proposer.rpn_head.rpn_cls.weight, std=0.3)
     classes = DATASETS.get('mlic_mm.VOCMultiLabel').METAINFO['classes']
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes))), root / 'weights.pth')
     # A process of its own: torch may hang in what a process with many threads has forked.

@@ -199,8 +199,12 @@ def test_a_table_of_what_the_test_measures(tmp_path, data_root):
     flip, scale = measured['inconsistency_flip'], measured['inconsistency_scale_96']
     assert f'| R50 on PA-100K | 1 | – → **{flip:.1f}** | – → **{scale:.1f}** |' in log
     # Trained without views, tested with them.
-    assert Config.fromfile(folder / 'given/config.py').model.views == []
-    assert len(Config.fromfile(folder / 'given/test_config.py').model.views) == 3
+    trained, tested = (
+        Config.fromfile(folder / f'given/{name}.py').model.objectives for name in ('config', 'test_config')
+    )
+    assert trained.consistency is None
+    assert len(tested.consistency.views) == 3
+    assert tested.consistency.measure
 
 
 @pytest.mark.parametrize(

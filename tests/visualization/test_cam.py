@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
-from mlic_mm.models import SpatialContextClassifier, WSDDNHead
+from mlic_mm.models import MultiLabelClassifier, WSDDNHead
 from mlic_mm.visualization import grad_cam
 from mlic_mm.visualization.class_maps import layers_of, logits_and_layers
 from mlic_mm.visualization.inputs import NoFeatureMapError
@@ -116,22 +116,26 @@ def test_patches_are_proposed_for_the_maps(build_model) -> None:
     """Of the spatial-context-aware network, whose FPN hands the last map down to all others."""
     rpn = dict(nms_pre=50, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = SpatialContextClassifier(
-            backbone=dict(type='ResNet', depth=18, out_indices=(2, 3)),
-            neck=dict(type='mmdet.FPN', in_channels=[256, 512], out_channels=8, num_outs=2),
+        proposals = dict(
+            type='mlic_mm.RegionProposals',
             rpn_head=dict(
                 type='RPNHead',
                 in_channels=8,
                 anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[16, 32]),
             ),
+            train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
+            test_cfg=dict(rpn=rpn),
+        )
+        model = MultiLabelClassifier(
+            backbone=dict(type='ResNet', depth=18, out_indices=(2, 3)),
+            neck=dict(type='mmdet.FPN', in_channels=[256, 512], out_channels=8, num_outs=2),
             head=dict(
                 type='mlic_mm.SpatialContextHead',
                 num_classes=3,
                 in_channels=8,
                 roi_extractor=dict(featmap_strides=[16, 32]),
             ),
-            train_cfg=dict(rpn=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3))),
-            test_cfg=dict(rpn=rpn),
+            objectives=dict(rpn=proposals),
         ).eval()
     inputs = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     logits, (last,) = logits_and_layers(model, inputs)

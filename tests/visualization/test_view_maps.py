@@ -12,7 +12,7 @@ from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from mlic_mm.evaluation import ScoreDump
-from mlic_mm.models import AttentionConsistencyClassifier
+from mlic_mm.models import MultiLabelClassifier
 from mlic_mm.models.view_transforms import FlipView, ScaleView, TranslateView
 from mlic_mm.visualization import write_report
 from mlic_mm.visualization.inputs import NoFeatureMapError, before_preprocessing
@@ -56,7 +56,8 @@ def _classifier(
     if views is None:
         model = ImageClassifier(**kwargs)
     else:
-        model = AttentionConsistencyClassifier(views=views, consistency=False, **kwargs)
+        objective = dict(type='mlic_mm.AttentionConsistency', views=views, loss=False)
+        model = MultiLabelClassifier(objectives=dict(consistency=objective) if views else None, **kwargs)
     if hasattr(model.head, 'fc'):
         with torch.no_grad():
             model.head.fc.weight.copy_(2 * torch.eye(3))
@@ -139,7 +140,7 @@ def test_figures_by_hand(scenes, ids) -> None:
 
 def test_labels_together_are_what_the_metric_counts(scenes, ids) -> None:
     model = _classifier(Pool(), [FlipView(), ScaleView(48), TranslateView(16)])
-    model.measure = True
+    model.objectives.consistency.measures = True
     sample = scenes[5]
     (found,) = model.test_step({'inputs': [sample['inputs']], 'data_samples': [sample['data_samples']]})
     (card,) = view_maps(model, scenes, [5], ids, 3, top=3)

@@ -152,14 +152,20 @@ def test_a_student_trains_on_what_a_detector_finds(model: dict, save: Callable[.
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         student = MODELS.build(
             dict(
-                type='mlic_mm.DistillClassifier',
+                type='mlic_mm.MultiLabelClassifier',
                 data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3, to_rgb=True),
                 backbone=small,
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(type='MultiLabelLinearClsHead', num_classes=3, in_channels=64),
-                teacher=dict(model=dict(type='mlic_mm.DetectorTeacher', detector=model, checkpoint=path)),
-                distill=dict(
-                    regions=dict(type='mlic_mm.RoIFeatureDistillLoss'), labels=dict(type='mlic_mm.HintonDistillLoss')
+                objectives=dict(
+                    teacher=dict(
+                        type='mlic_mm.Distillation',
+                        teacher=dict(model=dict(type='mlic_mm.DetectorTeacher', detector=model, checkpoint=path)),
+                        losses=dict(
+                            regions=dict(type='mlic_mm.RoIFeatureDistillLoss'),
+                            labels=dict(type='mlic_mm.HintonDistillLoss'),
+                        ),
+                    ),
                 ),
             )
         )
@@ -167,7 +173,7 @@ def test_a_student_trains_on_what_a_detector_finds(model: dict, save: Callable[.
     samples = [DataSample().set_gt_score(torch.tensor([1.0, 0, 1])) for _ in range(2)]
     batch = student.data_preprocessor(dict(inputs=torch.rand(2, 3, 64, 64) * 255, data_samples=samples), True)
     losses = student.loss(batch['inputs'], batch['data_samples'])
-    assert losses.keys() == {'loss', 'loss_regions', 'loss_labels'}
+    assert losses.keys() == {'loss', 'loss_teacher_regions', 'loss_teacher_labels'}
     sum(losses.values()).backward()
     assert all(value > 0 for value in losses.values())
     assert student.backbone.conv1.weight.grad.abs().sum() > 0

@@ -25,12 +25,12 @@ def page(tmp_path_factory: pytest.TempPathFactory, data_root: Path, build_datase
     init_default_scope('mmpretrain')
     model = MODELS.build(
         dict(
-            type='mlic_mm.AttentionConsistencyClassifier',
+            type='mlic_mm.MultiLabelClassifier',
             backbone=plain.backbone,
             neck=plain.neck,
             head=plain.head,
             data_preprocessor=plain.data_preprocessor,
-            views=views,
+            objectives=dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=views)),
         )
     ).eval()
     folder = tmp_path_factory.mktemp('views')
