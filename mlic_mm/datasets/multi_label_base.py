@@ -1,6 +1,7 @@
 """Base of all data sets: complete samples, checked labels, and the policy for unreadable images."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -64,11 +65,21 @@ class MultiLabelBase(MultiLabelDataset):
         """Read all images if ``LoadImage`` asks for it, and leave the unreadable ones out.
 
         Raises:
-            ValueError: The pipeline loads boxes, but the data set does not read them.
+            ValueError: The pipeline loads boxes, but the data set does not read them. Or it crops images for which it
+                loads a cached teacher, who saw other ones.
         """
         kinds = [type(step).__name__ for step in self.pipeline.transforms]
         if 'LoadAnnotations' in kinds and self.data_list and 'instances' not in self.data_list[0]:
             raise ValueError('the pipeline has LoadAnnotations, but boxes are not read: set with_boxes=True')
+        if 'LoadTeacher' in kinds:
+            at = kinds.index('LoadTeacher')
+            # A CropBox before it may be what the teacher saw as well. The repr of a step shows the steps inside it.
+            shown = [repr(step) for i, step in enumerate(self.pipeline.transforms) if i > at or kinds[i] != 'CropBox']
+            if crop := re.search(r'\w*Crop\w*(?=\()', ' '.join(shown)):
+                raise ValueError(
+                    f'the pipeline has {crop[0]} and LoadTeacher, but the cached teacher has not seen crops: leave the '
+                    'crop out, or set the teacher of mlic_mm.Distillation instead of LoadTeacher'
+                )
         loaders = [t for t in self.pipeline.transforms if isinstance(t, LoadImage)]
         loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)
         if loader is None:

@@ -3,11 +3,14 @@
 import logging
 from typing import Any
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mlic_mm.cli.process import log_to_file
 from mlic_mm.config_files.import_noise import HELD_BACK, hold_back_noise
+
+from .unwrap_model import unwrap_model
 
 __all__ = ['ToolRunner']
 
@@ -55,6 +58,19 @@ class ToolRunner(Runner):
     def write_config(self) -> None:
         """Write the config into the work directory."""
         super().dump_config()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the loss of the model if the config has ``compile``: True, or options of ``torch.compile``.
+
+        mmengine compiles the whole training step, with batch augments and their random numbers, hooks and the
+        optimiser. ``fullgraph=True`` cannot work then.
+        """
+        options = self.cfg.get('compile')
+        if options is None or options is False:
+            return
+        model: Any = unwrap_model(self)
+        model.loss = torch.compile(model.loss, **({} if options is True else options))
+        self.logger.info('the loss of the model is compiled: the first iterations take long')
 
     def test(self) -> dict[str, float]:
         """Write the config and test."""

@@ -9,23 +9,30 @@ from mlic_mm.datasets.proposals.proposal_file import ProposalFile
 from mlic_mm.registry import TRANSFORMS
 from mlic_mm.utils.choices import check_choice, check_range
 
+from .instances import box_array
+
+PROPOSAL, CORNER, FRAME = -1, -2, -3
+"""``gt_bboxes_labels`` of the rows of ``gt_bboxes`` that are no objects. A corner and the frame of the image later show
+how transforms have changed the image."""
+
 
 @TRANSFORMS.register_module()
 class LoadProposals(BaseTransform):
     """Read the best ``num`` proposals of a sample, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
 
-    The proposals become ``gt_bboxes``. mmcv's ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop``
-    move them with the image. :class:`~mlic_mm.datasets.transforms.PackProposals` then makes them ``proposals`` of the
-    data sample, and refuses boxes that a transform did not move. If an image has no proposals, the whole image becomes
+    The proposals become rows of ``gt_bboxes``, behind the objects if ``LoadAnnotations`` has loaded some. mmcv's
+    ``Resize``, ``RandomChoiceResize``, ``RandomFlip`` and ``CenterCrop`` move them with the image.
+    :class:`~mlic_mm.datasets.transforms.PackProposals` then makes them ``proposals`` of the data sample, and refuses
+    boxes that a transform did not move. If an image has no proposals, the whole image becomes
     its only proposal. Its score is the median, over the images of the file, of their best scores, so that its features
     enter a teacher at the same scale as others.
 
     Paper: `KD from WSD <https://yongchengliu.github.io/MLIC-KD-WSD/>`_ (Liu et al. 2018), section 4.1: fewer than 500
     proposals are recycled, the best first. Here: the same.
 
-    Required keys: ``img``, ``ori_shape``, ``img_id``. Added keys: ``gt_bboxes`` float32 ``(R + 1, 4)`` in pixels of
-    ``img``, and ``proposal_scores`` float32 ``(R,)``. The last row of ``gt_bboxes`` is the whole image. It later shows
-    how the image was transformed.
+    Required keys: ``img``, ``ori_shape``, ``img_id``. Changed keys: ``gt_bboxes`` has R + 1 rows more, in pixels of
+    ``img``, and so has ``gt_bboxes_labels``. The last row is the whole image. It later shows how the image was
+    transformed. Added keys: ``proposal_scores`` float32 ``(R,)``, and ``with_objects``.
 
     Args:
         file: A file of ``tools/generate_proposals.py``.
@@ -38,7 +45,7 @@ class LoadProposals(BaseTransform):
     Raises:
         FileNotFoundError: The file is missing.
         ValueError: An option is out of range, or the file is damaged or of another data set. In the pipeline: the file
-            has no such image, or the image had another size, or the sample has boxes already.
+            has no such image, or the image had another size, or the sample has proposals already.
 
     Examples:
         >>> import tempfile
@@ -74,7 +81,8 @@ class LoadProposals(BaseTransform):
             scores = np.array([self.file.metadata['fallback_score']], np.float32)
         if self.fill == 'recycle':
             boxes, scores = recycle(boxes, scores, self.num)
-        add_boxes(results, boxes, scores)
+        add_proposals('LoadProposals', results, boxes, scores)
+        add_rows(results, np.array([[0, 0, width, height]], np.float32), FRAME)
         return results
 
     def __repr__(self) -> str:
@@ -90,7 +98,7 @@ def recycle(boxes: np.ndarray, scores: np.ndarray, num: int) -> tuple[np.ndarray
 
 
 def check_sample(kind: str, results: dict) -> None:
-    """Refuse a sample that lacks what the transform ``kind`` needs, or that has boxes already.
+    """Refuse a sample that lacks what the transform ``kind`` needs.
 
     Raises:
         ValueError: Names the sample and the transform.
@@ -101,13 +109,35 @@ def check_sample(kind: str, results: dict) -> None:
                 f'{kind}: the sample {results.get("img_path", "")} has no {key!r}; put it after mlic_mm.LoadImage, in '
                 'a data set of mlic_mm'
             )
-    if 'gt_bboxes' in results:
-        raise ValueError(f'{kind}: the sample {results["img_id"]!r} has gt_bboxes already; load only one')
+    if results.get('gt_bboxes') is not None and results.get('gt_bboxes_labels') is None:
+        raise ValueError(
+            f'{kind}: the sample {results["img_id"]!r} has gt_bboxes without gt_bboxes_labels; leave with_label of '
+            'LoadAnnotations at True'
+        )
 
 
-def add_boxes(results: dict, boxes: np.ndarray, scores: np.ndarray) -> None:
-    """Add boxes ``(R, 4)`` in pixels of ``img``, with the frame of the image as their last row, and scores."""
-    height, width = results['img'].shape[:2]
-    frame = np.array([[0, 0, width, height]], np.float32)
-    results['gt_bboxes'] = np.concatenate([boxes, frame])
+def add_proposals(kind: str, results: dict, boxes: np.ndarray, scores: np.ndarray) -> None:
+    """Add proposals ``(R, 4)`` in pixels of ``img``, and their scores ``(R,)``.
+
+    Raises:
+        ValueError: The sample has proposals already. The message begins with the transform ``kind``.
+    """
+    if 'proposal_scores' in results:
+        raise ValueError(f'{kind}: the sample {results["img_id"]!r} has proposals already; load only one kind')
+    add_rows(results, boxes, PROPOSAL)
     results['proposal_scores'] = scores
+
+
+def add_rows(results: dict, rows: np.ndarray, label: int) -> None:
+    """Append ``rows`` ``(R, 4)`` to ``gt_bboxes``, and R times ``label`` to ``gt_bboxes_labels``.
+
+    The transforms of mmcv and mmdet then move the rows with the image. Before the first row, the key ``with_objects``
+    keeps whether ``LoadAnnotations`` has loaded objects.
+    """
+    results.setdefault('with_objects', results.get('gt_bboxes') is not None)
+    added = dict(gt_bboxes=rows, gt_bboxes_labels=np.full(len(rows), label))
+    if results.get('gt_ignore_flags') is not None:  # of mmdet's LoadAnnotations
+        added['gt_ignore_flags'] = np.zeros(len(rows), bool)
+    for key, values in added.items():
+        before = results.get(key)
+        results[key] = values if before is None else np.concatenate([box_array(before), values])

@@ -10,11 +10,11 @@ from mlic_mm.datasets.teacher_cache.fingerprint import teacher_fingerprint
 from mlic_mm.registry import TRANSFORMS
 from mlic_mm.utils.boxes import image_frame
 
-from .load_proposals import add_boxes, check_sample
+from .load_proposals import CORNER, FRAME, add_proposals, add_rows, check_sample
 
-CORNER = 0.25
-"""With maps, the row before the last of ``gt_bboxes`` is this part of width and height, from the top left."""
-_CORNER_BOX = np.array([[0, 0, CORNER, CORNER]], np.float32)
+CORNER_SIDE = 0.25
+"""The corner in ``gt_bboxes`` is this part of width and height, from the top left."""
+_CORNER_BOX = np.array([[0, 0, CORNER_SIDE, CORNER_SIDE]], np.float32)
 
 
 @TRANSFORMS.register_module()
@@ -22,15 +22,18 @@ class LoadTeacher(BaseTransform):
     """Read the outputs of a teacher from a cache, after :class:`~mlic_mm.datasets.transforms.LoadImage`.
 
     The transform replaces :class:`~mlic_mm.datasets.transforms.LoadProposals` in the pipeline of a student. The regions
-    that the teacher kept become ``gt_bboxes`` and move with the image in the same way. Their :math:`s'` becomes
+    that the teacher kept become rows of ``gt_bboxes`` and move with the image in the same way. Their :math:`s'` becomes
     ``proposal_scores``. When the transform is built, it compares the cache with the config and the checkpoint of the
     teacher. The teacher itself is not loaded.
 
-    The teacher saw the whole image, not flipped. Its logits belong to the labels of the image, and are used for the
-    flipped or cropped image as well. Regions and maps are moved. Maps can follow flips only.
+    The teacher saw the whole image, not flipped. Its logits are used for the flipped image as well. Regions and maps
+    are moved. What the teacher would say about a crop is not known. So a crop is an error, in
+    :class:`~mlic_mm.datasets.transforms.PackProposals` and in the data sets of mlic_mm, which look for it in their
+    pipeline when they are built.
 
-    Added keys: ``teacher``, a :class:`~mlic_mm.datasets.teacher_cache.CachedTeacher`, and, if the teacher has regions
-    or maps, ``gt_bboxes`` and ``proposal_scores``.
+    Added keys: ``teacher``, a :class:`~mlic_mm.datasets.teacher_cache.CachedTeacher`, ``with_objects`` and, if the
+    teacher has regions, ``proposal_scores``. Changed keys: ``gt_bboxes`` and ``gt_bboxes_labels`` have rows for the
+    regions, a corner of the image and the whole image.
 
     Args:
         cache: A folder of ``tools/cache_teacher.py``.
@@ -87,13 +90,12 @@ class LoadTeacher(BaseTransform):
                 'changed or are of another copy: write the cache again'
             )
         results['teacher'] = kept
-        if kept.boxes is not None or kept.maps:
-            boxes: list[np.ndarray] = [np.zeros((0, 4), np.float32) if kept.boxes is None else kept.boxes]
-            scores = np.zeros(0, np.float32) if kept.scores is None else kept.scores
-            if kept.maps:
-                boxes.append(_CORNER_BOX)
-            height, width = results['img'].shape[:2]
-            add_boxes(results, np.concatenate(boxes) * np.array(image_frame(width, height), np.float32), scores)
+        height, width = results['img'].shape[:2]
+        frame = np.array([image_frame(width, height)], np.float32)
+        if kept.boxes is not None and kept.scores is not None:
+            add_proposals('LoadTeacher', results, kept.boxes * frame, kept.scores)
+        add_rows(results, _CORNER_BOX * frame, CORNER)
+        add_rows(results, np.array([[0, 0, width, height]], np.float32), FRAME)
         return results
 
     def _command(self, config: str, checkpoint: str | None) -> str:

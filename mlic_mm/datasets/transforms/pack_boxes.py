@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
 from mlic_mm.registry import TRANSFORMS
-from mlic_mm.utils.boxes import has_area, image_frame
 from mlic_mm.utils.choices import check_range
 from mlic_mm.utils.object_labels import labels_of_objects
 
-from .box_motion import TOLERANCE, moved_with_image, projected
-from .instances import instance_data
+from .instances import instance_data, moved_objects
 
 META_KEYS = (*PackInputs.DEFAULT_META_KEYS, 'img_id', 'instances')
 """The keys of ``PackInputs``, and what mmdet's metrics read."""
@@ -56,6 +52,7 @@ class PackBoxes(PackInputs):
             missing, or a label is not below ``num_classes``.
 
     Examples:
+        >>> import numpy as np
         >>> from mlic_mm.registry import TRANSFORMS
         >>> pack = TRANSFORMS.build(dict(type='mlic_mm.PackBoxes', num_classes=3))
         >>> objects = [dict(bbox=[5, 5, 20, 20], bbox_label=1, ignore_flag=0)]
@@ -74,8 +71,12 @@ class PackBoxes(PackInputs):
     def transform(self, results: dict) -> dict:
         """Pack the sample."""
         name = results.get('img_id', results.get('img_path', ''))
+        if 'with_objects' in results:
+            raise ValueError(
+                f'PackBoxes: the sample {name!r} has proposals or a teacher; pack it with mlic_mm.PackProposals'
+            )
         if results.get('gt_bboxes') is not None:
-            objects, ignored = _loaded(name, results)
+            objects, ignored = moved_objects(f'PackBoxes: the sample {name!r}', results)
         elif 'instances' in results:
             objects, ignored = (instance_data(results['instances'], flag) for flag in (False, True))
         else:  # an image alone: a model that learns from boxes asks for them
@@ -98,60 +99,3 @@ class PackBoxes(PackInputs):
 
     def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, num_classes={self.num_classes})'
-
-
-def _loaded(name: str, results: dict) -> tuple[InstanceData, InstanceData]:
-    """Return the objects and the ignored objects of ``gt_bboxes``, in pixels of the image as it is now."""
-    shape = results['img'].shape[:2]
-    height, width = shape
-    structure = hasattr(results['gt_bboxes'], 'tensor')  # mmdet's HorizontalBoxes
-    boxes: np.ndarray = np.asarray(
-        results['gt_bboxes'].tensor if structure else results['gt_bboxes'], np.float32
-    ).reshape(-1, 4)
-    labels = np.asarray(results.get('gt_bboxes_labels', ()), np.int64)
-    instances = results.get('instances')
-    flags = results.get('gt_ignore_flags')
-    if flags is None:
-        flags = [bool(o.get('ignore_flag', 0)) for o in instances or ()]
-    flags = np.asarray(flags, bool)
-    if not len(boxes) == len(labels) == len(flags):
-        raise ValueError(
-            f'PackBoxes: the sample {name!r} has {len(boxes)} gt_bboxes, {len(labels)} gt_bboxes_labels and '
-            f'{len(flags)} ignore flags; load them with LoadAnnotations, and where transforms drop boxes, with that '
-            'of mmdet, which keeps gt_ignore_flags'
-        )
-    if instances and len(instances) == len(boxes) and 'ori_shape' in results:
-        before = np.array([o['bbox'] for o in instances], np.float32)
-        _check(name, results, before, boxes, structure)
-    boxes = boxes.clip(0, np.array(image_frame(width, height), np.float32))
-    kept = has_area(boxes)
-    objects, ignored = (
-        InstanceData(bboxes=torch.from_numpy(boxes[rows]), labels=torch.from_numpy(labels[rows]))
-        for rows in (kept & ~flags, kept & flags)
-    )
-    return objects, ignored
-
-
-def _check(name: str, results: dict, before: np.ndarray, boxes: np.ndarray, structure: bool) -> None:
-    """Refuse boxes that a transform of the image did not move.
-
-    Raises:
-        ValueError: Names the sample.
-    """
-    ori_shape, shape = results['ori_shape'][:2], results['img'].shape[:2]
-    matrix = results.get('homography_matrix')  # mmdet's transforms keep it
-    if matrix is None and not structure:
-        moved = moved_with_image(before, boxes, ori_shape, shape)
-    elif not np.array_equal(before, boxes):
-        moved = True  # mmdet crops and turns as well: only boxes that did not move can be judged
-    elif matrix is None:
-        moved = shape == ori_shape or 'pad_shape' in results
-    else:
-        moved = np.allclose(projected(before, matrix), before, atol=TOLERANCE)
-    if not moved:
-        raise ValueError(
-            f'PackBoxes: the boxes of {name!r} are not where they belong in an image of {shape[1]} × {shape[0]} pixels '
-            f'(the file has {ori_shape[1]} × {ori_shape[0]}): a transform moves the image without its gt_bboxes. '
-            'In training, put LoadAnnotations right after LoadImage, without its short_side, and use Resize, '
-            'RandomChoiceResize, RandomFlip or CenterCrop; in testing, leave LoadAnnotations out'
-        )

@@ -198,6 +198,7 @@ class SpatialContextHead(MultiLabelClsHead):
         fused = fuse_logits(logits, self.fusion)  # (ΣR, C)
         return torch.stack([patches.amax(0) for patches in fused.split([len(box) for box in boxes])])
 
+    @torch.compiler.disable  # the number of objects differs from image to image
     def loss(self, feats: Feats, data_samples: list[DataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Return the losses of Eq. 6.
 

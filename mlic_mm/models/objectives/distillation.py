@@ -189,7 +189,8 @@ def cached_outputs(inputs: Tensor, data_samples: list[DataSample]) -> DistillOut
     maps = [sample.get('teacher_maps') or {} for sample in data_samples]
     return DistillOutputs(
         torch.stack(gather('teacher_logits') or []),
-        {name: torch.stack([each[name] for each in maps]).to(inputs.device) for name in maps[0]},
+        # A cache has half precision, which autocast on a CPU does not take.
+        {name: torch.stack([each[name].float() for each in maps]).to(inputs.device) for name in maps[0]},
         pad('teacher_cls_logits', 0),
         pad('teacher_det_logits', -torch.inf),
         [boxes / frame for boxes in gather('proposals') or []],

@@ -96,6 +96,7 @@ class RegionProposals(Objective):
                 'model.train_cfg.augments'
             )
 
+    @torch.compiler.disable  # the number of boxes differs from image to image
     def propose(
         self, feats: Feats, samples: list[DataSample], learn: bool = False
     ) -> tuple[list[DataSample], dict[str, Tensor]]:

@@ -102,8 +102,9 @@ class DetectorTeacher(nn.Module):
         """The module that gives the map with the name ``''``."""
         return self.detector.backbone
 
+    @torch.compiler.disable  # the number of detections differs from image to image
     def teach(self, raw: Tensor, samples: Sequence[DataSample] | None = None) -> DistillOutputs:
-        """Detect, and return what the detections say about each image.
+        """Detect, in single precision, and return what the detections say about each image.
 
         Args:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR.
@@ -122,7 +123,9 @@ class DetectorTeacher(nn.Module):
             raw = F.interpolate(raw.float(), shape, mode='bilinear')
         meta = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0))
         batch = dict(inputs=list(raw), data_samples=[DetDataSample(metainfo=meta) for _ in raw])
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        # mmcv's NMS takes boxes and scores of one precision only.
+        precise = torch.autocast(raw.device.type, enabled=False)
+        with precise, DefaultScope.overwrite_default_scope('mmdet'):
             batch = detector.data_preprocessor(batch, False)
             detect = partial(detector.predict, rescale=False)
             found, maps = self._maps.record(detect, batch['inputs'], batch['data_samples'])
