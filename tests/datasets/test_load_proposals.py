@@ -115,7 +115,9 @@ def test_transforms_that_leave_proposals_behind_are_refused(root: Path, step: di
                 PACK,
             ]
         )
-    with pytest.raises(ValueError, match=r"(?s)proposals of 'a\.png' .*moves the image without its gt_bboxes\. Use"):
+    with pytest.raises(
+        ValueError, match=r"(?s)'a\.png' has proposals in .*moves the image without its gt_bboxes\. Use"
+    ):
         pipeline(dict(img_path=str(root / 'a.png'), img_id='a.png', box=[0, 0, 30, 30]))
 
 
@@ -130,7 +132,9 @@ def test_bad_options_and_samples(root: Path) -> None:
     good = dict(img=image, ori_shape=(H, W), img_id='a.png')
     with pytest.raises(ValueError, match="no 'img_id'"):
         LoadProposals(file)(dict(img=image, ori_shape=(H, W)))
-    with pytest.raises(ValueError, match='gt_bboxes already'):
+    with pytest.raises(ValueError, match='has proposals already; load only one kind'):
+        LoadProposals(file)(LoadProposals(file)(dict(good)))
+    with pytest.raises(ValueError, match='gt_bboxes without gt_bboxes_labels; leave with_label'):
         LoadProposals(file)(good | dict(gt_bboxes=np.zeros((1, 4))))
     with pytest.raises(ValueError, match='but the image of the data set has 100 × 61'):
         LoadProposals(file)(good | dict(ori_shape=(H + 1, W)))

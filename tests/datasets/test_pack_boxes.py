@@ -160,7 +160,9 @@ def test_resized_and_flipped_as_arithmetic_says(image: str, data: st.DataObject)
     ],
 )
 def test_boxes_that_were_left_behind_are_refused(image: str, steps: list[dict]) -> None:
-    with pytest.raises(ValueError, match=r"(?s)boxes of 'a' are not where .* moves the image without its gt_bboxes\. "):
+    with pytest.raises(
+        ValueError, match=r"(?s)'a' has boxes that are not where .* moves the image without its gt_bboxes\. "
+    ):
         run(image, *steps, PACK, instances=[instance(WHITE)], box=[0, 0, 30, 30])
 
 
