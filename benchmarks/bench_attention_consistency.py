@@ -36,12 +36,11 @@ def step(variant: str, args: argparse.Namespace) -> Callable[[], None]:
         width = backbone(torch.zeros(1, 3, 64, 64))[-1].size(1)
         model = MODELS.build(
             dict(
-                type='mlic_mm.AttentionConsistencyClassifier',
+                type='mlic_mm.MultiLabelClassifier',
                 backbone=backbone,
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(type='MultiLabelLinearClsHead', num_classes=LABELS, in_channels=width),
-                views=views,
-                consistency=None if views else False,
+                objectives=dict(consistency=dict(type='mlic_mm.AttentionConsistency', views=views) if views else None),
             )
         )
     model = model.to(DEVICE, memory_format=torch.channels_last).train()

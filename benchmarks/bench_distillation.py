@@ -92,9 +92,10 @@ def variant(
     )
     if name != 'plain':
         loss = dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=LABELS, num_proposals=args.regions)
-        model |= dict(type='mlic_mm.DistillClassifier', distill=dict(soft=loss), stage=2)
-    if name == 'stage 2 with teacher':
-        model |= dict(teacher=teacher, student_size=args.size)
+        objective = dict(type='mlic_mm.Distillation', losses=dict(soft=loss), stage=2)
+        if name == 'stage 2 with teacher':
+            objective |= dict(teacher=teacher, student_size=args.size)
+        model |= dict(type='mlic_mm.MultiLabelClassifier', objectives=dict(teacher=objective))
     torch.manual_seed(0)
     count = args.batch * (args.repeats + 1)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -36,7 +36,8 @@ def build(variant: str, args: argparse.Namespace) -> Any:
     """A model with random weights, the same in each variant as far as they share parts."""
     register_mmdet('the benchmark')
     cfg = args.cfg.model.to_dict()
-    cfg['test_cfg']['rpn'] |= dict(max_per_img=args.proposals)
+    rpn = cfg['objectives']['rpn']
+    rpn['test_cfg']['rpn'] |= dict(max_per_img=args.proposals)
     cfg['backbone'] |= dict(type=f'mmpretrain.{cfg["backbone"]["type"]}', init_cfg=None)
     cfg['head']['num_classes'] = args.classes
     if variant == 'object branch alone':
@@ -69,10 +70,10 @@ def build(variant: str, args: argparse.Namespace) -> Any:
                 type='FasterRCNN',
                 backbone=cfg['backbone'],
                 neck=cfg['neck'],
-                rpn_head=cfg['rpn_head'],
+                rpn_head=rpn['rpn_head'],
                 roi_head=dict(type='StandardRoIHead', bbox_roi_extractor=extractor, bbox_head=box_head),
-                train_cfg=cfg['train_cfg'] | dict(rcnn=rcnn | cfg['train_cfg']['rcnn'] | dict(debug=False)),
-                test_cfg=cfg['test_cfg'] | dict(rcnn=limits | cfg['test_cfg']['rcnn']),
+                train_cfg=rpn['train_cfg'] | dict(rcnn=rcnn | head['train_cfg'] | dict(debug=False)),
+                test_cfg=rpn['test_cfg'] | dict(rcnn=limits | head['test_cfg']),
             )
         )
     model.init_weights()
@@ -173,7 +174,7 @@ def parse_args() -> argparse.Namespace:
     args.cfg = Config.fromfile(args.config)
     (resize,) = (step for step in args.cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
     args.size = args.size or resize.scale[0]
-    args.proposals = args.proposals or args.cfg.model.test_cfg.rpn.max_per_img
+    args.proposals = args.proposals or args.cfg.model.objectives.rpn.test_cfg.rpn.max_per_img
     return args
 
 
@@ -182,7 +183,8 @@ def main() -> int:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
     models = {variant: build(variant, args) for variant in VARIANTS}
-    shared = {k: v for k, v in models['both branches'].state_dict().items() if not k.startswith('head.')}
+    weights = {k: v for k, v in models['both branches'].state_dict().items() if not k.startswith('head.')}
+    shared = weights | {k.removeprefix('objectives.rpn.'): v for k, v in weights.items()}  # as Faster R-CNN names them
     for model in models.values():
         model.load_state_dict(shared, strict=False)
     runs = {variant: inference(variant, model, args) for variant, model in models.items()}
