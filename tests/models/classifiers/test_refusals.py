@@ -1,0 +1,275 @@
+"""What has no meaning together is refused with its reason: when the model is built, or else in the first step.
+
+``docs/combining.md`` lists them all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from objective_parts import (
+    ATTENTION,
+    BCE,
+    FLIP,
+    HINT,
+    HINTON,
+    LINEAR,
+    SCALE,
+    WSDDN,
+    Spy,
+    batch,
+    build,
+    consistency,
+    distillation,
+    plain,
+)
+from tiny_spatial_context import NEEDS_MMDET, model_config
+from torch import Tensor
+
+from mlic_mm.models import Objective, ViewTransform
+
+MIXUP = dict(augments=dict(type='mlic_mm.MixupOR'))
+CSRA = dict(type='CSRAClsHead', num_classes=3, in_channels=16, num_heads=1, lam=0.1)
+CLASS_AWARE = dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=3)
+
+
+def cached(losses: dict | None = None, **options: Any) -> dict:
+    """A student whose samples bring the outputs of a teacher."""
+    return dict(type='mlic_mm.Distillation', losses=dict(soft=HINTON) if losses is None else losses, **options)
+
+
+def weak(objectives: dict | None = None, **parts: Any) -> Any:
+    return build(objectives, neck=None, head=WSDDN, **parts)
+
+
+def network(**changes: Any) -> Any:
+    """A network with a region proposal network."""
+    config = model_config(3)
+    objectives = dict(config.objectives, **changes.pop('objectives', {}))
+    return build(objectives, **{**{name: config[name] for name in ('backbone', 'neck', 'head')}, **changes})
+
+
+class Proposer(Spy):
+    proposes = True
+
+
+def two_sizes() -> Any:
+    return build(dict(first=distillation(student_size=32), second=distillation(student_size=48)))
+
+
+BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    # The classifier
+    'objective that is none': (
+        lambda: build(dict(teacher=HINTON)),
+        TypeError,
+        r"objectives\['teacher'\]=HintonDistillLoss must be a subclass of mlic_mm\.Objective",
+    ),
+    'objective of an unknown type': (
+        lambda: build(dict(maps=dict(type='mlic_mm.AttentionConsistence', views=[FLIP]))),
+        KeyError,
+        r'mlic_mm\.AttentionConsistence is not in the .*registry',
+    ),
+    'objectives without a head': (
+        lambda: build(dict(maps=consistency(FLIP)), head=None),
+        ValueError,
+        'head=None must be a head where objectives are used',
+    ),
+    'students of two sizes': (
+        two_sizes,
+        ValueError,
+        r"student_size of objectives must be one size, .* sees one image: {'first': 32, 'second': 48}",
+    ),
+    'two region proposal networks': (
+        lambda: weak(dict(one=Proposer(), other=Proposer())),
+        ValueError,
+        'objectives one and other both propose regions: use one',
+    ),
+    'proposals under batch augments': (
+        lambda: weak(train_cfg=MIXUP),
+        ValueError,
+        r'cannot mix the proposals that WSDDNHead looks at: remove model\.train_cfg\.augments',
+    ),
+    # Attention consistency
+    'consistency without views': (
+        lambda: build(dict(maps=consistency())),
+        ValueError,
+        r'views=\[\] must have a view: give one, or drop the objective with None',
+    ),
+    'equal views': (
+        lambda: build(dict(maps=consistency(FLIP, SCALE, FLIP))),
+        ValueError,
+        r"views=\['flip', 'scale_32', 'flip'\] must differ: give each view once",
+    ),
+    'consistency with another loss': (
+        lambda: build(dict(maps=consistency(FLIP, loss=BCE))),
+        TypeError,
+        'loss=MultiLabelBCELoss must be an AttentionConsistencyLoss',
+    ),
+    'consistent maps of a head without maps': (
+        lambda: weak(dict(maps=consistency(FLIP))),
+        ValueError,
+        r"level='attention' of the loss compares maps of the labels: WSDDNHead after neck None has no map per label",
+    ),
+    'consistent maps of a linear head without pooling': (
+        lambda: build(dict(maps=consistency(FLIP)), neck=None),
+        ValueError,
+        'MultiLabelLinearClsHead after neck None has no map per label: use .* after GlobalAveragePooling',
+    ),
+    'measured maps of a head without maps': (
+        lambda: weak(dict(maps=consistency(FLIP, level='label', measure=True))),
+        ValueError,
+        'measure=True compares maps of the labels: WSDDNHead .* has no map per label',
+    ),
+    # Distillation
+    'distillation without losses': (
+        lambda: build(dict(teacher=distillation(losses={}))),
+        ValueError,
+        'losses={} must have a loss: give one, or drop the objective with None',
+    ),
+    'distillation with another loss': (
+        lambda: build(dict(teacher=distillation(losses=dict(soft=BCE)))),
+        TypeError,
+        r"losses\['soft'\]=MultiLabelBCELoss must be a subclass of DistillLoss",
+    ),
+    'unknown stage': (
+        lambda: build(dict(teacher=distillation(stage=3))),
+        ValueError,
+        'stage=3 must be one of 1, 2, None',
+    ),
+    'stage 1 without losses of features': (
+        lambda: build(dict(teacher=distillation(losses=dict(prediction=CLASS_AWARE), stage=1))),
+        ValueError,
+        'stage=1 needs a feature-level loss',
+    ),
+    'student without a size': (
+        lambda: build(dict(teacher=distillation(student_size=0))),
+        ValueError,
+        'student_size=0 must be a whole number at least 1',
+    ),
+    'layer that the student does not have': (
+        lambda: build(dict(teacher=distillation(losses=dict(hint=dict(HINT, student_layer='backbone.layer9'))))),
+        ValueError,
+        r"MultiLabelClassifier has no module 'backbone\.layer9'; did you mean 'backbone\.layer",
+    ),
+    'layer that the teacher does not have': (
+        lambda: build(dict(teacher=distillation(losses=dict(hint=dict(ATTENTION, teacher_layer='backbone.up'))))),
+        ValueError,
+        r"ImageClassifier has no module 'backbone\.up'",
+    ),
+    'cached teacher under batch augments': (
+        lambda: build(dict(teacher=cached()), train_cfg=MIXUP),
+        ValueError,
+        'teacher=None must be a teacher where batch augments are used, because a cached teacher has not seen',
+    ),
+}
+WITH_MMDET: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    'objects under batch augments': (
+        lambda: network(train_cfg=MIXUP, head=CSRA),
+        ValueError,
+        'cannot mix the boxes that RegionProposals learns from',
+    ),
+    'consistent maps of the head of spatial context': (
+        lambda: network(objectives=dict(maps=consistency(FLIP))),
+        ValueError,
+        'SpatialContextHead after neck FPN has no map per label',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', [*BUILT, *(pytest.param(name, marks=NEEDS_MMDET) for name in WITH_MMDET)])
+def test_when_the_model_is_built(name: str) -> None:
+    construct, error, message = (BUILT | WITH_MMDET)[name]
+    with pytest.raises(error, match=message):
+        construct()
+
+
+class Negative(ViewTransform):
+    """A view of one's own that says nothing about boxes."""
+
+    name = 'negative'
+
+    def image(self, images: Tensor) -> Tensor:
+        return -images
+
+    def move(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        return maps
+
+
+class Same(Objective):
+    """Has a loss of a given name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def compute_losses(self, step: Any) -> dict[str, Tensor]:
+        return {self.name: step.image.feature.mean()}
+
+
+def step(model: Any, *, teacher_logits: bool = False, proposals: bool = False) -> Any:
+    images, samples = batch(proposals=proposals)
+    for sample in samples:
+        if teacher_logits:
+            sample.set_field(torch.zeros(3), 'teacher_logits')
+    return model.loss(images, samples)
+
+
+def stage_1_later() -> Any:
+    model = build(dict(teacher=distillation(losses=dict(prediction=CLASS_AWARE))))
+    model.objectives.teacher.stage = 1  # as DistillStageHook does
+    return model
+
+
+STEPS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    'neither teacher nor cache': (
+        lambda: step(build(dict(teacher=cached()))),
+        ValueError,
+        r'Distillation has no teacher: set teacher=dict.* or load a cached one .* mlic_mm\.LoadTeacher',
+    ),
+    'teacher and cache under batch augments': (
+        lambda: step(build(dict(teacher=distillation()), train_cfg=MIXUP), teacher_logits=True),
+        ValueError,
+        'the cached teacher has not seen the images that batch augments make',
+    ),
+    'two losses of one name': (
+        lambda: step(build(dict(a=Same('b_c'), a_b=Same('c')))),
+        ValueError,
+        "loss_a_b_c is the name of two losses: give the objective 'a_b' another name",
+    ),
+    'stage 1, set later, without losses of features': (
+        lambda: step(stage_1_later()),
+        ValueError,
+        'stage=1 needs a feature-level loss',
+    ),
+    'teacher that looks at regions of samples without any': (
+        lambda: step(build(dict(teacher=distillation(weak(type='ImageClassifier'))))),
+        ValueError,
+        r'WSDDNHead: sample 0 has no proposals: load them in the pipeline with mlic_mm\.LoadProposals',
+    ),
+    'view that does not move the boxes of a head': (
+        lambda: step(weak(dict(maps=consistency(Negative(), level='label'))), proposals=True),  # type: ignore[arg-type]
+        NotImplementedError,
+        r'Negative does not move boxes, but the samples have some: implement its method boxes\(\)',
+    ),
+    'teacher with other labels': (
+        lambda: step(build(dict(teacher=distillation(plain(head=dict(LINEAR, num_classes=4)))))),
+        ValueError,
+        'both must have the same images and labels',
+    ),
+}
+STEPS_WITH_MMDET: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    'samples without objects': (
+        lambda: step(network()),
+        ValueError,
+        r'RegionProposals: sample .* has no gt_instances: in training, set with_boxes=True of the data set',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', [*STEPS, *(pytest.param(name, marks=NEEDS_MMDET) for name in STEPS_WITH_MMDET)])
+def test_in_a_step(name: str) -> None:
+    """What only the samples, the teacher or a hook show."""
+    construct, error, message = (STEPS | STEPS_WITH_MMDET)[name]
+    with pytest.raises(error, match=message):
+        construct()
