@@ -66,12 +66,13 @@ class StoredWeights:
             raise CheckpointError(f'{source} holds no weights, but {", ".join(map(str, checkpoint)) or "nothing"}')
         return cls(source, weights, _stated_classes(checkpoint.get('meta'), source))
 
-    def check_fit(self, model: nn.Module, parts: Collection[str] | None = None) -> None:
+    def check_fit(self, model: nn.Module, parts: Collection[str] | None = None, training: bool = False) -> None:
         """Refuse weights that are not all that a model has; what they lack would stay random.
 
         Args:
             model: Built from the config.
-            parts: Look at these modules of the model only; all by default.
+            parts: Look at all weights of these modules only. By default, look at all modules.
+            training: Look at what only objectives learn, too. A test does not need it.
 
         Raises:
             CheckpointError: Names what is missing or has another shape, foreign prefixes and the cure.
@@ -80,7 +81,7 @@ class StoredWeights:
         cure = SAME_CONFIG
         # Older checkpoints lack the count of batches, which no forward pass reads.
         unread = 'num_batches_tracked'
-        training_only = getattr(model, 'training_only', ())  # what objectives learn, which a test does not need
+        training_only = () if training or parts is not None else getattr(model, 'training_only', ())
         missing = [
             key for key in own if key not in found and not key.endswith(unread) and not key.startswith(training_only)
         ]
@@ -137,7 +138,8 @@ def misfit(found: Tensor, own: Tensor) -> str:
 
 def _of_parts(model: nn.Module, parts: Collection[str] | None) -> dict[str, Tensor]:
     """Return the state of a model, or of some of its modules."""
-    return {name: value for name, value in model.state_dict().items() if parts is None or name.split('.')[0] in parts}
+    begins = ('',) if parts is None else tuple(f'{part}.' for part in parts)
+    return {name: value for name, value in model.state_dict().items() if name.startswith(begins)}
 
 
 def _has_head(names: Iterable[str]) -> bool:

@@ -128,3 +128,25 @@ def test_fine_tuning_may_start_from_other_labels_and_resuming_may_not(runner: Bu
         runner(resume=True, **options).train()
     with pytest.raises(ValueError, match=r'2 labels in checkpoint .*other\.pth, but 4 in data set'):
         runner(**options).test()
+
+
+def test_what_objectives_learn_is_needed_to_resume_and_not_to_test(
+    runner: BuildRunner, tiny_config: Path, tmp_path: Path
+) -> None:
+    teacher = tmp_path / 'teacher.pth'
+    torch.save(dict(state_dict=runner().model.state_dict()), teacher)
+
+    def distil(cfg: Config) -> None:
+        cfg.model.type = 'mlic_mm.MultiLabelClassifier'
+        losses = dict(labels=dict(type='mlic_mm.ClassAwareDistillLoss', num_classes=4))
+        teacher_cfg = dict(config=str(tiny_config), checkpoint=str(teacher))
+        cfg.model.objectives = dict(teacher=dict(type='mlic_mm.Distillation', teacher=teacher_cfg, losses=losses))
+
+    plain = tmp_path / 'plain.pth'
+    runner(distil).train()
+    stored = torch.load(tmp_path / 'work/epoch_1.pth', weights_only=False)
+    stored['state_dict'] = {k: v for k, v in stored['state_dict'].items() if not k.startswith('objectives.')}
+    torch.save(stored, plain)
+    assert runner(distil, load_from=str(plain)).test()['mAP'] > 0
+    with pytest.raises(ValueError, match=r'plain\.pth lacks 2 of .* the first is objectives\.teacher\.losses\.labels'):
+        runner(distil, load_from=str(plain), resume=True).train()

@@ -65,7 +65,7 @@ class LabelCheckHook(Hook):
         if stored.classes and classes:
             check_same_classes(classes, stored.classes, name, source)
         # mmengine leaves a tensor of another shape, or of no name, as it was initialised, with only a warning.
-        stored.check_fit(unwrap_model(runner))
+        stored.check_fit(unwrap_model(runner), training=loop is runner._train_loop)
 
     def _check_all(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
         model = unwrap_model(runner)

@@ -67,9 +67,8 @@ class RPNGenerator(PatchGenerator):
                 'two-stage detector, such as Faster R-CNN, or mlic_mm.MultiLabelClassifier with mlic_mm.RegionProposals'
             )
         if checkpoint is not None:
-            ours = 'objectives' if hasattr(self._model, 'proposer') else 'bbox_head'
-            parts = ('backbone', 'neck', 'rpn_head' if hasattr(self._model, 'rpn_head') else ours)
-            StoredWeights.read(checkpoint).load_into(self._model, parts)
+            name = next(name for name, module in self._model.named_modules() if module is self._head())
+            StoredWeights.read(checkpoint).load_into(self._model, ('backbone', 'neck', name))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from tiny_spatial_context import NEEDS_MMDET, model_config
 
 from mlic_mm.models.patch_generators import RPNGenerator
 from mlic_mm.registry import TASK_UTILS
@@ -77,6 +79,30 @@ def test_what_does_not_fit_is_named(config: str, tmp_path: Path) -> None:
     torch.save(dict(state_dict={'a': torch.zeros(1)}), tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth lacks \d+ of the \d+ tensors .* first is backbone'):
         RPNGenerator(config, str(tmp_path / 'other.pth'))
+
+
+@NEEDS_MMDET
+def test_network_of_a_head_that_ignores_proposals(tmp_path: Path) -> None:
+    """Tests of this model need no region proposal network, but the generator does; other objectives may be missing."""
+    model = model_config(3)
+    model.head = dict(type='CSRAClsHead', num_classes=3, in_channels=16, num_heads=1, lam=0.1)
+    losses = dict(hint=dict(type='mlic_mm.FitNetsLoss', student_channels=16, teacher_channels=8))
+    model.objectives.teacher = dict(type='mlic_mm.Distillation', losses=losses)
+    steps = [dict(type='mlic_mm.LoadImage'), dict(type='Resize', scale=(64, 64)), dict(type='mlic_mm.PackBoxes')]
+    test = dict(dataset=dict(type='mlic_mm.VOCMultiLabel', pipeline=steps))
+    Config(dict(default_scope='mmpretrain', model=model, test_dataloader=test)).dump(tmp_path / 'net.py')
+    generator = RPNGenerator(str(tmp_path / 'net.py'))
+    weights = generator._model.state_dict()
+    exported = {name: value for name, value in weights.items() if not name.startswith('objectives.teacher')}
+    assert len(exported) < len(weights)
+    torch.save(dict(state_dict=exported), tmp_path / 'exported.pth')
+    image = np.random.default_rng(0).integers(0, 255, (80, 100, 3), dtype=np.uint8)
+    same = RPNGenerator(str(tmp_path / 'net.py'), str(tmp_path / 'exported.pth'))
+    np.testing.assert_array_equal(same(image)[0], generator(image)[0])
+    plain = {name: value for name, value in weights.items() if not name.startswith('objectives.')}
+    torch.save(dict(state_dict=plain), tmp_path / 'plain.pth')
+    with pytest.raises(ValueError, match=r'plain\.pth lacks .* the first is objectives\.rpn\.rpn_head'):
+        RPNGenerator(str(tmp_path / 'net.py'), str(tmp_path / 'plain.pth'))
 
 
 @pytest.mark.skipif(find_spec('mmdet') is not None, reason='mmdet is here')
