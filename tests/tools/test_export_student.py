@@ -140,6 +140,14 @@ def test_any_other_checkpoint_keeps_all_its_weights(folder: Path) -> None:
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_a_region_proposal_network_is_kept(tmp_path: Path) -> None:
+    """A head that looks at proposals needs it in tests, too."""
+    names = ['head.fc.weight', 'objectives.rpn.rpn_head.rpn_conv.weight', 'objectives.teacher.losses.hint.psi.weight']
+    torch.save(dict(state_dict={name: torch.ones(2) for name in names}), tmp_path / 'trained.pth')
+    run_tool('export_student', 'trained.pth', '--out', 'out.pth', cwd=tmp_path)
+    assert list(load(tmp_path / 'out.pth')['state_dict']) == names[:2]
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [

@@ -14,7 +14,7 @@ from tiny_spatial_context import NEEDS_MMDET, model_config
 from torch import Tensor, nn
 
 from mlic_mm.label_graphs.data import LabelGraphData
-from mlic_mm.models import multi_label_bce
+from mlic_mm.models import DistillLoss, DistillOutputs, multi_label_bce
 from mlic_mm.registry import MODELS
 from mlic_mm.safe_load.checkpoint import CheckpointError
 from mlic_mm.safe_load.checkpoint_weights import StoredWeights
@@ -224,6 +224,30 @@ class TestProposalsOfTheModel:
             torch.testing.assert_close(seen.proposal_scores, own.proposal_scores)
         assert first.proposals.amax() > 32
         assert all('proposals' not in sample for sample in samples)  # loaded samples stay as they are
+
+    def test_a_cached_teacher_keeps_its_own_regions(self) -> None:
+        """Its outputs belong to the proposals that were loaded with them."""
+        shown: list[DistillOutputs] = []
+
+        class Look(DistillLoss):
+            level = 'prediction'
+
+            def forward(self, student: DistillOutputs, teacher: DistillOutputs) -> Tensor:
+                shown.append(teacher)
+                return (student.logits - teacher.logits).square().mean()
+
+        model = proposer(teacher=dict(type='mlic_mm.Distillation', losses=dict(look=Look())))
+        images, samples = objects()
+        for sample, regions in zip(samples, batch(proposals=True)[1], strict=True):
+            sample.set_field(regions.proposals, 'proposals')
+            sample.set_field(regions.proposal_scores, 'proposal_scores')
+            sample.set_field(torch.zeros(3), 'teacher_logits')
+        proposed = spy(model)
+        assert model.loss(images, samples)['loss_teacher_look'] > 0
+        for i, sample in enumerate(samples):
+            assert torch.equal(shown[0].boxes[i], sample.proposals / 64)
+            assert torch.equal(shown[0].box_scores[i], sample.proposal_scores)
+            assert proposed[0][i].proposals.shape != sample.proposals.shape
 
     def test_samples_of_mmdet(self) -> None:
         from mmdet.structures import DetDataSample
