@@ -86,7 +86,10 @@ class MultiLabelClassifier(ImageClassifier):
             built = MODELS.build(objective) if isinstance(objective, dict) else objective
             if not isinstance(built, Objective):
                 raise TypeError(f'objectives[{name!r}]={type(built).__name__} must be a subclass of mlic_mm.Objective')
-            self.objectives[name] = built
+            try:
+                self.objectives[name] = built
+            except KeyError as error:  # a dot, or the name of a method of dictionaries
+                raise ValueError(f'objectives[{name!r}] must have another name: {error.args[0]}') from error
         self._proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
         # A head with a loss of its own, such as one of patches, computes it once more for the views.
         own = self.with_head and type(self.head).loss is not MultiLabelClsHead.loss
