@@ -2,26 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from mmengine.model import ModuleDict, Sequential
 from mmpretrain.models import ImageClassifier
 from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mlic_mm.models.heads import head_with_maps, map_channels, split_neck
-from mlic_mm.models.layers import channels_first
 from mlic_mm.models.losses import leave_out_unknown
-from mlic_mm.models.objectives import Objective, Step, ViewOutputs
+from mlic_mm.models.objectives import Objective
 from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.layer_maps import LayerMaps
-from mlic_mm.models.view_transforms import ScaleView, ViewTransform
+from mlic_mm.models.view_transforms import ViewTransform
 from mlic_mm.registry import MODELS
 
+from .look import Wanted, add_losses, different_views, look
+
 Feats = tuple[Tensor, ...]
-Losses = dict[str, Tensor]
 
 
 @MODELS.register_module()
@@ -90,13 +88,13 @@ class MultiLabelClassifier(ImageClassifier):
                 self.objectives[name] = built
             except KeyError as error:  # a dot, or the name of a method of dictionaries
                 raise ValueError(f'objectives[{name!r}] must have another name: {error.args[0]}') from error
-        self._proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
+        self.proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
         # A head with a loss of its own, such as one of patches, computes it once more for the views.
         own = self.with_head and type(self.head).loss is not MultiLabelClsHead.loss
-        self._own_loss = own and not getattr(self.head, 'loss_of_logits', False)
-        self._takes_samples = self.with_head and 'data_samples' in signature(self.head.forward).parameters
+        self.own_loss = own and not getattr(self.head, 'loss_of_logits', False)
+        self.takes_samples = self.with_head and 'data_samples' in signature(self.head.forward).parameters
         self._check()
-        self._layers = LayerMaps(self, [layer for each in self._objectives for layer in each.layers])
+        self.layer_maps = LayerMaps(self, [layer for each in self._objectives for layer in each.layers])
 
     @property
     def _objectives(self) -> list[Any]:
@@ -105,7 +103,7 @@ class MultiLabelClassifier(ImageClassifier):
     @property
     def views(self) -> list[ViewTransform]:
         """The different views of all objectives."""
-        return _different_views(self._objectives)
+        return different_views(self._objectives)
 
     def _check(self) -> None:
         """Refuse what has no meaning."""
@@ -117,7 +115,7 @@ class MultiLabelClassifier(ImageClassifier):
         proposers = [name for name, each in self.objectives.items() if each.proposes]
         if len(proposers) > 1:
             raise ValueError(f'objectives {" and ".join(proposers)} both propose regions: use one')
-        if self._takes_samples and getattr(self.data_preprocessor, 'batch_augments', None):
+        if self.takes_samples and getattr(self.data_preprocessor, 'batch_augments', None):
             raise ValueError(
                 f'batch augments mix images, but cannot mix the proposals that {type(self.head).__name__} looks at: '
                 'remove model.train_cfg.augments'
@@ -128,18 +126,18 @@ class MultiLabelClassifier(ImageClassifier):
     @property
     def proposes(self) -> bool:
         """Whether the head looks at proposals of the model itself."""
-        return self._takes_samples and self.proposer is not None
+        return self.takes_samples and self.proposer is not None
 
     @property
     def training_only(self) -> tuple[str, ...]:
         """What names of weights begin with that tests do not need."""
-        needed = self._proposer_name if self._takes_samples else ''
+        needed = self.proposer_name if self.takes_samples else ''
         return tuple(f'objectives.{name}.' for name in self.objectives if name != needed)
 
     @property
     def proposer(self) -> Any:
         """The objective that proposes regions, None if there is none."""
-        return self.objectives[self._proposer_name] if self._proposer_name else None
+        return self.objectives[self.proposer_name] if self.proposer_name else None
 
     def init_weights(self) -> None:
         """Initialise the model. Training begins with this, so a missing teacher is noticed early."""
@@ -152,7 +150,7 @@ class MultiLabelClassifier(ImageClassifier):
 
     def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
         """Run as ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)``."""
-        if mode == 'tensor' and self._takes_samples:
+        if mode == 'tensor' and self.takes_samples:
             feats = self.extract_feat(inputs)
             return self.head(feats, self.propose(feats, inputs, data_samples))
         return super().forward(inputs, data_samples, mode)
@@ -167,11 +165,11 @@ class MultiLabelClassifier(ImageClassifier):
             inputs: ``(N, 3, H, W)``; the samples get their size.
             data_samples: Samples of mmpretrain, or of mmdet's ``PackDetInputs``. By default, new ones.
         """
-        if self.proposer is None or not self._takes_samples:
+        if self.proposer is None or not self.takes_samples:
             return data_samples
         return self.proposer.propose(feats, describe(inputs, data_samples))[0]
 
-    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> Losses:
+    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Return ``loss`` of the labels, and ``loss_<objective>…`` of every objective.
 
         Args:
@@ -186,15 +184,15 @@ class MultiLabelClassifier(ImageClassifier):
         self._start()
         alone = {name: each for name, each in self.objectives.items() if each.alone}
         active = alone or dict(self.objectives.items())
-        wanted = _Wanted(
+        wanted = Wanted(
             losses=not alone,
             logits=not alone and any(each.needs_logits for each in active.values()),
             maps=any(each.needs_maps for each in active.values()),
         )
         side = next((each.student_size for each in self._objectives if each.student_size), None)
-        step, losses = self._look(inputs, data_samples, list(active.values()), wanted, side)
+        step, losses = look(self, inputs, data_samples, list(active.values()), wanted, side)
         for objective, each in active.items():
-            _add(losses, objective, each.compute_losses(step))
+            add_losses(losses, objective, each.compute_losses(step))
         return losses
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:
@@ -204,120 +202,10 @@ class MultiLabelClassifier(ImageClassifier):
             feats = self.extract_feat(inputs)
             return self.head.predict(feats, self.propose(feats, inputs, data_samples), **kwargs)
         given = data_samples if data_samples is not None else [DataSample() for _ in inputs]
-        step, _ = self._look(inputs, given, measuring, _Wanted(losses=False, logits=True, maps=True))
+        step, _ = look(self, inputs, given, measuring, Wanted(losses=False, logits=True, maps=True))
         samples = self.head._get_predictions(step.image.logits, given)
         for objective in measuring:
             for field, values in objective.measure(step).items():
                 for sample, value in zip(samples, values, strict=True):
                     sample.set_field(value, field)
         return samples
-
-    def _look(
-        self,
-        inputs: Tensor,
-        data_samples: list[DataSample],
-        objectives: list[Any],
-        wanted: '_Wanted',
-        side: int | None = None,
-    ) -> tuple[Step, Losses]:
-        """Look at the images and at their views, once for each size; return what objectives see, and losses.
-
-        Args:
-            inputs: Images as they were loaded.
-            data_samples: Their samples.
-            objectives: Those that are active.
-            wanted: What the forward pass must give.
-            side: ``student_size``.
-        """
-        samples = data_samples if self.proposer is None else describe(inputs, data_samples)
-        loaded = inputs.size(-2), inputs.size(-1)
-        resized = side is not None and loaded != (side, side)
-        images, seen = self._move(ScaleView(side), inputs, samples) if resized and side else (inputs, samples)
-        size = images.size(-2), images.size(-1)
-        views = _different_views(objectives)
-        shown = [(images, seen), *(self._move(view, images, seen) for view in views)]
-        outputs: dict[int, ViewOutputs] = {}
-        layers: dict[str, Tensor] = {}
-        losses: Losses = {}
-        for shape in dict.fromkeys((image.size(-2), image.size(-1)) for image, _ in shown):
-            same = [i for i, (image, _) in enumerate(shown) if (image.size(-2), image.size(-1)) == shape]
-            batch = torch.cat([shown[i][0] for i in same]), [sample for i in same for sample in shown[i][1]]
-            if same[0] == 0:
-                (found, its), layers = self._layers.record(self._see, *batch, wanted)
-                layers = {name: maps[: len(inputs)] for name, maps in layers.items()}
-            else:
-                found, its = self._see(*batch, wanted)
-            for name, value in its.items():  # means over the images, so of all views
-                losses[name] = losses.get(name, 0) + value * (len(same) / len(shown))
-            outputs |= dict(zip(same, found.chunk(len(same)), strict=True))
-        if wanted.losses and not self._own_loss:
-            logits: list[Any] = [outputs[i].logits for i in range(len(shown))]
-            losses |= self.head._get_loss(torch.cat(logits), list(samples) * len(shown))
-        if resized and self.proposer is not None:
-            seen = self._move(ScaleView(loaded), images, seen)[1]  # the teacher sees the images as they were loaded
-        others = {view.name: outputs[i] for i, view in enumerate(views, start=1)}
-        proposed = samples if self.proposer is None else seen
-        return Step(inputs, data_samples, proposed, size, self.data_preprocessor, outputs[0], others, layers), losses
-
-    def _move(self, view: ViewTransform, images: Tensor, samples: list[DataSample]) -> tuple[Tensor, list[DataSample]]:
-        """Return a view of the images, and the samples with boxes that have moved if the model looks at boxes."""
-        if self._takes_samples or self.proposer is not None:
-            size = images.size(-2), images.size(-1)
-            samples = [view.sample(sample, size) for sample in samples]
-        return view.image(images), samples
-
-    def _see(self, images: Tensor, samples: list[DataSample], wanted: '_Wanted') -> tuple[ViewOutputs, Losses]:
-        """Run the model on images of one size; return also the losses that are not of logits."""
-        feats = self.backbone(images)
-        if not wanted.head:
-            if self.with_neck and any(layer.startswith('neck') for layer in self._layers.layers):
-                self.neck(feats)
-            return ViewOutputs(feats[-1]), {}
-        before, pooling = split_neck(self.neck if self.with_neck else None)
-        maps = before(feats) if before is not None else feats
-        feature = channels_first(feats[-1] if feats[-1].dim() == 4 else maps[-1], map_channels(self.head))
-        losses: Losses = {}
-        if self.proposer is not None and (wanted.losses or self._takes_samples):
-            samples, found = self.proposer.propose(maps, samples, learn=wanted.losses)
-            _add(losses, self._proposer_name, found)
-        logits, label_maps = None, None
-        if wanted.maps:
-            logits, label_maps = head_with_maps(self.head, pooling, maps)
-            if not self._own_loss:
-                return ViewOutputs(feature, logits, label_maps), losses
-        pooled = pooling(maps) if pooling is not None else maps
-        if wanted.losses and self._own_loss:
-            losses |= self.head.loss(pooled, samples)
-        if logits is None and (wanted.logits or not self._own_loss):
-            logits = self.head(pooled, samples) if self._takes_samples else self.head(pooled)
-        return ViewOutputs(feature, logits, label_maps), losses
-
-
-class _Wanted(NamedTuple):
-    """What a forward pass must give: losses, logits, maps of the labels; without any of them the head does not run."""
-
-    losses: bool
-    logits: bool
-    maps: bool
-
-    @property
-    def head(self) -> bool:
-        return self.losses or self.logits or self.maps
-
-
-def _different_views(objectives: Sequence[Any]) -> list[ViewTransform]:
-    """Return the views of objectives, those with the same name once."""
-    return list({view.name: view for each in objectives for view in each.views}.values())
-
-
-def _add(losses: Losses, objective: str, found: Losses) -> None:
-    """Add the losses of an objective under their names in logs.
-
-    Raises:
-        ValueError: The name is taken.
-    """
-    for name, value in found.items():
-        key = f'loss_{objective}_{name}' if name else f'loss_{objective}'
-        if key in losses:
-            raise ValueError(f'{key} is the name of two losses: give the objective {objective!r} another name')
-        losses[key] = value

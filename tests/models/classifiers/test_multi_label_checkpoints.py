@@ -129,7 +129,7 @@ class TestCopies:
         other.loss(images, samples)
         maps = other.objectives.spy.seen[-1].layers['backbone.layer3']
         torch.testing.assert_close(maps, third_stage(other.backbone, images))
-        assert other._layers is not model._layers
+        assert other.layer_maps is not model.layer_maps
         assert len(other.backbone.layer3._forward_hooks) == 1
         assert other.objectives.teacher.teacher is model.objectives.teacher.teacher
 
