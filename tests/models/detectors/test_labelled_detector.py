@@ -1,6 +1,7 @@
 """mmdet's Faster R-CNN with a label head, on photographs that mmdet reads itself."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,14 @@ def test_the_data_preprocessor_of_the_whole_config() -> None:
     assert build(config).data_preprocessor.mean.flatten().tolist() == [0, 0, 0]
 
 
+@pytest.fixture
+def scope_of_mmdet() -> Iterator[None]:
+    """A runner sets the scope of the process. Here it ends with the test."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+@pytest.mark.usefixtures('scope_of_mmdet')
 def test_a_run_of_mmdet_with_averaged_weights(data_root: Path, tmp_path: Path) -> None:
     """Checkpoints go both ways; the copy of EMAHook is a detector of its own."""
     published = tmp_path / 'published.pth'
