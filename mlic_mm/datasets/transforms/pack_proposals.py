@@ -116,12 +116,14 @@ def _split(sample: str, results: dict) -> tuple[dict[str, np.ndarray], np.ndarra
         )
     frame = rows[labels == FRAME][0]
     if np.abs(frame - [0, 0, width, height]).max() > TOLERANCE:
-        unseen = '' if 'teacher' not in results else ' The teacher saw the whole image, not crops of it.'
+        taught = 'teacher' in results
+        crop = ' The teacher saw the whole image, not crops of it.' if taught else ''
+        moving = 'RandomChoiceResize or RandomFlip' if taught else 'RandomChoiceResize, RandomFlip or CenterCrop'
         raise ValueError(
             f'PackProposals: {sample} has proposals in an image with the corners {frame.tolist()}, but the image has '
             f'{width} × {height} pixels: a transform between LoadProposals or LoadTeacher and PackProposals moves the '
-            f'image without its gt_bboxes.{unseen} Use Resize, RandomChoiceResize, RandomFlip or CenterCrop of mmcv, '
-            'and leave CropBox and other crops out of the pipeline'
+            f'image without its gt_bboxes.{crop} Use Resize, {moving} of mmcv, and leave CropBox and other crops out '
+            'of the pipeline'
         )
     keys = ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags')
     objects = {key: box_array(results[key])[labels >= 0] for key in keys if results.get(key) is not None}
