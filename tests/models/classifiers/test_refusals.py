@@ -70,6 +70,16 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         KeyError,
         r'mlic_mm\.AttentionConsistence is not in the .*registry',
     ),
+    'name with a dot': (
+        lambda: build({'first.maps': consistency(FLIP)}),
+        ValueError,
+        r"objectives\['first\.maps'\] must have another name: .*can't contain",
+    ),
+    'name of a method': (
+        lambda: build(dict(items=consistency(FLIP))),
+        ValueError,
+        r"objectives\['items'\] must have another name: .*already exists",
+    ),
     'objectives without a head': (
         lambda: build(dict(maps=consistency(FLIP)), head=None),
         ValueError,

@@ -283,6 +283,19 @@ class TestKindsOfTeachers:
         with pytest.raises(FileNotFoundError, match='gone'):
             Teacher(str(config), str(tmp_path / 'gone.pth'))
 
+    def test_a_teacher_that_was_a_student(self, images: Tensor, samples: list[DataSample], tmp_path: Path) -> None:
+        """It needs neither its own teacher nor what it has learnt from it."""
+        gone = dict(config=str(tmp_path / 'gone.py'), checkpoint=str(tmp_path / 'gone.pth'))
+        objective = dict(type='mlic_mm.Distillation', teacher=gone, losses=dict(prediction=CLASS_AWARE))
+        config = dict(type='mlic_mm.MultiLabelClassifier', data_preprocessor=NORMALISED, backbone=BACKBONE)
+        config |= dict(neck=dict(type='GlobalAveragePooling'), head=LINEAR, objectives=dict(first=objective))
+        (tmp_path / 'teacher.py').write_text(f'model = {config}')
+        grown = plain().eval()
+        torch.save(dict(state_dict=grown.state_dict()), tmp_path / 'teacher.pth')
+        loaded = Teacher(str(tmp_path / 'teacher.py'), str(tmp_path / 'teacher.pth'))
+        raw = denormalize(images, grown.data_preprocessor)
+        assert torch.equal(loaded(raw, samples).logits, Teacher(model=grown)(raw, samples).logits)
+
 
 class TestCachedTeacher:
     def test_equals_the_living(self, images: Tensor, samples: list[DataSample]) -> None:
