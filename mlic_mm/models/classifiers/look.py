@@ -118,7 +118,9 @@ def _see(model: Any, images: Tensor, samples: list[DataSample], wanted: Wanted) 
     feats = model.backbone(images)
     neck = model.neck if model.with_neck else None
     if not wanted.head:
-        if neck is not None and any(layer.startswith('neck') for layer in model.layer_maps.layers):
+        if model.proposer is not None:  # a teacher may look at the proposals; they are not learnt now
+            model.proposer.propose(neck(feats) if neck is not None else feats, samples)
+        elif neck is not None and any(layer.startswith('neck') for layer in model.layer_maps.layers):
             neck(feats)
         return ViewOutputs(feats[-1]), {}
     before, pooling = split_neck(neck)

@@ -39,7 +39,7 @@ class ViewTransform(ABC):
     needs to know the transform.
 
     Attributes:
-        name: A short name for logs and figures.
+        name: A short name for logs and figures. Views with equal names are taken as equal.
         leaves_gaps: Whether a view shows places that the image does not show.
     """
 

@@ -225,6 +225,16 @@ class TestProposalsOfTheModel:
         assert first.proposals.amax() > 32
         assert all('proposals' not in sample for sample in samples)  # loaded samples stay as they are
 
+    def test_stage_1_proposes_regions_to_the_teacher_and_does_not_learn_them(self) -> None:
+        roi = dict(type='mlic_mm.RoIFeatureDistillLoss', roi_size=2, student_channels=64, teacher_channels=32)
+        model = proposer(teacher=distillation(weak(seed=7), dict(roi=roi), stage=1))
+        losses = model.loss(*objects())
+        assert list(losses) == ['loss_teacher_roi']
+        losses['loss_teacher_roi'].backward()
+        learns = {name.split('.')[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+        assert learns == {'backbone', 'objectives'}
+        assert all(parameter.grad is None for parameter in model.proposer.parameters())
+
     def test_a_cached_teacher_keeps_its_own_regions(self) -> None:
         """Its outputs belong to the proposals that were loaded with them."""
         shown: list[DistillOutputs] = []
