@@ -4,9 +4,9 @@ python benchmarks/bench_attention_consistency.py [--model tf_efficientnet_lite0]
 
 Flip is one more view of the same size. Flip and scaling are four views, two of them at 6/7 of the size. Times are
 medians of interleaved steps. Memory is what a step takes at its peak above the model, in a process of its own.
-``measure.py`` says how both are measured. On a CPU, the C library returns tensors of more than 32 MiB to the system, and
-the page faults of the next step cost up to a quarter more time. It keeps them with
-``MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592`` in the environment.
+``measure.py`` says how both are measured. On a CPU, the C library returns tensors of more than 32 MiB to the system,
+and the page faults of the next step cost up to a quarter more time. The library keeps them with
+``MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456`` in the environment.
 """
 
 import argparse
