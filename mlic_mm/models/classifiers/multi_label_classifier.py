@@ -47,6 +47,7 @@ class MultiLabelClassifier(ImageClassifier):
         TypeError: An objective is no :class:`~mlic_mm.models.Objective`.
 
     Examples:
+        >>> import torch
         >>> model = MODELS.build(
         ...     dict(
         ...         type='mlic_mm.MultiLabelClassifier',
