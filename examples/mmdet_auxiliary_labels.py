@@ -1,6 +1,6 @@
 """mmdet's Faster R-CNN, whose backbone also learns which labels an image has, from the Deep-LIFT head.
 
-    mim train mmdet examples/mmdet_auxiliary_labels.py
+    python tools/train.py examples/mmdet_auxiliary_labels.py   # or: mim train mmdet examples/mmdet_auxiliary_labels.py
 
 Data, schedule and metrics are mmdet's. A checkpoint can be tested with mmdet's own config, which is in ``_base_``.
 The label graph: ``python tools/build_label_graph.py configs/deeplift_coco.py --word-vectors glove-50d``.

@@ -1,6 +1,6 @@
 """mmpretrain's own config of CSRA on VOC 2007, which takes loss, hooks and metric from mlic_mm.
 
-mim train mmpretrain examples/mmpretrain_metric_hooks_loss.py
+python tools/train.py examples/mmpretrain_metric_hooks_loss.py   # or: mim train mmpretrain …
 """
 
 _base_ = ['mmpretrain::csra/resnet101-csra_1xb16_voc07-448px.py']

@@ -65,8 +65,8 @@ class MultiLabelBase(MultiLabelDataset):
         """Read all images if ``LoadImage`` asks for it, and leave the unreadable ones out.
 
         Raises:
-            ValueError: The pipeline loads boxes, but the data set does not read them. Or it crops images for which it
-                loads a cached teacher, who saw other ones.
+            ValueError: The pipeline loads boxes, but the data set does not read them. Or it crops or turns images
+                for which it loads a cached teacher, which has seen other ones.
         """
         kinds = [type(step).__name__ for step in self.pipeline.transforms]
         if 'LoadAnnotations' in kinds and self.data_list and 'instances' not in self.data_list[0]:
@@ -75,10 +75,10 @@ class MultiLabelBase(MultiLabelDataset):
             at = kinds.index('LoadTeacher')
             # A CropBox before it may be what the teacher saw as well. The repr of a step shows the steps inside it.
             shown = [repr(step) for i, step in enumerate(self.pipeline.transforms) if i > at or kinds[i] != 'CropBox']
-            if crop := re.search(r'\w*Crop\w*(?=\()', ' '.join(shown)):
+            if step := re.search(r'\w*(Crop|Rotat|Shear|Translate|Affine|Perspective)\w*(?=\()', ' '.join(shown)):
                 raise ValueError(
-                    f'the pipeline has {crop[0]} and LoadTeacher, but the cached teacher has not seen crops: leave the '
-                    'crop out, or set the teacher of mlic_mm.Distillation instead of LoadTeacher'
+                    f'the pipeline has {step[0]} and LoadTeacher, but the cached teacher has not seen the images that '
+                    f'it makes: leave {step[0]} out, or set the teacher of mlic_mm.Distillation instead of LoadTeacher'
                 )
         loaders = [t for t in self.pipeline.transforms if isinstance(t, LoadImage)]
         loader = next((t for t in loaders if t.on_error == 'skip' or t.cache_mb), None)

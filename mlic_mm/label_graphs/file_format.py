@@ -13,7 +13,7 @@ from mlic_mm.safe_load.pickle_bounds import show
 from mlic_mm.utils.atomic_write import atomic_write
 
 FORMAT = 'mlic_mm.label_graph/1'
-_BUILD = 'build it with: python tools/build_label_graph.py CONFIG --out'
+_BUILD = 'build it with: python tools/build_label_graph.py CONFIG --word-vectors glove-50d --out'
 _REBUILD = 'rebuild it with: python tools/build_label_graph.py CONFIG --force --out'
 _KEYS = ('format', 'classes', 'counts', 'pairs', 'pair_counts', 'num_images', 'threshold', 'edges')
 

@@ -97,6 +97,12 @@ class StoredWeights:
             elif not _has_head(found) and _has_head(own):
                 cure = f'it has no head, as weights to start a training from have none (load_from, init_cfg): {cure}'
             raise CheckpointError(f'{lacks}; {cure}')
+        learnt = [key for key in found if training and key.startswith('objectives.') and key not in own]
+        if learnt:
+            raise CheckpointError(
+                f'{self.source} has what an objective learnt that the config does not have, the first is {learnt[0]}: '
+                'resume with the same objectives, or start from its weights with load_from'
+            )
         for key, value in own.items():
             why = misfit(found[key], value) if key in found else ''
             if why:

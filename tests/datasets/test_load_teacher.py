@@ -144,11 +144,14 @@ CROP_BOX = dict(type='mlic_mm.CropBox')
         ([], [dict(type='RandomChoice', transforms=[[FLIPS['vertical']], [CROP]])], 'RandomResizedCrop'),
         ([], [CROP_BOX], 'CropBox'),
         ([CROP], [], 'RandomResizedCrop'),
+        ([], [dict(type='Rotate', angle=30)], 'Rotate'),
+        ([], [dict(type='Translate', magnitude=0.5)], 'Translate'),
+        ([], [dict(type='Shear', magnitude=0.5)], 'Shear'),
         ([CROP_BOX], [], ''),
         ([], [FLIPS['vertical'], dict(type='Resize', scale=(40, 40))], ''),
     ],
 )
-def test_a_data_set_refuses_crops(tmp_path: Path, before: list[dict], after: list[dict], named: str) -> None:
+def test_a_data_set_refuses_crops_and_turns(tmp_path: Path, before: list[dict], after: list[dict], named: str) -> None:
     """Before the first sample is loaded. A crop to the size of the image could not be noticed later."""
     by_hand(tmp_path)
     pipeline = [dict(type='mlic_mm.LoadImage'), *before, step(tmp_path), *after, PACK]
@@ -156,7 +159,7 @@ def test_a_data_set_refuses_crops(tmp_path: Path, before: list[dict], after: lis
         if not named:
             CSVMultiLabel(ann_file='labels.csv', data_root=str(tmp_path), pipeline=pipeline)
             return
-        with pytest.raises(ValueError, match=f'the pipeline has {named} and LoadTeacher, but .* has not seen crops'):
+        with pytest.raises(ValueError, match=f'the pipeline has {named} and LoadTeacher, but .* not seen the images'):
             CSVMultiLabel(ann_file='labels.csv', data_root=str(tmp_path), pipeline=pipeline)
 
 

@@ -150,3 +150,7 @@ def test_what_objectives_learn_is_needed_to_resume_and_not_to_test(
     assert runner(distil, load_from=str(plain)).test()['mAP'] > 0
     with pytest.raises(ValueError, match=r'plain\.pth lacks 2 of .* the first is objectives\.teacher\.losses\.labels'):
         runner(distil, load_from=str(plain), resume=True).train()
+    learnt = str(tmp_path / 'work/epoch_1.pth')
+    assert runner(load_from=learnt).test()['mAP'] > 0
+    with pytest.raises(ValueError, match=r'has what an objective learnt .*: resume with the same objectives, or start'):
+        runner(load_from=learnt, resume=True).train()

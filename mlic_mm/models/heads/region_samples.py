@@ -1,5 +1,6 @@
 """Read proposals and objects from data samples, for heads that look at regions."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -102,19 +103,26 @@ def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceDat
         user: Name of the class that learns from them, for messages.
 
     Raises:
-        ValueError: The sample has no ``gt_instances``.
+        ValueError: The sample has no ``gt_instances``, or they lie outside of its image.
     """
     if 'gt_instances' not in sample:
         raise ValueError(
             f'{user}: sample {sample.get("img_id", sample.get("img_path", ""))} has no gt_instances: in training, set '
             'with_boxes=True of the data set, LoadAnnotations before Resize, and mlic_mm.PackBoxes at the end'
         )
+    height, width = sample.metainfo.get('img_shape', (math.inf, math.inf))[:2]
     found: list[InstanceData] = []
     for field in ('gt_instances', 'ignored_instances'):
         instances = sample.get(field)
         if instances is None:
             instances = found[0][:0]
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+        if len(boxes) and (boxes[:, 2].max() > width + 1 or boxes[:, 3].max() > height + 1):
+            raise ValueError(
+                f'{user}: sample {sample.get("img_id", sample.get("img_path", ""))} has objects outside of its image '
+                f'of {width} × {height} pixels, so their boxes are not in pixels of the input: in training, put '
+                'LoadAnnotations before Resize'
+            )
         solid = has_area(boxes)
         found.append(InstanceData(bboxes=boxes[solid], labels=instances.labels[solid]))
     return found[0], found[1]

@@ -317,6 +317,10 @@ class TestErrors:
         with pytest.raises(ValueError, match='no gt_instances: in training, set with_boxes=True'):
             built.loss(feats(1), [image])
         image = two_images()[0]
+        image.gt_instances.bboxes = image.gt_instances.bboxes * 10  # as without LoadAnnotations
+        with pytest.raises(ValueError, match=r'objects outside of its image .*: in training, put LoadAnnotations'):
+            built.loss(feats(1), [image])
+        image = two_images()[0]
         del image.proposals
         with pytest.raises(ValueError, match='no proposals'):
             built.predict(feats(1), [image])
