@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.model import ModuleDict, Sequential
 from mmpretrain.models import ImageClassifier
 from mmpretrain.models.heads import MultiLabelClsHead
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.models.objectives import Objective
+from mlic_mm.models.objectives.named_parts import build_objective, check_dropped, named_parts
 from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.layer_maps import LayerMaps
 from mlic_mm.models.view_transforms import ViewTransform
@@ -44,7 +46,7 @@ class MultiLabelClassifier(ImageClassifier):
 
     Raises:
         ValueError: An objective has no meaning with the other parts of the model. ``docs/combining.md`` has the list.
-        TypeError: An objective is no :class:`~mlic_mm.models.Objective`.
+        TypeError: ``objectives`` is no dictionary by name, or an objective is no :class:`~mlic_mm.models.Objective`.
 
     Examples:
         >>> import torch
@@ -79,16 +81,15 @@ class MultiLabelClassifier(ImageClassifier):
         super().__init__(backbone, neck=neck, head=head, **kwargs)
         leave_out_unknown(self)
         self.objectives = ModuleDict()
-        for name, objective in (objectives or {}).items():
-            if objective is None:
-                continue
-            built = MODELS.build(objective) if isinstance(objective, dict) else objective
-            if not isinstance(built, Objective):
-                raise TypeError(f'objectives[{name!r}]={type(built).__name__} must be a subclass of mlic_mm.Objective')
+        given = {} if objectives is None else objectives
+        for name, objective in named_parts('objectives', given).items():
+            built = build_objective(name, objective)
             try:
                 self.objectives[name] = built
             except KeyError as error:  # a dot, or the name of a method of dictionaries
                 raise ValueError(f'objectives[{name!r}] must have another name: {error.args[0]}') from error
+        self._dropped = [name for name in given if name not in self.objectives]
+        check_dropped(self._dropped, self.objectives)
         self.proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
         # A head with a loss of its own, such as one of patches, computes it once more for the views.
         own = self.with_head and type(self.head).loss is not MultiLabelClsHead.loss
@@ -143,6 +144,9 @@ class MultiLabelClassifier(ImageClassifier):
     def init_weights(self) -> None:
         """Initialise the model. Training begins with this, so a missing teacher is noticed early."""
         super().init_weights()
+        if self.objectives or self._dropped:
+            dropped = f' (dropped: {", ".join(self._dropped)})' if self._dropped else ''
+            print_log(f'objectives: {", ".join(self.objectives) or "none"}{dropped}', logger='current')
         self._start()
 
     def _start(self) -> None:
@@ -178,8 +182,11 @@ class MultiLabelClassifier(ImageClassifier):
             data_samples: ``N`` samples with ``gt_score`` or ``gt_label``, and what the objectives need.
 
         Raises:
-            ValueError: Two losses have one name.
+            ValueError: Two losses have one name; there is no head.
+            TypeError: An objective returns no dictionary.
         """
+        if not self.with_head:
+            raise ValueError('head=None must be a head in training')
         if not self.objectives:
             return super().loss(inputs, data_samples)
         self._start()
@@ -193,7 +200,13 @@ class MultiLabelClassifier(ImageClassifier):
         side = next((each.student_size for each in self._objectives if each.student_size), None)
         step, losses = look(self, inputs, data_samples, list(active.values()), wanted, side)
         for objective, each in active.items():
-            add_losses(losses, objective, each.compute_losses(step))
+            found = each.compute_losses(step)
+            if not isinstance(found, dict):
+                raise TypeError(
+                    f'objectives[{objective!r}]: compute_losses of {type(each).__name__} must return a dictionary of '
+                    f'losses by name, not {type(found).__name__}'
+                )
+            add_losses(losses, objective, found)
         return losses
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any) -> list[DataSample]:

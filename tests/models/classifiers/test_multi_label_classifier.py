@@ -26,6 +26,7 @@ from objective_parts import (
 from torch import Tensor, nn
 
 from mlic_mm.models import Objective, multi_label_bce
+from mlic_mm.models.classifiers import multi_label_classifier
 from mlic_mm.models.objectives import Step
 from mlic_mm.registry import MODELS, TASK_UTILS
 
@@ -195,6 +196,20 @@ class TestConfigs:
         model, other = build(objectives), plain()
         assert list(model.state_dict()) == list(other.state_dict())
         torch.testing.assert_close(model.loss(*batch()), other.loss(*batch()), rtol=0, atol=0)
+
+    @pytest.mark.parametrize(
+        ('dropped', 'expected'),
+        [
+            ({}, 'objectives: teacher, maps_1'),
+            # The names of two objectives may be close.
+            (dict(other=None, maps_2=None), 'objectives: teacher, maps_1 (dropped: other, maps_2)'),
+        ],
+    )
+    def test_the_log_names_them(self, dropped: dict, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+        monkeypatch.setattr(multi_label_classifier, 'print_log', lambda text, **_: seen.append(text))
+        build(dict(teacher=distillation(), maps_1=consistency(FLIP), **dropped))
+        assert seen == [expected]
 
     def test_a_list_of_necks(self) -> None:
         """Features are those of the backbone; maps of labels are those that are pooled."""

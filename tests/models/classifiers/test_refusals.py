@@ -54,6 +54,16 @@ class Proposer(Spy):
     proposes = True
 
 
+class Forgetful(Spy):
+    def __init__(self) -> None:
+        self.seen = []
+
+
+class Wordless(Spy):
+    def compute_losses(self, step: Any) -> Any:
+        return step.image.feature.mean()
+
+
 def two_sizes() -> Any:
     return build(dict(first=distillation(student_size=32), second=distillation(student_size=48)))
 
@@ -64,6 +74,46 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: build(dict(teacher=HINTON)),
         TypeError,
         r"objectives\['teacher'\]=HintonDistillLoss must be a subclass of mlic_mm\.Objective",
+    ),
+    'objectives that are a list': (
+        lambda: build([distillation()]),  # type: ignore[arg-type]
+        TypeError,
+        r"objectives=list must be a dictionary of objectives by name: objectives=dict\(name=dict\(type='mlic_mm",
+    ),
+    'objectives that are empty, and no dictionary': (
+        lambda: build(()),  # type: ignore[arg-type]
+        TypeError,
+        'objectives=tuple must be a dictionary of objectives by name',
+    ),
+    'objective that is a text': (
+        lambda: build(dict(teacher='none')),
+        TypeError,
+        r"objectives\['teacher'\]='none' must be a subclass .*: write a config, .* or None to drop it",
+    ),
+    'objective with a number as name': (
+        lambda: build({1: distillation()}),
+        TypeError,
+        r"objectives\[1\] must have a text as name: write '1' in quotes",
+    ),
+    'misspelt name of an objective to drop': (
+        lambda: build(dict(teacher=distillation(), techer=None)),
+        ValueError,
+        r"objectives\['techer'\]=None must be the name of an objective to drop: did you mean 'teacher'\?",
+    ),
+    'option of another type': (
+        lambda: build(dict(maps=consistency(FLIP, teacher=None))),
+        TypeError,
+        r"objectives\['maps'\]: AttentionConsistency has no argument 'teacher'; .* needs _delete_=True to give a name",
+    ),
+    'objective that is not initialised': (
+        lambda: build(dict(maps=Forgetful())),
+        TypeError,
+        r"objectives\['maps'\]=Forgetful must call super\(\)\.__init__\(\) first",
+    ),
+    'views of an objective that are not built': (
+        lambda: build(dict(maps=Spy(views=[FLIP]))),
+        TypeError,
+        r"objectives\['maps'\] has a view dict, which must be a ViewTransform: use TASK_UTILS\.build",
     ),
     'objective of an unknown type': (
         lambda: build(dict(maps=dict(type='mlic_mm.AttentionConsistence', views=[FLIP]))),
@@ -266,6 +316,14 @@ STEPS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: step(build(dict(teacher=distillation(plain(head=dict(LINEAR, num_classes=4)))))),
         ValueError,
         'both must have the same images and labels',
+    ),
+}
+STEPS |= {
+    'no head': (lambda: step(build(head=None)), ValueError, 'head=None must be a head in training'),
+    'losses that are no dictionary': (
+        lambda: step(build(dict(mine=Wordless()))),
+        TypeError,
+        r"objectives\['mine'\]: compute_losses of Wordless must return a dictionary of losses by name, not Tensor",
     ),
 }
 STEPS_WITH_MMDET: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
