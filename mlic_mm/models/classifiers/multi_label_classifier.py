@@ -150,8 +150,11 @@ class MultiLabelClassifier(ImageClassifier):
         self._start()
 
     def _start(self) -> None:
-        for objective in self._objectives:
-            objective.start(next(self.parameters()).device)
+        for name, objective in self.objectives.items():
+            try:
+                objective.start(next(self.parameters()).device)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f'objectives[{name!r}]: {error}') from error
 
     def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
         """Run as ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)``."""

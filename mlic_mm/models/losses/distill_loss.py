@@ -46,7 +46,7 @@ class FeatureDistillLoss(DistillLoss):
 
     Args:
         student_layer: Dotted name of the student's module that gives the map, such as ``'backbone.layer3'``; by default
-            the last map of the backbone.
+            the last map of the backbone, whose names are ``''`` and ``'backbone'``.
         teacher_layer: Name of the teacher's module; by default ``student_layer``.
         student_channels: Channels of the student's map, needed only if they differ from the teacher's.
         teacher_channels: Channels of the teacher's map, likewise.
@@ -78,8 +78,9 @@ class FeatureDistillLoss(DistillLoss):
                 f'student_channels={student_channels} and teacher_channels={teacher_channels} must both be given, or '
                 'neither if they are equal'
             )
-        self.student_layer = student_layer
-        self.teacher_layer = student_layer if teacher_layer is None else teacher_layer
+        layers = student_layer, student_layer if teacher_layer is None else teacher_layer
+        # A cache has the map of the backbone under the name ''.
+        self.student_layer, self.teacher_layer = ('' if layer == 'backbone' else layer for layer in layers)
         psi: nn.Module = nn.Identity()
         if student_channels is not None and teacher_channels is not None and student_channels != teacher_channels:
             psi = nn.Conv2d(student_channels, teacher_channels, 1)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mlic_mm.models.heads import check_gives_maps
 from mlic_mm.models.losses import AttentionConsistencyLoss
-from mlic_mm.models.view_transforms import MapPair, ViewTransform, inconsistency
-from mlic_mm.registry import MODELS, TASK_UTILS
+from mlic_mm.models.view_transforms import MapPair, ViewTransform, build_views, inconsistency
+from mlic_mm.registry import MODELS
 
 from .objective import Objective, Step, ViewOutputs
 
@@ -36,7 +36,7 @@ class AttentionConsistency(Objective):
     Raises:
         ValueError: There is no view, or two views are equal. The head has no maps, which the level ``'attention'`` and
             ``measure`` need.
-        TypeError: ``loss`` is no :class:`AttentionConsistencyLoss`.
+        TypeError: ``views`` is no list of views, or ``loss`` is no :class:`AttentionConsistencyLoss`.
 
     Examples:
         >>> import torch
@@ -67,7 +67,7 @@ class AttentionConsistency(Objective):
         measure: bool = False,
     ) -> None:
         super().__init__()
-        self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
+        self.views = build_views(views)
         names = [view.name for view in self.views]
         if not names:
             raise ValueError('views=[] must have a view: give one, or drop the objective with None')
@@ -86,8 +86,10 @@ class AttentionConsistency(Objective):
     def check(self, model: ImageClassifier) -> None:
         """See :class:`Objective`."""
         if self.needs_maps or self.measures:
-            reason = 'measure=True compares' if self.measures else "level='attention' of the loss compares"
-            check_gives_maps(model.head, model.neck if model.with_neck else None, f'{reason} maps of the labels')
+            reason = "level='attention' of the loss compares maps of the labels (level='feature' and 'label' do not)"
+            if self.measures:
+                reason = 'measure=True compares maps of the labels'
+            check_gives_maps(model.head, model.neck if model.with_neck else None, reason)
 
     def compute_losses(self, step: Step) -> dict[str, Tensor]:
         """See :class:`Objective`."""

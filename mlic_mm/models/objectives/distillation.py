@@ -1,9 +1,13 @@
 """Learning from a teacher."""
 
+import logging
 from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import ModuleDict
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
@@ -15,8 +19,9 @@ from mlic_mm.models.teachers import Teacher
 from mlic_mm.models.utils.layer_maps import find_module
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.boxes import image_frame
-from mlic_mm.utils.choices import check_choice, check_range
+from mlic_mm.utils.choices import check_choice, check_range, did_you_mean
 
+from .named_parts import named_parts, shown
 from .objective import Objective, Step
 
 
@@ -36,7 +41,8 @@ class Distillation(Objective):
     never saved.
 
     Args:
-        losses: Configs of :class:`DistillLoss` by name. Several losses share one look of the teacher.
+        losses: Configs of :class:`DistillLoss` by name. Several losses share one look of the teacher. A config that
+            inherits drops a loss with None.
         teacher: Options of :class:`~mlic_mm.models.Teacher`: ``dict(config=…, checkpoint=…)``; None for samples with
             cached outputs.
         stage: 1, 2 or None.
@@ -47,7 +53,8 @@ class Distillation(Objective):
         ValueError: There are no losses; the stage is unknown or has no losses; the model has no such layer; batch
             augments make images that a cached teacher has not seen. In training: there is neither a teacher nor cached
             outputs.
-        TypeError: A loss is no :class:`DistillLoss`.
+        TypeError: ``losses`` is no dictionary, a loss is no :class:`DistillLoss`, or the teacher gets an option that it
+            does not have.
 
     Examples:
         >>> small = dict(
@@ -81,12 +88,14 @@ class Distillation(Objective):
         student_size: int | None = None,
     ) -> None:
         super().__init__()
-        built = {name: MODELS.build(loss) if isinstance(loss, dict) else loss for name, loss in losses.items()}
+        named = named_parts('losses', losses)
+        built = {name: MODELS.build(loss) if isinstance(loss, dict) else loss for name, loss in named.items()}
         for name, loss in built.items():
             if not isinstance(loss, DistillLoss):
-                raise TypeError(f'losses[{name!r}]={type(loss).__name__} must be a subclass of DistillLoss')
+                raise TypeError(f'losses[{name!r}]={shown(loss)} must be a subclass of DistillLoss')
         if not built:
-            raise ValueError('losses={} must have a loss: give one, or drop the objective with None')
+            raise ValueError(f'losses={dict(losses)} must have a loss: give one, or drop the objective with None')
+        _check_teacher(teacher)
         if student_size is not None:
             check_range('student_size', student_size, at_least=1, whole=True)
         self.losses = ModuleDict(built)
@@ -98,6 +107,7 @@ class Distillation(Objective):
         self._teacher_layers = [loss.teacher_layer for loss in features]
         self._teacher_cfg = teacher
         self.teacher: Teacher | None = None
+        self._told = False
 
     @property
     def alone(self) -> bool:
@@ -121,7 +131,11 @@ class Distillation(Objective):
             )
 
     def start(self, device: torch.device) -> None:
-        """Build the teacher."""
+        """Build the teacher.
+
+        Raises:
+            FileNotFoundError: There is no such config or checkpoint.
+        """
         if self._teacher_cfg is None or self.teacher is not None:
             return
         if isinstance(self._teacher_cfg, Teacher):
@@ -129,7 +143,11 @@ class Distillation(Objective):
         else:
             options = dict(self._teacher_cfg)
             options['layers'] = [*options.get('layers', ()), *self._teacher_layers]
-            self.teacher = Teacher(**options)
+            try:
+                self.teacher = Teacher(**options)
+            except FileNotFoundError as error:
+                cure = 'train the teacher first, or drop the objective with None'
+                raise FileNotFoundError(f'{error}: {cure}') from error
         self.teacher.model.to(device)
 
     def compute_losses(self, step: Step) -> dict[str, Tensor]:
@@ -161,12 +179,30 @@ class Distillation(Objective):
                 'Distillation: the cached teacher has not seen the images that batch augments make: remove '
                 'model.train_cfg.augments, or remove LoadTeacher from the pipeline and set teacher of the objective'
             )
+        if self._teacher_cfg is not None and not self._told and not torch.compiler.is_compiling():
+            self._told = True
+            text = 'samples have a cached teacher, so teacher of Distillation is not used: remove one of them'
+            print_log(text, logger='current', level=logging.WARNING)
         return cached_outputs(step.inputs, step.samples)
 
     def _apply(self, fn: Any, recurse: bool = True) -> 'Distillation':
         if self.teacher is not None:
             self.teacher.model._apply(fn, recurse)  # devices and memory formats are those of the student
         return super()._apply(fn, recurse)
+
+
+def _check_teacher(teacher: Any) -> None:
+    """Refuse a teacher that is neither built nor has options of :class:`Teacher`."""
+    if teacher is None or isinstance(teacher, Teacher):
+        return
+    if not isinstance(teacher, Mapping):
+        value = repr(str(teacher)) if isinstance(teacher, Path) else shown(teacher)
+        raise TypeError(f'teacher={value} must be a dictionary: teacher=dict(config=…, checkpoint=…)')
+    options = signature(Teacher).parameters
+    for option in teacher:
+        if option not in options:
+            known = did_you_mean(str(option), options, 1)
+            raise TypeError(f'teacher=dict({option}=…) must have options of mlic_mm.models.Teacher only{known}')
 
 
 def cached_outputs(inputs: Tensor, data_samples: list[DataSample]) -> DistillOutputs:

@@ -1,6 +1,6 @@
 """Transforms that move an image and its map alike."""
 
-from .compose_view import ComposeView
+from .compose_view import ComposeView, build_views
 from .flip_view import FlipView
 from .inconsistency import inconsistency
 from .rotate90_view import Rotate90View
@@ -16,5 +16,6 @@ __all__ = [
     'ScaleView',
     'TranslateView',
     'ViewTransform',
+    'build_views',
     'inconsistency',
 ]

@@ -1,6 +1,7 @@
 """Several transforms, one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ class ComposeView(ViewTransform):
 
     Raises:
         ValueError: There are fewer than two views.
+        TypeError: ``views`` is no list of views.
 
     Examples:
         >>> view = TASK_UTILS.build(
@@ -31,7 +33,7 @@ class ComposeView(ViewTransform):
     """
 
     def __init__(self, views: Sequence[dict | ViewTransform]) -> None:
-        self.views = [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]
+        self.views = build_views(views)
         if len(self.views) < 2:
             raise ValueError(f'views={[view.name for view in self.views]} must be at least two')
         self.name = '+'.join(view.name for view in self.views)
@@ -60,3 +62,19 @@ class ComposeView(ViewTransform):
         for view in self.views:
             size = view.view_size(size)
         return size
+
+
+def build_views(views: Any) -> list[ViewTransform]:
+    """Return the transforms of an option ``views``: a list of configs or of built transforms.
+
+    Raises:
+        TypeError: It is no list, or something in it is no view.
+    """
+    cure = "write a list of configs, [dict(type='mlic_mm.FlipView')]"
+    if not isinstance(views, Sequence) or isinstance(views, str):
+        given = repr(views) if views is None or isinstance(views, str) else type(views).__name__
+        raise TypeError(f'views={given} must be a list of views: {cure}')
+    for i, view in enumerate(views):
+        if not isinstance(view, Mapping | ViewTransform):
+            raise TypeError(f'views[{i}]={view!r} must be a view: {cure}')
+    return [view if isinstance(view, ViewTransform) else TASK_UTILS.build(view) for view in views]

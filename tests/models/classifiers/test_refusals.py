@@ -11,6 +11,7 @@ import torch
 from objective_parts import (
     ATTENTION,
     BCE,
+    BOTH,
     FLIP,
     HINT,
     HINTON,
@@ -156,6 +157,26 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         r'views=\[\] must have a view: give one, or drop the objective with None',
     ),
+    'consistency with one view that is in no list': (
+        lambda: build(dict(maps=dict(consistency(), views=FLIP))),
+        TypeError,
+        r"views=dict must be a list of views: write a list of configs, \[dict\(type='mlic_mm\.FlipView'\)\]",
+    ),
+    'consistency with None as views': (
+        lambda: build(dict(maps=dict(consistency(), views=None))),
+        TypeError,
+        'views=None must be a list of views',
+    ),
+    'consistency with the name of a view': (
+        lambda: build(dict(maps=consistency(FLIP, 'flip'))),  # type: ignore[arg-type]
+        TypeError,
+        r"views\[1\]='flip' must be a view: write a list of configs",
+    ),
+    'composed view with None': (
+        lambda: build(dict(maps=consistency(dict(BOTH, views=[FLIP, None])))),
+        TypeError,
+        r'views\[1\]=None must be a view',
+    ),
     'equal views': (
         lambda: build(dict(maps=consistency(FLIP, SCALE, FLIP))),
         ValueError,
@@ -169,7 +190,7 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     'consistent maps of a head without maps': (
         lambda: weak(dict(maps=consistency(FLIP))),
         ValueError,
-        r"level='attention' of the loss compares maps of the labels: WSDDNHead after neck None has no map per label",
+        r"level='attention' of the loss compares maps of the labels \(level=.* do not\): WSDDNHead after neck None",
     ),
     'consistent maps of a linear head without pooling': (
         lambda: build(dict(maps=consistency(FLIP)), neck=None),
@@ -186,6 +207,31 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: build(dict(teacher=distillation(losses={}))),
         ValueError,
         'losses={} must have a loss: give one, or drop the objective with None',
+    ),
+    'distillation whose losses are all dropped': (
+        lambda: build(dict(teacher=distillation(losses=dict(soft=None)))),
+        ValueError,
+        "losses={'soft': None} must have a loss",
+    ),
+    'distillation with a list of losses': (
+        lambda: build(dict(teacher=distillation(losses=[HINTON]))),  # type: ignore[arg-type]
+        TypeError,
+        r'losses=list must be a dictionary of losses by name: losses=dict\(name=dict',
+    ),
+    'distillation with None as losses': (
+        lambda: build(dict(teacher=dict(distillation(), losses=None))),
+        TypeError,
+        'losses=None must be a dictionary of losses by name',
+    ),
+    'teacher that is a file': (
+        lambda: build(dict(teacher=dict(distillation(), teacher='teacher.pth'))),
+        TypeError,
+        r"teacher='teacher\.pth' must be a dictionary: teacher=dict\(config=…, checkpoint=…\)",
+    ),
+    'teacher with a misspelt option': (
+        lambda: build(dict(teacher=dict(distillation(), teacher=dict(config='a.py', chekpoint='a.pth')))),
+        TypeError,
+        r"teacher=dict\(chekpoint=…\) must have options .*Teacher only; did you mean 'checkpoint'\?",
     ),
     'distillation with another loss': (
         lambda: build(dict(teacher=distillation(losses=dict(soft=BCE)))),

@@ -49,6 +49,11 @@ def test_regressor_only_where_channels_differ() -> None:
     assert list(different.state_dict()) == ['regressor.weight', 'regressor.bias']  # keys of checkpoints
 
 
+@pytest.mark.parametrize('layers', [('backbone',), ('', 'backbone'), ('backbone', ''), ('backbone', 'backbone')])
+def test_the_backbone_has_two_names(layers: tuple[str, ...]) -> None:
+    assert call(FitNetsLoss(*layers), maps(2, 3, 4, 4), maps(2, 3, 4, 4)).item() == 0
+
+
 def test_larger_maps_of_the_teacher_are_averaged() -> None:
     student = maps(2, 3, 4, 4)
     teacher = student.repeat_interleave(3, 2).repeat_interleave(2, 3)

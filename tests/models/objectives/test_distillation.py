@@ -16,6 +16,7 @@ from mlic_mm.models import DistillLoss, DistillOutputs, Teacher, multi_label_bce
 from mlic_mm.models.data_preprocessors import denormalize
 from mlic_mm.models.layers import fuse_branches, select_regions
 from mlic_mm.models.losses import roi_feature_distance
+from mlic_mm.models.objectives import distillation
 from mlic_mm.registry import MODELS
 
 BACKBONE = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8)
@@ -123,7 +124,8 @@ class TestStudent:
                 )
             )
         assert model.eval()(images).shape == (2, 4)
-        with pytest.raises(FileNotFoundError, match=r'gone\.py'):  # noticed when training begins
+        message = r"^objectives\['teacher'\]: no config .*gone\.py: .*: train the teacher first, or drop the objective"
+        with pytest.raises(FileNotFoundError, match=message):  # noticed when training begins
             model.init_weights()
 
     def test_losses_are_those_of_its_parts(self, images: Tensor, samples: list[DataSample]) -> None:
@@ -189,6 +191,10 @@ class TestStudent:
         assert sizes == [(32, 32), (64, 96)]
         model.eval()(images)
         assert sizes[-1] == (64, 96)  # tests take images as they are
+
+    def test_a_config_that_inherits_drops_a_loss(self, images: Tensor, samples: list[DataSample]) -> None:
+        losses = student(detector(), dict(HINTON, roi=None)).loss(images, samples)
+        assert list(losses) == ['loss', 'loss_teacher_hinton']
 
     def test_a_loss_of_ones_own(self, images: Tensor, samples: list[DataSample]) -> None:
         class Same(DistillLoss):
@@ -325,6 +331,20 @@ class TestCachedTeacher:
             del sample.proposals, sample.proposal_scores
         alone = [model.loss(images[i : i + 1], samples[i : i + 1])['loss_teacher_hinton'] for i in (0, 1)]
         torch.testing.assert_close(model.loss(images, samples)['loss_teacher_hinton'], sum(alone) / 2)
+
+    def test_goes_before_a_teacher_of_the_objective(
+        self, images: Tensor, samples: list[DataSample], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = student(plain(), HINTON)
+        seen = []
+        monkeypatch.setattr(distillation, 'print_log', lambda text, **_: seen.append(text))
+        model.loss(images, samples)
+        assert not seen
+        for sample in samples:
+            sample.set_field(torch.zeros(4), 'teacher_logits')
+        for _ in range(2):
+            model.loss(images, samples)
+        assert seen == ['samples have a cached teacher, so teacher of Distillation is not used: remove one of them']
 
 
 class TestErrors:
