@@ -12,7 +12,7 @@ from mlic_mm.utils.atomic_write import atomic_write, check_can_write
 __all__ = ['export_student']
 
 TRAINING = re.compile(r'objectives\.[^.]+\.(?!rpn_head\.)')
-"""Begin of the names of what objectives learn. A region proposal network is needed in tests too."""
+"""Begin of the names of what objectives learn. A region proposal network is kept, because tests may need it."""
 META = ('dataset_meta', 'epoch', 'iter', 'mmengine_version')
 """Not the config, which is that of the training and names files of this machine."""
 
@@ -21,6 +21,7 @@ def export_student(checkpoint: str | Path, out: str | Path, *, force: bool = Fal
     """Write the weights of a trained model alone, without what only its training needed.
 
     The file has the names of the labels, and no losses of a distillation and no state of optimiser, schedules or hooks.
+    A region proposal network is kept, because tests may need it.
 
     Args:
         checkpoint: Of a training.

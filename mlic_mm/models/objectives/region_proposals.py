@@ -1,10 +1,12 @@
 """A region proposal network inside a classifier."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement, InstanceData
 from mmpretrain.models import ImageClassifier
@@ -14,7 +16,9 @@ from torch import Tensor
 from mlic_mm.models.heads.region_samples import objects_of, refuse_export
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
+from mlic_mm.utils.choices import did_you_mean
 
+from .named_parts import shown
 from .objective import Feats, Objective, Step
 
 
@@ -40,8 +44,9 @@ class RegionProposals(Objective):
 
     Raises:
         ImportError: mmdet or mmcv's ops are missing; the message has the command.
-        ValueError: Batch augments mix images, but cannot mix their boxes. In training: samples have no boxes of
-            objects.
+        ValueError: ``train_cfg`` or ``test_cfg`` has no ``rpn``, or unknown keys. Batch augments mix images, but cannot
+            mix their boxes. In training: samples have no boxes of objects.
+        TypeError: ``train_cfg`` or ``test_cfg`` is no dictionary.
 
     Examples:
         >>> from mmengine.registry import DefaultScope
@@ -80,13 +85,15 @@ class RegionProposals(Objective):
 
     def __init__(self, rpn_head: Mapping[str, Any], train_cfg: Mapping[str, Any], test_cfg: Mapping[str, Any]) -> None:
         super().__init__()
+        _check_cfg('train_cfg', train_cfg, ('rpn', 'rpn_proposal'))
+        _check_cfg('test_cfg', test_cfg, ('rpn',))
         register_mmdet('RegionProposals')
         # In mmdet's scope, so that its own defaults are found.
         with DefaultScope.overwrite_default_scope('mmdet'):
             self.rpn_head: Any = MODELS.build(
                 ConfigDict(dict(rpn_head) | dict(train_cfg=train_cfg['rpn'], test_cfg=test_cfg['rpn']))
             )
-        self.proposal_cfg = ConfigDict(train_cfg.get('rpn_proposal', test_cfg['rpn']))
+        self.proposal_cfg = ConfigDict(train_cfg.get('rpn_proposal') or test_cfg['rpn'])
 
     def check(self, model: ImageClassifier) -> None:
         """See :class:`Objective`."""
@@ -120,6 +127,21 @@ class RegionProposals(Objective):
     def compute_losses(self, step: Step) -> dict[str, Tensor]:
         """Return nothing, because :meth:`propose` has given the losses."""
         return {}
+
+
+def _check_cfg(option: str, given: Any, known: Sequence[str]) -> None:
+    """Refuse a part of a detector's config without ``rpn``, and with unknown keys."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f'{option}={shown(given)} must be a dictionary: {option}=dict(rpn=dict(…)), as in mmdet')
+    for key in given:
+        if key == 'rcnn':  # copied from mmdet with the rest
+            text = f'RegionProposals: {option}.rcnn is not used, because it belongs to {option} of the head'
+            print_log(text, logger='current', level=logging.WARNING)
+        elif key not in known:
+            meant = did_you_mean(str(key), known, 1)
+            raise ValueError(f'{option}=dict({key}=…) must have no keys but {" and ".join(known)}{meant}')
+    if not isinstance(given.get('rpn'), Mapping):
+        raise ValueError(f'{option}=dict({", ".join(f"{key}=…" for key in given)}) must have the key rpn, as in mmdet')
 
 
 def describe(inputs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> list[DataSample]:

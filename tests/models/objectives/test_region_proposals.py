@@ -13,8 +13,9 @@ from mmpretrain.structures import DataSample
 from tiny_spatial_context import model_config
 from torch import Tensor
 
-from mlic_mm.models import MultiLabelClassifier, Teacher
+from mlic_mm.models import MultiLabelClassifier, RegionProposals, Teacher
 from mlic_mm.models.layers import image_logits, select_regions
+from mlic_mm.models.objectives import region_proposals
 from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.mmdet_parts import register_mmdet
 from mlic_mm.registry import MODELS
@@ -233,6 +234,41 @@ class TestModes:
         losses.backward()
         assert torch.isfinite(losses)
         assert all(torch.isfinite(p.grad).all() for p in built.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (dict(train_cfg=None), TypeError, r'train_cfg=None must be a dictionary: train_cfg=dict\(rpn=dict\(…\)\)'),
+        (dict(test_cfg=None), TypeError, 'test_cfg=None must be a dictionary'),
+        (dict(test_cfg={}), ValueError, r'test_cfg=dict\(\) must have the key rpn, as in mmdet'),
+        (dict(train_cfg=dict(rpn_proposal={})), ValueError, r'train_cfg=dict\(rpn_proposal=…\) must have the key rpn'),
+        (
+            dict(train_cfg=dict(TRAIN_CFG, rpnn={})),
+            ValueError,
+            r"train_cfg=dict\(rpnn=…\) must have no keys but rpn and rpn_proposal; did you mean 'rpn'\?",
+        ),
+        (
+            dict(test_cfg=dict(TEST_CFG, rpn_proposal={})),
+            ValueError,
+            r'test_cfg=dict\(rpn_proposal=…\) must have no keys but rpn; ',
+        ),
+    ],
+)
+def test_refusals(options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        RegionProposals(**dict(rpn_head=RPN, train_cfg=TRAIN_CFG, test_cfg=TEST_CFG) | options)
+
+
+@needs_mmdet
+def test_copied_keys_of_the_head_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(region_proposals, 'print_log', lambda text, **_: seen.append(text))
+    RegionProposals(copy.deepcopy(RPN), dict(TRAIN_CFG, rcnn=RCNN_TRAIN), dict(TEST_CFG, rcnn=RCNN_TEST))
+    assert seen == [
+        f'RegionProposals: {option}.rcnn is not used, because it belongs to {option} of the head'
+        for option in ('train_cfg', 'test_cfg')
+    ]
 
 
 @pytest.mark.skipif(HAS_MMDET, reason='mmdet is here')
