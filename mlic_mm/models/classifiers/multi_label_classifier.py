@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.model import ModuleDict, Sequential
+from mmengine.model import Sequential
 from mmpretrain.models import ImageClassifier
 from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import DataSample
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlic_mm.models.losses import leave_out_unknown
 from mlic_mm.models.objectives import Objective
-from mlic_mm.models.objectives.named_parts import build_objective, check_dropped, named_parts
+from mlic_mm.models.objectives.named_parts import build_objective, check_dropped, module_dict, named_parts
 from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.layer_maps import LayerMaps
 from mlic_mm.models.view_transforms import ViewTransform
@@ -80,14 +80,9 @@ class MultiLabelClassifier(ImageClassifier):
             neck = Sequential(*(MODELS.build(each) if isinstance(each, dict) else each for each in neck))
         super().__init__(backbone, neck=neck, head=head, **kwargs)
         leave_out_unknown(self)
-        self.objectives = ModuleDict()
         given = {} if objectives is None else objectives
-        for name, objective in named_parts('objectives', given).items():
-            built = build_objective(name, objective)
-            try:
-                self.objectives[name] = built
-            except KeyError as error:  # a dot, or the name of a method of dictionaries
-                raise ValueError(f'objectives[{name!r}] must have another name: {error.args[0]}') from error
+        built = {name: build_objective(name, each) for name, each in named_parts('objectives', given).items()}
+        self.objectives = module_dict('objectives', built)
         self._dropped = [name for name in given if name not in self.objectives]
         check_dropped(self._dropped, self.objectives)
         self.proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
@@ -154,7 +149,9 @@ class MultiLabelClassifier(ImageClassifier):
             try:
                 objective.start(next(self.parameters()).device)
             except FileNotFoundError as error:
-                raise FileNotFoundError(f'objectives[{name!r}]: {error}') from error
+                raise FileNotFoundError(
+                    f'objectives[{name!r}]: {error}; model.objectives.{name}=None drops it'
+                ) from error
 
     def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
         """Run as ``ImageClassifier``; ``mode='tensor'`` gives the logits ``(N, C)``."""

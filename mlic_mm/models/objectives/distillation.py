@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import ModuleDict
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from mlic_mm.registry import MODELS
 from mlic_mm.utils.boxes import image_frame
 from mlic_mm.utils.choices import check_choice, check_range, did_you_mean
 
-from .named_parts import named_parts, shown
+from .named_parts import module_dict, named_parts, shown
 from .objective import Objective, Step
 
 
@@ -98,7 +97,7 @@ class Distillation(Objective):
         _check_teacher(teacher)
         if student_size is not None:
             check_range('student_size', student_size, at_least=1, whole=True)
-        self.losses = ModuleDict(built)
+        self.losses = module_dict('losses', built)
         self.student_size = student_size
         self.stage = stage
         self._chosen()
@@ -146,8 +145,7 @@ class Distillation(Objective):
             try:
                 self.teacher = Teacher(**options)
             except FileNotFoundError as error:
-                cure = 'train the teacher first, or drop the objective with None'
-                raise FileNotFoundError(f'{error}: {cure}') from error
+                raise FileNotFoundError(f'{error}: train the teacher first') from error
         self.teacher.model.to(device)
 
     def compute_losses(self, step: Step) -> dict[str, Tensor]:

@@ -6,13 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mmengine.model import ModuleDict
+from torch import nn
+
 from mlic_mm.models.view_transforms import ViewTransform
 from mlic_mm.registry import MODELS
 from mlic_mm.utils.choices import did_you_mean
 
 from .objective import Objective
 
-__all__ = ['build_objective', 'check_dropped', 'named_parts', 'shown']
+__all__ = ['build_objective', 'check_dropped', 'module_dict', 'named_parts', 'shown']
+
+CURE = '(a config that inherits needs _delete_=True to give a name another type)'
 
 
 def named_parts(option: str, given: Any) -> dict[str, Any]:
@@ -32,6 +37,21 @@ def named_parts(option: str, given: Any) -> dict[str, Any]:
         if not isinstance(name, str):
             raise TypeError(f'{option}[{name!r}] must have a text as name: write {str(name)!r} in quotes')
     return {name: part for name, part in given.items() if part is not None}
+
+
+def module_dict(option: str, parts: Mapping[str, nn.Module]) -> ModuleDict:
+    """Return modules by name as a module.
+
+    Raises:
+        ValueError: A module cannot have such a name.
+    """
+    modules = ModuleDict()
+    for name, part in parts.items():
+        try:
+            modules[name] = part
+        except KeyError as error:  # a dot, or the name of a method of dictionaries
+            raise ValueError(f'{option}[{name!r}] must have another name: {error.args[0]}') from error
+    return modules
 
 
 def shown(value: Any) -> str:
@@ -97,7 +117,6 @@ def _check_options(key: str, config: Mapping[str, Any]) -> None:
         return
     for option in config:
         if option not in options and option not in ('type', '_scope_'):
-            raise TypeError(
-                f'{key}: {kind.__name__} has no argument {option!r}{did_you_mean(option, options, 1)} '
-                '(a config that inherits needs _delete_=True to give a name another type)'
-            )
+            another = f'{did_you_mean(option, options)} {CURE}'
+            meant = did_you_mean(option, options, 1, listed=0) or another
+            raise TypeError(f'{key}: {kind.__name__} has no argument {option!r}{meant}')

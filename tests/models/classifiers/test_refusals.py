@@ -106,6 +106,11 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         r"objectives\['maps'\]: AttentionConsistency has no argument 'teacher'; .* needs _delete_=True to give a name",
     ),
+    'misspelt option': (
+        lambda: build(dict(maps=dict(consistency(), view=[FLIP]))),
+        TypeError,
+        r"objectives\['maps'\]: AttentionConsistency has no argument 'view'; did you mean 'views'\?$",
+    ),
     'objective that is not initialised': (
         lambda: build(dict(maps=Forgetful())),
         TypeError,
@@ -222,6 +227,11 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: build(dict(teacher=dict(distillation(), losses=None))),
         TypeError,
         'losses=None must be a dictionary of losses by name',
+    ),
+    'loss with a dot in its name': (
+        lambda: build(dict(teacher=distillation(losses={'a.b': HINTON}))),
+        ValueError,
+        r"losses\['a\.b'\] must have another name: .*can't contain",
     ),
     'teacher that is a file': (
         lambda: build(dict(teacher=dict(distillation(), teacher='teacher.pth'))),
