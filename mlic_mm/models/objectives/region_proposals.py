@@ -140,6 +140,8 @@ def _check_cfg(option: str, given: Any, known: Sequence[str]) -> None:
         elif key not in known:
             meant = did_you_mean(str(key), known, 1)
             raise ValueError(f'{option}=dict({key}=…) must have no keys but {" and ".join(known)}{meant}')
+    if option == 'train_cfg' and 'rpn' in given and given['rpn'] is None:
+        return  # a model that is only tested
     if not isinstance(given.get('rpn'), Mapping):
         raise ValueError(f'{option}=dict({", ".join(f"{key}=…" for key in given)}) must have the key rpn, as in mmdet')
 
