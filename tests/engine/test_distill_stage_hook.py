@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,20 @@ def two_stages(tiny_config: Path, tmp_path_factory: pytest.TempPathFactory) -> C
 
 def options(epoch: int, epochs: int, **more: Any) -> dict[str, Any]:
     return decaying(dict(type='mlic_mm.DistillStageHook', epoch=epoch), epochs, **more)
+
+
+def test_objectives_without_features_have_no_stage(tiny_config: Path) -> None:
+    """They would have nothing to learn in stage 1; they wait there, because the others are alone."""
+    soft = dict(soft=dict(type='mlic_mm.HintonDistillLoss'))
+    both = dict(soft, maps=dict(type='mlic_mm.FitNetsLoss'))
+    model = Config.fromfile(tiny_config).model | dict(type='mlic_mm.MultiLabelClassifier')
+    kind = dict(type='mlic_mm.Distillation')
+    model.objectives = dict(one=dict(kind, losses=both), other=dict(kind, losses=soft))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        built = MODELS.build(model)
+    DistillStageHook(epoch=2).before_train_epoch(SimpleNamespace(model=built, epoch=0))
+    assert built.objectives.one.stage == 1
+    assert built.objectives.other.stage is None
 
 
 @pytest.mark.integration

@@ -34,7 +34,7 @@ class DistillStageHook(Hook):
         >>> from torch import nn
         >>> hook = HOOKS.build(dict(type='mlic_mm.DistillStageHook', epoch=3))
         >>> teacher = nn.Module()
-        >>> teacher.stage = None
+        >>> teacher.stage, teacher.layers = None, ('backbone.layer3',)
         >>> model = nn.ModuleDict({'objectives': nn.ModuleDict({'teacher': teacher})})
         >>> hook.before_train_epoch(SimpleNamespace(model=model, epoch=1))  # in its second epoch
         >>> teacher.stage
@@ -70,7 +70,7 @@ class DistillStageHook(Hook):
 
 
 def _staged(runner: Runner) -> list[Any]:
-    """Return the objectives of the model that have stages."""
+    """Return the objectives of the model that have stages: those with a loss between features."""
     model: Any = unwrap_model(runner)
     objectives = model.objectives.values() if hasattr(model, 'objectives') else ()
-    return [each for each in objectives if hasattr(each, 'stage')]
+    return [each for each in objectives if hasattr(each, 'stage') and each.layers]

@@ -62,7 +62,7 @@ def look(
         logits: list[Any] = [each.logits for each in outputs]
         losses |= model.head._get_loss(torch.cat(logits), list(samples) * len(shown))
     if resized and model.proposer is not None:
-        seen = _move(model, ScaleView(loaded), images, seen)[1]  # the teacher sees the images as they were loaded
+        seen = [ScaleView(loaded).sample(sample, size) for sample in seen]  # the teacher sees the images as loaded
     others = {view.name: each for view, each in zip(views, outputs[1:], strict=True)}
     proposed = samples if model.proposer is None else seen
     return Step(inputs, data_samples, proposed, size, model.data_preprocessor, outputs[0], others, layers), losses
@@ -107,8 +107,10 @@ def _see_all(model: Any, shown: list[Batch], wanted: Wanted) -> tuple[list[ViewO
             layers = {name: each[: len(shown[0][0])] for name, each in maps.items()}
         else:
             found, its = _see(model, *batch, wanted)
-        for name, value in its.items():  # means over the images, so of all views
-            losses[name] = losses.get(name, 0) + value * (len(same) / len(shown))
+        share = len(same) / len(shown)
+        for name, value in its.items():  # means over the images, so of all views; a list of losses is summed later
+            part: Any = [each * share for each in value] if isinstance(value, list) else value * share
+            losses[name] = losses[name] + part if name in losses else part
         outputs |= dict(zip(same, found.chunk(len(same)), strict=True))
     return [outputs[i] for i in range(len(shown))], layers, losses
 

@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mlic_mm.models.losses import leave_out_unknown
-from mlic_mm.models.objectives import Objective
+from mlic_mm.models.objectives import Distillation, Objective
 from mlic_mm.models.objectives.named_parts import build_objective, check_dropped, module_dict, named_parts
 from mlic_mm.models.objectives.region_proposals import describe
 from mlic_mm.models.utils.layer_maps import LayerMaps
@@ -109,6 +109,12 @@ class MultiLabelClassifier(ImageClassifier):
         sizes = {name: each.student_size for name, each in self.objectives.items() if each.student_size}
         if len(set(sizes.values())) > 1:
             raise ValueError(f'student_size of objectives must be one size, because the model sees one image: {sizes}')
+        cached = {each.cached for each in self._objectives if isinstance(each, Distillation)}
+        if len(cached) > 1:
+            raise ValueError(
+                'teacher=None must not stand beside another teacher in objectives, because samples with a cached '
+                'teacher teach all of them: set teacher of each Distillation, or of none'
+            )
         proposers = [name for name, each in self.objectives.items() if each.proposes]
         if len(proposers) > 1:
             raise ValueError(f'objectives {" and ".join(proposers)} both propose regions: use one')
@@ -194,7 +200,7 @@ class MultiLabelClassifier(ImageClassifier):
         active = alone or dict(self.objectives.items())
         wanted = Wanted(
             losses=not alone,
-            logits=not alone and any(each.needs_logits for each in active.values()),
+            logits=any(each.needs_logits for each in active.values()),
             maps=any(each.needs_maps for each in active.values()),
         )
         side = next((each.student_size for each in self._objectives if each.student_size), None)
@@ -216,7 +222,8 @@ class MultiLabelClassifier(ImageClassifier):
             feats = self.extract_feat(inputs)
             return self.head.predict(feats, self.propose(feats, inputs, data_samples), **kwargs)
         given = data_samples if data_samples is not None else [DataSample() for _ in inputs]
-        step, _ = look(self, inputs, given, measuring, Wanted(losses=False, logits=True, maps=True))
+        wanted = Wanted(losses=False, logits=True, maps=any(each.measures_maps for each in measuring))
+        step, _ = look(self, inputs, given, measuring, wanted)
         samples = self.head._get_predictions(step.image.logits, given)
         for objective in measuring:
             for field, values in objective.measure(step).items():

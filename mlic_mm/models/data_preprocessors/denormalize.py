@@ -25,6 +25,8 @@ def denormalize(images: Tensor, preprocessor: nn.Module) -> Tensor:
     mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
     if mean is not None and std is not None:
         images = images * std + mean
-    if getattr(preprocessor, 'to_rgb', False) and images.size(-3) == 3:
+    # mmpretrain's flag, and that of mmengine's and mmdet's preprocessors.
+    swapped = getattr(preprocessor, 'to_rgb', False) or getattr(preprocessor, '_channel_conversion', False)
+    if swapped and images.size(-3) == 3:
         images = images.flip(-3)
     return images

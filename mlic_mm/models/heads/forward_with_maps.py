@@ -80,4 +80,4 @@ def map_channels(head: nn.Module) -> int | None:
     """Return the number of channels of the maps that a head takes, or None if the head does not state it."""
     if isinstance(head, CSRAClsHead):
         return head.csra_heads[0].head.in_channels
-    return getattr(head, 'in_channels', None)
+    return getattr(head, 'in_channels', getattr(head, 'map_channels', None))

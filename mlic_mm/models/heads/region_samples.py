@@ -92,7 +92,7 @@ def original_scale(sample: DataSample, boxes: Tensor, user: str) -> Tensor:
     return boxes.new_tensor(image_frame(width, height))
 
 
-def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceData]:
+def objects_of(sample: DataSample, user: str, device: torch.device | None = None) -> tuple[InstanceData, InstanceData]:
     """Return the objects of a sample and the objects to ignore, ``bboxes`` ``(G, 4)`` and ``labels`` ``(G,)``.
 
     Objects whose box has no area are left out, because no proposal matches them.
@@ -101,6 +101,7 @@ def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceDat
         sample: With ``gt_instances`` in pixels of the input and, possibly, ``ignored_instances``. Boxes are tensors or
             mmdet's boxes.
         user: Name of the class that learns from them, for messages.
+        device: Device of the result, because mmpretrain's data preprocessor moves only labels; None leaves them.
 
     Raises:
         ValueError: The sample has no ``gt_instances``, or they lie outside of its image.
@@ -124,5 +125,5 @@ def objects_of(sample: DataSample, user: str) -> tuple[InstanceData, InstanceDat
                 'LoadAnnotations before Resize'
             )
         solid = has_area(boxes)
-        found.append(InstanceData(bboxes=boxes[solid], labels=instances.labels[solid]))
+        found.append(InstanceData(bboxes=boxes[solid].to(device), labels=instances.labels[solid].to(device)))
     return found[0], found[1]

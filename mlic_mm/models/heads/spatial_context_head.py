@@ -211,7 +211,8 @@ class SpatialContextHead(MultiLabelClsHead):
         from mmdet.structures.bbox import bbox2roi
 
         proposals, _ = proposals_of(data_samples, feats[0].device, type(self).__name__)
-        objects = [objects_of(sample, type(self).__name__) for sample in data_samples]
+        device = feats[0].device
+        objects = [objects_of(sample, type(self).__name__, device) for sample in data_samples]
         sampled = [self._sample(box, *found) for box, found in zip(proposals, objects, strict=True)]
         boxes = [result.priors for result in sampled]
         vectors = self._vectors(feats, boxes, data_samples)

@@ -109,6 +109,11 @@ class Distillation(Objective):
         self._told = False
 
     @property
+    def cached(self) -> bool:
+        """Whether the teacher is read from a cache."""
+        return self._teacher_cfg is None
+
+    @property
     def alone(self) -> bool:
         """See :class:`Objective`."""
         return self.stage == 1

@@ -81,6 +81,7 @@ class Objective(BaseModule, ABC):
         student_size: Side of the square, in pixels, that the model sees in training; None is the size that is loaded.
         alone: Whether nothing else is learnt now: neither labels nor other objectives.
         measures: Whether tests look at the views too and call :meth:`measure`.
+        measures_maps: Whether :meth:`measure` needs maps of the labels.
         proposes: Whether :meth:`propose` gives proposals to the head.
 
     Example:
@@ -109,6 +110,7 @@ class Objective(BaseModule, ABC):
     needs_maps: bool = False
     student_size: int | None = None
     measures: bool = False
+    measures_maps: bool = False
     proposes: ClassVar[bool] = False
 
     @property

@@ -113,8 +113,12 @@ class RegionProposals(Objective):
         maps = [[level.float() for level in levels] for levels in self.rpn_head(feats)]
         metas = [sample.metainfo for sample in samples]
         losses: dict[str, Tensor] = {}
+        if learn and self.rpn_head.train_cfg is None:
+            raise ValueError(
+                'RegionProposals: train_cfg.rpn=None is for a model that is only tested: set it as in mmdet'
+            )
         if learn:
-            found = [objects_of(sample, 'RegionProposals') for sample in samples]
+            found = [objects_of(sample, 'RegionProposals', maps[0][0].device) for sample in samples]
             # A region proposal network knows one label, 0.
             objects = [InstanceData(bboxes=each.bboxes, labels=torch.zeros_like(each.labels)) for each, _ in found]
             listed = self.rpn_head.loss_by_feat(*maps, objects, metas, [ignored for _, ignored in found])

@@ -104,6 +104,7 @@ class Teacher:
             raw: ``(N, 3, H, W)``, 0 to 255, BGR. The teacher normalises as it was trained.
             samples: With ``proposals`` in pixels of ``raw`` if the teacher looks at regions.
         """
+        self._follow(raw.device)
         outputs, maps = self._layers.record(self._teaching.teach, raw, samples)
         outputs.maps = {**outputs.maps, **maps}
         regions = list(zip(outputs.boxes, outputs.box_scores, strict=True))
@@ -111,6 +112,15 @@ class Teacher:
         outputs.boxes = [box[index] for (box, _), index in zip(regions, kept, strict=True)]
         outputs.box_scores = [score[index] for (_, score), index in zip(regions, kept, strict=True)]
         return outputs
+
+    def _follow(self, device: torch.device) -> None:
+        """Move to the device of the images, which a copy of the student may have left."""
+        weight = next(self.model.parameters(), None)
+        places = {getattr(getattr(self.model, 'data_preprocessor', None), 'device', device)}
+        if weight is not None:
+            places.add(weight.device)
+        if places != {device}:
+            self.model.to(device)
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self  # copies of a student, as of EMA hooks, share the teacher

@@ -141,6 +141,11 @@ BUILT: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         'head=None must be a head where objectives are used',
     ),
+    'a cached teacher beside another one': (
+        lambda: build(dict(cached=distillation() | dict(teacher=None), live=distillation())),
+        ValueError,
+        'teacher=None must not stand beside another teacher in objectives',
+    ),
     'students of two sizes': (
         two_sizes,
         ValueError,
