@@ -78,10 +78,15 @@ class AttentionConsistency(Objective):
         self.loss: Any = MODELS.build(loss) if isinstance(loss, dict) else loss or None
         if self.loss is not None and not isinstance(self.loss, AttentionConsistencyLoss):
             raise TypeError(f'loss={type(self.loss).__name__} must be an AttentionConsistencyLoss')
-        self.measures = self.measures_maps = measure
+        self.measures = measure
         level = self.loss.level if self.loss is not None else None
         self.needs_maps = level == 'attention'
         self.needs_logits = level == 'label'
+
+    @property
+    def measures_maps(self) -> bool:  # type: ignore[override]
+        """See :class:`Objective`."""
+        return self.measures
 
     def check(self, model: ImageClassifier) -> None:
         """See :class:`Objective`."""
