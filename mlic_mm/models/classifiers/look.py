@@ -101,7 +101,8 @@ def _see_all(model: Any, shown: list[Batch], wanted: Wanted) -> tuple[list[ViewO
     losses: Losses = {}
     for shape in dict.fromkeys((image.size(-2), image.size(-1)) for image, _ in shown):
         same = [i for i, (image, _) in enumerate(shown) if (image.size(-2), image.size(-1)) == shape]
-        batch = torch.cat([shown[i][0] for i in same]), [sample for i in same for sample in shown[i][1]]
+        images = torch.cat([shown[i][0] for i in same]) if len(same) > 1 else shown[same[0]][0]
+        batch = images, [sample for i in same for sample in shown[i][1]]
         if same[0] == 0:
             (found, its), maps = model.layer_maps.record(_see, model, *batch, wanted)
             layers = {name: each[: len(shown[0][0])] for name, each in maps.items()}

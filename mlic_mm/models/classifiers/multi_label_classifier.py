@@ -34,7 +34,8 @@ class MultiLabelClassifier(ImageClassifier):
 
     In tests, this is the plain classifier: the forward pass and the keys of checkpoints are the same, and
     ``ImageClassifier`` loads its checkpoints. They have besides them ``objectives.<name>.…`` of what objectives learn,
-    and never a teacher. Only a region proposal network runs in tests too, if the head looks at proposals.
+    and never a teacher. Two things run in tests too: a region proposal network if the head looks at proposals, and
+    views that an objective measures.
 
     Args:
         backbone: As for ``ImageClassifier``.
@@ -76,7 +77,7 @@ class MultiLabelClassifier(ImageClassifier):
         objectives: Mapping[str, dict | Objective | None] | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(neck, list | tuple):
+        if isinstance(neck, list | tuple):  # of a list, mmengine takes configs only
             neck = Sequential(*(MODELS.build(each) if isinstance(each, dict) else each for each in neck))
         super().__init__(backbone, neck=neck, head=head, **kwargs)
         leave_out_unknown(self)
@@ -86,7 +87,7 @@ class MultiLabelClassifier(ImageClassifier):
         self._dropped = [name for name in given if name not in self.objectives]
         check_dropped(self._dropped, self.objectives)
         self.proposer_name = next((name for name, each in self.objectives.items() if each.proposes), '')
-        # A head with a loss of its own, such as one of patches, computes it once more for the views.
+        # The loss of a head of patches is not a function of the logits of images, so the head must compute it.
         own = self.with_head and type(self.head).loss is not MultiLabelClsHead.loss
         self.own_loss = own and not getattr(self.head, 'loss_of_logits', False)
         self.takes_samples = self.with_head and 'data_samples' in signature(self.head.forward).parameters
