@@ -13,7 +13,7 @@ from mlic_mm.utils.choices import check_range
 
 @HOOKS.register_module()
 class DistillStageHook(Hook):
-    """Train in stage 1 of every :class:`~mlic_mm.models.Distillation` and, from an epoch on, in stage 2.
+    """Train in stage 1 of :class:`~mlic_mm.models.Distillation` and, from an epoch on, in stage 2.
 
     Stage 1 compares features alone. Stage 2 has the loss of the labels and the losses of predictions (`KD from WSD
     <https://yongchengliu.github.io/MLIC-KD-WSD/>`_, Liu et al. 2018, section 3.3). Only the number of the epoch
@@ -49,8 +49,9 @@ class DistillStageHook(Hook):
         """Check that there are two stages."""
         if not _staged(runner):
             raise ValueError(
-                f'DistillStageHook: {type(unwrap_model(runner)).__name__} has no objective with stages: add an '
-                'objective mlic_mm.Distillation to mlic_mm.MultiLabelClassifier, or leave the hook out'
+                f'DistillStageHook: {type(unwrap_model(runner)).__name__} has no objective with stages: give '
+                'mlic_mm.MultiLabelClassifier an objective mlic_mm.Distillation with a loss between features, or leave '
+                'the hook out'
             )
         require_epochs(runner, 'DistillStageHook changes the stage at an epoch')
         if self.epoch > runner.max_epochs:
