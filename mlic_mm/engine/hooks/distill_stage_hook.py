@@ -49,8 +49,8 @@ class DistillStageHook(Hook):
         """Check that there are two stages."""
         if not _staged(runner):
             raise ValueError(
-                f'DistillStageHook: {type(unwrap_model(runner)).__name__} has no objective with stages: give '
-                'mlic_mm.MultiLabelClassifier an objective mlic_mm.Distillation with a loss between features, or leave '
+                f'DistillStageHook: {type(unwrap_model(runner)).__name__} has no objective with stages: add an '
+                'objective mlic_mm.Distillation with a loss between features to mlic_mm.MultiLabelClassifier, or leave '
                 'the hook out'
             )
         require_epochs(runner, 'DistillStageHook changes the stage at an epoch')
